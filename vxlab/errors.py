@@ -1,0 +1,99 @@
+"""Every error that vxlab raises on purpose, in one family.
+
+    VxlabError
+    ├── TopologyError        the description is wrong: names the node and the field
+    ├── CapabilityError      this machine cannot do it
+    │   ├── SandboxError     namespaces are not available, or not entered
+    │   └── MissingProgram   a program is not installed
+    ├── ApplyError           the kernel or a program refused one operation of a plan
+    │   └── DaemonError      a daemon did not start, died, or never became ready
+    ├── CommandError         a command inside a node failed
+    ├── WaitTimeout          a condition did not come true within its deadline
+    └── CaptureError         a capture could not be started, or is not trustworthy
+
+A message says what was wanted, what was found, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class VxlabError(Exception):
+    """Base of all errors that vxlab raises on purpose."""
+
+
+class TopologyError(VxlabError, ValueError):
+    """A topology cannot be built as described.
+
+    Parameters: ``node`` is the offending element (``host a``), ``field`` the attribute
+    of it that is wrong, ``problem`` the sentence that says what was wanted and found.
+    """
+
+    def __init__(self, node: str, field: str, problem: str) -> None:
+        super().__init__(f"{node}: {field}: {problem}")
+        self.node = node
+        self.field = field
+        self.problem = problem
+
+
+class CapabilityError(VxlabError):
+    """This machine lacks something that was asked for."""
+
+
+class SandboxError(CapabilityError):
+    """The private namespaces could not be entered, or were not."""
+
+
+class MissingProgram(CapabilityError):
+    """A program that the lab needs is not installed.
+
+    Parameters: ``program`` is its name, ``package`` the Debian package that holds it.
+    """
+
+    def __init__(self, program: str, package: str | None = None) -> None:
+        hint = f"install the package {package}" if package else "install it, or extend PATH"
+        super().__init__(
+            f"wanted the program {program!r}, found none in PATH: {hint} "
+            "(`make setup` installs all that vxlab needs, `vxlab doctor` lists it)"
+        )
+        self.program = program
+        self.package = package
+
+
+class ApplyError(VxlabError):
+    """The kernel, or a program, refused one operation of a plan.
+
+    ``operation`` is the operation as text; ``errno`` the kernel's error number, or None
+    where a program refused; ``extack`` the kernel's own explanation, where it gave one.
+    """
+
+    def __init__(
+        self, operation: str, reason: str, *, errno: int | None = None, extack: str = ""
+    ) -> None:
+        super().__init__(f"{operation}: {reason}" + (f" ({extack})" if extack else ""))
+        self.operation = operation
+        self.errno = errno
+        self.extack = extack
+
+
+class DaemonError(ApplyError):
+    """A daemon did not start, died, or did not become ready in time."""
+
+
+class CommandError(VxlabError):
+    """A command inside a node ended with an exit code other than 0."""
+
+    def __init__(self, node: str, argv: tuple[str, ...], code: int, output: str) -> None:
+        shown = output.strip() or "no output"
+        super().__init__(f"{node}: `{' '.join(argv)}` ended with {code}: {shown}")
+        self.node = node
+        self.argv = argv
+        self.code = code
+        self.output = output
+
+
+class WaitTimeout(VxlabError, TimeoutError):
+    """A condition did not come true in time; the message says what was there instead."""
+
+
+class CaptureError(VxlabError):
+    """A capture could not be started, or cannot be trusted."""

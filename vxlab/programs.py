@@ -1,0 +1,40 @@
+"""The programs that labs run, where to find them, and which package holds them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+
+from vxlab.errors import MissingProgram
+
+#: Where programs are looked for, after PATH; daemons often live outside a user's PATH.
+SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+
+#: The Debian package that holds a program, for error messages and ``vxlab doctor``.
+PACKAGES = {
+    "ip": "iproute2",
+    "bridge": "iproute2",
+    "ss": "iproute2",
+    "tc": "iproute2",
+    "ping": "iputils-ping",
+    "iptables": "iptables",
+    "ip6tables": "iptables",
+    "ethtool": "ethtool",
+    "smcrouted": "smcroute",
+    "pimd": "pimd",
+    "setpriv": "util-linux",
+    "sysctl": "procps",
+    "ps": "procps",
+}
+
+
+def find_program(name: str, extra: Sequence[str] = ()) -> str:
+    """The absolute path of a program; MissingProgram, naming its package, where there is none."""
+    own = os.environ.get("PATH", "").split(os.pathsep)
+    folders = filter(None, (*extra, *own, *SYSTEM_PATH))  # an empty one is the working directory
+    path = os.pathsep.join(folders)
+    found = shutil.which(name, path=path)
+    if found is None:
+        raise MissingProgram(name, PACKAGES.get(os.path.basename(name)))
+    return found

@@ -1,0 +1,62 @@
+"""The few Linux system calls that Python 3.11 does not offer by itself.
+
+They act on the calling *thread*, as the kernel does, and raise OSError where it refuses.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import socket
+import struct
+
+CLONE_NEWNS = 0x00020000
+CLONE_FS = 0x00000200
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 16384, 1 << 18
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, doing: str) -> None:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{doing}: {os.strerror(code)}")
+
+
+def unshare(flags: int) -> None:
+    """Move the calling thread into new namespaces (``CLONE_*``; unshare(2)). OSError if refused."""
+    _check(_libc.unshare(flags), "unshare")
+
+
+def setns(fd: int, kind: int = 0) -> None:
+    """Move the calling thread into the namespace behind ``fd`` (setns(2)). OSError if refused."""
+    _check(_libc.setns(fd, kind), "setns")
+
+
+def mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") -> None:
+    """mount(2); OSError if refused."""
+    _check(
+        _libc.mount(
+            source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data.encode()
+        ),
+        f"mount {kind} on {target}",
+    )
+
+
+def sethostname(name: str) -> None:
+    """Set the host name of the calling thread's UTS namespace."""
+    raw = name.encode()
+    _check(_libc.sethostname(raw, ctypes.c_size_t(len(raw))), "sethostname")
+
+
+def lo_up() -> None:
+    """Bring the loopback device of the calling thread's network namespace up."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        # SIOCSIFFLAGS with IFF_UP | IFF_RUNNING (linux/sockios.h, linux/if.h)
+        fcntl.ioctl(sock, 0x8914, struct.pack("16sh22x", b"lo", 0x1 | 0x40))
