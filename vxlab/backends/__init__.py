@@ -1,0 +1,1 @@
+"""Backends: ways to apply one and the same plan."""
