@@ -1,0 +1,214 @@
+"""Probes of the kernel: devices, multicast routing, packet filters, user namespaces.
+
+Each tries the thing itself in a network namespace of its own, which ends with the probe.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import subprocess
+from collections.abc import Callable
+
+from vxlab.backends.wire import IFLA_VRF_TABLE, NLM_F_NEW, attribute
+from vxlab.errors import CapabilityError, SandboxError
+from vxlab.features import netlink
+from vxlab.features.model import ANOTHER_KERNEL, Check
+from vxlab.netns import Namespaces
+from vxlab.programs import find_program
+from vxlab.syscalls import lo_up
+from vxlab.waiting import DEADLINE
+
+IFLA_VXLAN_ID = 1  # linux/if_link.h, as are the next three
+IFLA_VLAN_ID = 1
+IFLA_MACVLAN_MODE = 1
+MACVLAN_MODE_BRIDGE = 4
+RTM_NEWQDISC, TCA_KIND, TCA_OPTIONS = 36, 1, 2  # linux/rtnetlink.h
+TC_H_ROOT = 0xFFFFFFFF  # linux/pkt_sched.h
+LOOPBACK_INDEX = 1  # of `lo` in every network namespace (LOOPBACK_IFINDEX, net/flow.h)
+
+MRT_INIT, MRT_PIM = 200, 208  # linux/mroute.h; linux/mroute6.h has the same numbers
+MRT_SOCKETS = {
+    4: (socket.AF_INET, socket.IPPROTO_IGMP, socket.IPPROTO_IP),
+    6: (socket.AF_INET6, socket.IPPROTO_ICMPV6, socket.IPPROTO_IPV6),
+}
+
+
+def scratch() -> Namespaces:
+    """Namespaces in which a probe may do as it likes; SandboxError where there can be none."""
+    try:
+        return Namespaces("probe")
+    except OSError as error:
+        raise SandboxError(f"wanted namespaces for a probe, found: {error}") from error
+
+
+def _device(kind: str, *data: tuple[int, bytes]) -> Callable[[], str]:
+    """Probe of a kind of device that stands alone."""
+
+    def attempt() -> str:
+        with scratch() as namespaces:
+            netlink.add_link(namespaces, kind, data)
+        return ""
+
+    return attempt
+
+
+def _upper_device(kind: str, *data: tuple[int, bytes]) -> Callable[[], str]:
+    """Probe of a kind of device that sits upon another one."""
+
+    def attempt() -> str:
+        with scratch() as namespaces:
+            lower = netlink.add_link(namespaces, "veth", name="lower")
+            netlink.add_link(namespaces, kind, data, lower=lower)
+        return ""
+
+    return attempt
+
+
+def _netem() -> str:
+    """``tc qdisc add dev lo root netem limit 1000``."""
+    # struct tcmsg: family, index, handle, parent, info
+    message = struct.pack("=BxxxiIII", 0, LOOPBACK_INDEX, 0, TC_H_ROOT, 0)
+    # struct tc_netem_qopt (linux/pkt_sched.h): latency, limit, loss, gap, duplicate, jitter
+    options = struct.pack("=6I", 0, 1000, 0, 0, 0, 0)
+    message += attribute(TCA_KIND, b"netem\0") + attribute(TCA_OPTIONS, options)
+    doing = "tc qdisc add dev lo root netem"
+    with scratch() as namespaces:
+        netlink.request(namespaces, RTM_NEWQDISC, NLM_F_NEW, message, doing)
+    return ""
+
+
+def _multicast_routing(version: int, *options: int) -> Callable[[], str]:
+    """Probe of multicast routing: what a routing daemon does first."""
+
+    def attempt() -> str:
+        family, protocol, level = MRT_SOCKETS[version]
+        with scratch() as namespaces, namespaces.socket(family, socket.SOCK_RAW, protocol) as sock:
+            for option in (MRT_INIT, *options):
+                sock.setsockopt(level, option, 1)
+        return ""
+
+    return attempt
+
+
+def _ipv6() -> str:
+    with scratch() as namespaces, namespaces.entered():
+        lo_up()
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+            sock.bind(("::1", 0))
+    return ""
+
+
+def _firewall_rule(*argv: str) -> Callable[[], str]:
+    """Probe of one rule of iptables: of the program, the kernel's target, and their agreement."""
+
+    def attempt() -> str:
+        find_program(argv[0])
+        with scratch() as namespaces:
+            with namespaces.popen(argv, stderr=subprocess.STDOUT) as process:
+                said, _ = process.communicate(timeout=DEADLINE)
+            if process.returncode:
+                raise CapabilityError(f'{argv[0]} answered "{" ".join(said.split())}"')
+        return ""
+
+    return attempt
+
+
+def _user_namespaces() -> str:
+    """A user namespace with root inside, and a network namespace that belongs to it."""
+    from vxlab import sandbox
+
+    refused = sandbox.why_not()
+    if refused:
+        raise CapabilityError(refused)
+    argv = [find_program("unshare"), "--user", "--map-root-user", "--net", "true"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    if done.returncode:
+        raise CapabilityError(f'the system answered "{done.stderr.strip()}"')
+    return ""
+
+
+def _needs(option: str) -> str:
+    return ANOTHER_KERNEL.format(option)
+
+
+#: All probes of the kernel, in the order that ``vxlab doctor`` shows them.
+CHECKS: tuple[Check, ...] = (
+    Check(
+        "userns",
+        "user namespaces, in which vxlab runs without privileges",
+        _user_namespaces,
+        "allow user namespaces, or run as root",
+        required=True,
+    ),
+    Check("veth", "virtual cables", _device("veth"), _needs("CONFIG_VETH"), required=True),
+    Check("bridge", "virtual switches", _device("bridge"), _needs("CONFIG_BRIDGE"), required=True),
+    Check(
+        "vxlan",
+        "VXLAN devices",
+        _device("vxlan", (IFLA_VXLAN_ID, struct.pack("=I", 42))),
+        _needs("CONFIG_VXLAN, 3.7 or later"),
+        required=True,
+    ),
+    Check("ipv6", "IPv6", _ipv6, "switch IPv6 on (the boot option ipv6.disable=0)"),
+    Check(
+        "vrf",
+        "virtual routing tables",
+        _device("vrf", (IFLA_VRF_TABLE, struct.pack("=I", 10))),
+        _needs("CONFIG_NET_VRF"),
+    ),
+    Check("dummy", "dummy devices", _device("dummy"), _needs("CONFIG_DUMMY")),
+    Check(
+        "macvlan",
+        "several MAC addresses on one device",
+        _upper_device("macvlan", (IFLA_MACVLAN_MODE, struct.pack("=I", MACVLAN_MODE_BRIDGE))),
+        _needs("CONFIG_MACVLAN"),
+    ),
+    Check(
+        "8021q",
+        "VLAN devices",
+        _upper_device("vlan", (IFLA_VLAN_ID, struct.pack("=H", 100))),
+        _needs("CONFIG_VLAN_8021Q"),
+    ),
+    Check("netem", "delay, loss and reordering on a link", _netem, _needs("CONFIG_NET_SCH_NETEM")),
+    Check(
+        "mroute",
+        "IPv4 multicast routing",
+        _multicast_routing(4),
+        _needs("CONFIG_IP_MROUTE"),
+        required=True,
+    ),
+    Check("mroute6", "IPv6 multicast routing", _multicast_routing(6), _needs("CONFIG_IPV6_MROUTE")),
+    Check(
+        "pim",
+        "register tunnels of PIM for IPv4",
+        _multicast_routing(4, MRT_PIM),
+        _needs("CONFIG_IP_PIMSM_V2"),
+        required=True,
+    ),
+    Check(
+        "pim6",
+        "register tunnels of PIM for IPv6",
+        _multicast_routing(6, MRT_PIM),
+        _needs("CONFIG_IPV6_PIMSM_V2"),
+    ),
+    Check(
+        "iptables-ttl",
+        "raising the TTL of IPv4 packets by a rule",
+        _firewall_rule(
+            *("iptables", "-w", "-t", "mangle", "-A", "OUTPUT", "-d", "239.1.1.1"),
+            *("-j", "TTL", "--ttl-inc", "1"),
+        ),
+        _needs("CONFIG_NETFILTER_XT_TARGET_HL and CONFIG_NFT_COMPAT"),
+        required=True,
+    ),
+    Check(
+        "ip6tables-hl",
+        "raising the hop limit of IPv6 packets by a rule",
+        _firewall_rule(
+            *("ip6tables", "-w", "-t", "mangle", "-A", "OUTPUT", "-d", "ff05::1"),
+            *("-j", "HL", "--hl-inc", "1"),
+        ),
+        _needs("CONFIG_NETFILTER_XT_TARGET_HL and CONFIG_NFT_COMPAT"),
+    ),
+)

@@ -1,0 +1,84 @@
+"""Probes of programs: where they are, and what version they say they are."""
+
+from __future__ import annotations
+
+import functools
+import re
+import subprocess
+
+from vxlab.daemons.base import daemon_program
+from vxlab.errors import CapabilityError, MissingProgram
+from vxlab.features.model import Check
+from vxlab.programs import PACKAGES
+from vxlab.waiting import DEADLINE
+
+#: 2.38.1, 9.2p1, v1.8.9; or a date, as iputils has it
+_VERSION = re.compile(r"\d+(?:\.\d+)+[\w.+~-]*|\d{8}")
+
+
+def version_in(said: str) -> str:
+    """The version in what a program says about itself; empty where there is none."""
+    found = _VERSION.search(said)
+    return found.group().rstrip(".") if found else ""
+
+
+def _attempt(name: str, option: str) -> str:
+    """The version of a program, or ``found`` where it does not tell it."""
+    try:
+        argv = [daemon_program(name), option]
+    except MissingProgram:
+        raise CapabilityError("not found in PATH") from None
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            timeout=DEADLINE,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CapabilityError(f"{argv[0]} cannot be run: {error}") from error
+    if "error while loading shared libraries" in done.stdout:
+        raise CapabilityError(f"{argv[0]} cannot be run: {done.stdout.strip()}")
+    # sshd before 9.4 knows no option for it, and ends with 1 after telling its version
+    return version_in(done.stdout) or "found"
+
+
+def installed(name: str, title: str, option: str) -> Check:
+    """A program that ``make setup`` provides."""
+    hint = f"run `make setup`, or install the package {PACKAGES[name]}"
+    if name in ("smcrouted", "pimd"):
+        hint = f"run `make setup`, which unpacks {PACKAGES[name]} (installing it starts it)"
+    shown = "bridge(8)" if name == "bridge" else name  # `bridge` is a kind of device
+    return Check(shown, title, functools.partial(_attempt, name, option), hint, required=True)
+
+
+def optional(name: str, title: str, option: str, hint: str) -> Check:
+    """A program that scenarios can do without."""
+    return Check(name, title, functools.partial(_attempt, name, option), hint)
+
+
+#: All programs.  What ``make setup`` provides is required, the rest is not.
+CHECKS: tuple[Check, ...] = (
+    installed("ip", "makes and shows devices, addresses and routes", "-V"),
+    installed("bridge", "shows forwarding tables", "-V"),
+    installed("ss", "shows sockets", "-V"),
+    installed("ping", "asks for echoes", "-V"),
+    installed("iptables", "IPv4 packet filter", "-V"),
+    installed("ip6tables", "IPv6 packet filter", "-V"),
+    installed("ethtool", "switches a device's offloads", "--version"),
+    installed("setpriv", "starts programs with fewer rights", "--version"),
+    installed("smcrouted", "static multicast router", "-v"),
+    installed("pimd", "PIM multicast router", "--version"),
+    optional("tcpdump", "shows packets", "--version", "install the package tcpdump"),
+    optional("tshark", "dissects packets", "--version", "install the package tshark"),
+    optional(
+        "sshd",
+        "logins into a node",
+        "-V",
+        "put the sshd of the package openssh-server into PATH (installing it starts it)",
+    ),
+)
