@@ -1,0 +1,201 @@
+"""E3: as E2, flooding to a multicast group in place of remotes, with more than two hosts.
+
+ns0 ── br0 ── vxlan0 ─ a ══╗
+ns1 ── br0 ── vxlan0 ─ b ══╬══ lan      group 224.1.1.1 (IPv6: ff08::239:1:1:1)
+ns2 ── br0 ── vxlan0 ─ c ══╝
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from vxlab import catalog, decapsulate, diagnose, operations, steps, wait_until
+
+ANY_MAC = "00:00:00:00:00:00"
+
+
+def group_of(lab):
+    """The multicast group of the one segment."""
+    return lab.topology.segment("overlay").group
+
+
+def hosts_of(lab):
+    return [host.name for host in lab.topology.hosts]
+
+
+@pytest.mark.topology(catalog.multicast, family=[4, 6], vni=[1, 42, 16777215])
+def test_before_traffic_the_fdb_knows_only_the_group(lab):
+    for host in hosts_of(lab):
+        entries = [
+            e for e in lab[host].bridge("fdb", "show") if e["ifname"] == "vxlan0" and "dst" in e
+        ]
+        assert [(e["mac"], e["dst"], e["state"]) for e in entries] == [
+            (ANY_MAC, group_of(lab), "permanent")
+        ]
+
+
+@pytest.mark.topology(catalog.multicast, family=[4, 6])
+@pytest.mark.topology(catalog.multicast, group="239.1.1.1")
+def test_each_vtep_is_a_member_of_the_group(lab):
+    for host in hosts_of(lab):
+        assert group_of(lab) in addresses_of(lab[host].ip("maddr", "show", "dev", "eth0"))
+
+
+def addresses_of(rows):
+    return [entry["address"] for row in rows for entry in row["maddr"] if "address" in entry]
+
+
+@pytest.mark.topology(catalog.multicast, family=[4, 6])
+def test_joining_and_leaving_are_seen_on_the_wire(lab):
+    group = group_of(lab)
+    with lab.capture("b") as seen:
+        lab.apply(operations.SetLink("a", "vxlan0", up=False))
+        seen["b"].wait_for(lambda frame: f"leave {group}" in frame.summary(), f"a to leave {group}")
+        lab.apply(operations.SetLink("a", "vxlan0", up=True))
+        frame = seen["b"].wait_for(
+            lambda frame: f"join {group}" in frame.summary(), f"a to join {group}"
+        )
+    assert frame.summary().startswith(
+        "IGMP" if lab.topology.host("a").nics[0].interface.version == 4 else "ICMPv6 MLD"
+    )
+
+
+@pytest.mark.topology(catalog.multicast, family=[4, 6], hosts=[2, 3, 8])
+@pytest.mark.topology(catalog.multicast, family=[4, 6], hosts=2, port=[8472, 14789])
+def test_containers_reach_each_other(lab):
+    for number in range(1, len(lab.topology.hosts)):
+        assert lab["ns0"].ping(f"172.18.1.{2 + number}")
+
+
+@pytest.mark.topology(catalog.multicast, group=["224.1.1.1", "239.1.1.1", "224.0.0.100"])
+@pytest.mark.topology(
+    catalog.multicast, family=6, group=["ff02::100", "ff05::100", "ff08::239:1:1:1", "ff0e::100"]
+)
+def test_any_group_works_on_one_link(lab):
+    assert lab["ns0"].ping("172.18.1.3")
+
+
+@pytest.mark.topology(catalog.multicast, vrf=True, family=[4, 6])
+def test_containers_reach_each_other_with_the_bridge_in_a_vrf(lab):
+    assert lab["ns0"].ping("172.18.1.3")
+
+
+@pytest.mark.topology(catalog.multicast, family=[4, 6], hosts=[3, 8])
+def test_an_arp_request_reaches_all_hosts_and_the_others_learn_in_silence(lab):
+    hosts = hosts_of(lab)
+    others = hosts[2:]
+    with lab.capture(*hosts) as seen:
+        assert lab["ns0"].ping("172.18.1.3")
+        for host in others:
+            seen[host].wait_for(
+                lambda frame: bool(decapsulate(frame, seen["a"].ports)), "the flood"
+            )
+    a = lab.topology.host("a").nics[0].ip
+    mac = lab["ns0"].ip("link", "show", "eth0")[0]["address"]
+    for host in others:
+        heard = [step for step in steps(seen[host].frames, seen[host].ports) if step.vni]
+        assert {(step.kind, step.outer_dst) for step in heard} == {("who-has", group_of(lab))}
+        entries = [e for e in lab[host].bridge("fdb", "show") if e["mac"] == mac and "dst" in e]
+        assert [entry["dst"] for entry in entries] == [a]
+        seen[host].assert_silent(
+            lambda frame: frame.outgoing and bool(decapsulate(frame, seen["a"].ports)),
+            f"tunnelled answer from {host}",
+        )
+
+
+@pytest.mark.topology(catalog.multicast, family=[4, 6], hosts=[3, 8])
+def test_the_price_of_multicast_in_copies(lab, record_property):
+    hosts = hosts_of(lab)
+    assert lab["ns0"].ping("172.18.1.3")  # all is learned
+    unicast = copies(lab, hosts, lambda: lab["ns0"].ping("172.18.1.3"), "echo-request")
+    lab["ns0"].run("ip", "neigh", "flush", "dev", "eth0")
+    flood = copies(lab, hosts, lambda: lab["ns0"].ping("172.18.1.3"), "who-has")
+    record_property("copies of one unicast frame on the hosts' links", unicast)
+    record_property("copies of one flooded frame on the hosts' links", flood)
+    assert unicast == {host: int(host in "ab") for host in hosts}
+    assert flood == dict.fromkeys(hosts, 1)
+
+
+def copies(lab, hosts, act, kind):
+    """How many copies of one inner frame each host's link carries while ``act`` runs."""
+    with lab.capture(*hosts) as seen:
+        assert act()
+        if kind == "who-has":
+            for host in hosts:
+                seen[host].wait_for(lambda frame: bool(of_kind(frame, kind, seen)), "the flood")
+    return {
+        host: sum(bool(of_kind(frame, kind, seen)) for frame in seen[host].frames) for host in hosts
+    }
+
+
+def of_kind(frame, kind, seen):
+    """The tunnelled frames of a kind; a flooded one is broadcast inside."""
+    ports = seen["a"].ports
+    found = [step for step in steps([frame], ports) if step.vni and step.kind == kind]
+    return [step for step in found if kind != "who-has" or step.frame.is_broadcast]
+
+
+@pytest.mark.topology(catalog.bridged, family=[4, 6], hosts=[3, 8])
+def test_without_multicast_the_sender_pays_for_every_copy(lab, record_property):
+    hosts = hosts_of(lab)
+    flood = copies(lab, hosts, lambda: lab["ns0"].ping("172.18.1.3"), "who-has")
+    record_property("copies of one flooded frame on the hosts' links", flood)
+    assert flood == {host: len(hosts) - 1 if host == "a" else 1 for host in hosts}
+
+
+@pytest.mark.topology(catalog.routed, router="smcroute", group=["224.1.1.1", "239.1.1.1"])
+@pytest.mark.topology(catalog.routed, router="smcroute", family=6, group=["ff05::100", "ff08::100"])
+@pytest.mark.topology(catalog.routed, router="pimd", group=["224.1.1.1", "239.1.1.1"])
+def test_groups_beyond_the_link_are_routed(lab):
+    assert lab["a"].ping("192.168.42.3")
+    assert lab["c"].ping("192.168.42.2")
+
+
+@pytest.mark.topology(catalog.routed, router=["smcroute", "pimd"], group="224.0.0.100")
+def test_groups_of_the_link_are_never_routed(lab):
+    with lab.capture("router:eth0", "router:eth1") as seen:
+        assert not lab["a"].ping("192.168.42.3", timeout=0.3)
+        ports = seen["router:eth0"].ports
+        heard = seen["router:eth0"].wait_for(
+            lambda frame: bool(decapsulate(frame, ports)), "the flood to arrive at the router"
+        )
+    assert heard.outer_dst == "224.0.0.100"
+    assert heard.ttl == 8  # so it is not the TTL that it dies of
+    seen["router:eth1"].assert_silent(lambda frame: bool(decapsulate(frame, ports)), "tunnel frame")
+    assert diagnose(lab, "a", "192.168.42.3").code == "link-local-group"
+
+
+# Controls: broken on purpose, and red for the right reason.
+
+
+def broken(**changes):
+    """The same topology, b's device made differently."""
+    return catalog.multicast().with_vtep("b", "overlay", **changes)
+
+
+@pytest.mark.topology(broken, id=43)
+def test_control_two_vnis_do_not_meet(lab):
+    assert not lab["ns0"].ping("172.18.1.3", timeout=0.3)
+    assert diagnose(lab, "ns0", "172.18.1.3").code == "vni-mismatch"
+
+
+@pytest.mark.topology(broken, dstport=4790)
+def test_control_two_ports_do_not_meet(lab):
+    assert not lab["ns0"].ping("172.18.1.3", timeout=0.3)
+    assert diagnose(lab, "ns0", "172.18.1.3").code == "port-mismatch"
+
+
+@pytest.mark.topology(broken, group="239.1.1.2")
+def test_control_two_groups_do_not_meet(lab):
+    assert not lab["ns0"].ping("172.18.1.3", timeout=0.3)
+    assert diagnose(lab, "ns0", "172.18.1.3").code == "group-mismatch"
+    assert lab["ns0"].ping("172.18.1.4")  # c is in the right one
+
+
+@pytest.mark.topology(catalog.routed, router=["smcroute", "pimd"])
+def test_control_without_its_daemon_the_router_routes_no_group(lab):
+    lab.stop_daemon("router")
+    assert not lab["a"].ping("192.168.42.3", timeout=0.3)
+    assert diagnose(lab, "a", "192.168.42.3").code == "no-daemon"
+    lab.start_daemon("router")
+    assert wait_until(lambda: lab["a"].ping("192.168.42.3"), "a ping after the router's return")
