@@ -1,0 +1,1 @@
+"""How fast vxlab is; see README.md. ``python -m bench`` runs everything."""
