@@ -35,7 +35,7 @@ from typing import IO, TYPE_CHECKING, Self
 
 from vxlab import packetsocket as ps
 from vxlab import pcapng
-from vxlab.errors import CaptureError, WaitTimeout
+from vxlab.errors import CaptureError, VxlabError, WaitTimeout
 from vxlab.frames import VXLAN_PORTS, Encapsulated, Frame, decapsulate
 from vxlab.netns import Namespaces
 from vxlab.pcapng import LiveStream
@@ -115,6 +115,8 @@ class Capture:
             return
         try:
             self._proofs.append(self._prove() or self._check_interface())
+        except VxlabError as error:
+            self._proofs.append(f"that its node had gone ({error})")
         finally:
             for stream in self._streams:
                 stream.close()

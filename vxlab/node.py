@@ -114,7 +114,7 @@ class Node:
         address: str,
         *,
         count: int = 1,
-        timeout: float = 2.0,
+        timeout: float = 5.0,
         interface: str | None = None,
         size: int | None = None,
         interval: float = 0.2,
