@@ -1,0 +1,160 @@
+"""Operations: plain data that prints as the line a person would have typed."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import shlex
+from typing import Any
+
+import pytest
+
+from vxlab import operations
+from vxlab.errors import VxlabError
+from vxlab.operations import (
+    AddAddress,
+    AddFdb,
+    AddLink,
+    AddNamespace,
+    AddNeighbour,
+    AddRoute,
+    AddRule,
+    DelFdb,
+    DelLink,
+    HostOnLink,
+    Members,
+    Operation,
+    Peer,
+    SetLink,
+    SetSysctl,
+    SetVxlan,
+    StartDaemon,
+    StopDaemon,
+    sysctl_path,
+)
+
+MAC = "02:00:00:00:00:01"
+LINES: list[tuple[Operation, str]] = [
+    (AddNamespace("h1"), "ip netns add h1"),
+    (
+        SetSysctl("h1", "net.ipv4.ip_forward", "1"),
+        "ip netns exec h1 sysctl -w net.ipv4.ip_forward=1",
+    ),
+    (AddLink("h1", "br0", "bridge", 2), "ip -n h1 link add br0 type bridge"),
+    (
+        AddLink("h1", "br0", "bridge", 2, (("stp_state", 0), ("forward_delay", 0)), up=True),
+        "ip -n h1 link add br0 type bridge stp_state 0 forward_delay 0; ip -n h1 link set br0 up",
+    ),
+    (
+        AddLink("s", "h1", "veth", 3, master="switch", peer=Peer("h1", "eth0", 2), mtu=9000),
+        "ip -n s link add h1 mtu 9000 type veth peer name eth0 netns h1; "
+        "ip -n s link set h1 master switch",
+    ),
+    (
+        AddLink(
+            "h1",
+            "vxlan0",
+            "vxlan",
+            4,
+            (("id", 42), ("learning", False), ("ttl_inherit", True), ("srcport", (1, 2))),
+            master="br0",
+            mac=MAC,
+            up=True,
+        ),
+        f"ip -n h1 link add vxlan0 address {MAC} type vxlan id 42 nolearning ttl inherit "
+        "srcport 1 2; ip -n h1 link set vxlan0 master br0 up",
+    ),
+    (
+        AddLink("h1", "vrf0", "vrf", 5, (("table", 10),)),
+        "ip -n h1 link add vrf0 type vrf table 10",
+    ),
+    (SetLink("h1", "eth0", up=True), "ip -n h1 link set eth0 up"),
+    (SetLink("h1", "eth0", up=False), "ip -n h1 link set eth0 down"),
+    (
+        SetLink("h1", "eth0", master="br0", mtu=1400, mac=MAC),
+        f"ip -n h1 link set eth0 master br0 mtu 1400 address {MAC}",
+    ),
+    (SetLink("h1", "eth0", master=""), "ip -n h1 link set eth0 nomaster"),
+    (
+        SetVxlan("h1", "vxlan0", (("ttl", 5), ("localbypass", False))),
+        "ip -n h1 link set vxlan0 type vxlan ttl 5 nolocalbypass",
+    ),
+    (DelLink("h1", "eth0"), "ip -n h1 link del eth0"),
+    (AddAddress("h1", "eth0", "10.0.0.1/24"), "ip -n h1 address add 10.0.0.1/24 dev eth0"),
+    (AddRoute("h1", "default", via="10.0.0.9"), "ip -n h1 route add default via 10.0.0.9"),
+    (
+        AddRoute("h1", "10.1.0.0/16", interface="eth0", table=10),
+        "ip -n h1 route add 10.1.0.0/16 dev eth0 table 10",
+    ),
+    (
+        AddFdb("h1", "vxlan0", MAC, "10.0.0.2"),
+        f"bridge -n h1 fdb add {MAC} dev vxlan0 dst 10.0.0.2 self permanent",
+    ),
+    (
+        AddFdb("h1", "vxlan0", MAC, "10.0.0.2", append=True, port=5, vni=0),
+        f"bridge -n h1 fdb append {MAC} dev vxlan0 dst 10.0.0.2 self permanent port 5 vni 0",
+    ),
+    (
+        DelFdb("h1", "vxlan0", MAC, "10.0.0.2"),
+        f"bridge -n h1 fdb del {MAC} dev vxlan0 dst 10.0.0.2 self",
+    ),
+    (
+        AddNeighbour("h1", "eth0", "10.0.0.2", MAC),
+        f"ip -n h1 neigh add 10.0.0.2 lladdr {MAC} dev eth0 nud permanent",
+    ),
+    (AddRule("h1", ("-A", "INPUT")), "ip netns exec h1 iptables -A INPUT"),
+    (AddRule("h1", ("-A", "INPUT"), 6), "ip netns exec h1 ip6tables -A INPUT"),
+    (
+        StartDaemon("r", "pimd", ("eth0", "eth1"), (Members("239.1.1.1", ("eth0",)),)),
+        "ip netns exec r pimd  # on eth0 eth1 for 239.1.1.1",
+    ),
+    (
+        StartDaemon("r", "smcroute", ("eth0",), hosts=(HostOnLink("h", "10.0.0.2", "10.0.0.1"),)),
+        "ip netns exec r smcroute  # on eth0 for no groups",
+    ),
+    (StopDaemon("r", "pimd"), "ip netns exec r kill $(pimd)"),
+]
+
+
+@pytest.mark.parametrize(("operation", "line"), LINES)
+def test_an_operation_prints_as_its_command(operation: Operation, line: str) -> None:
+    assert str(operation) == line
+    assert shlex.split(line)  # a shell could read it
+
+
+def test_every_kind_of_operation_is_printed_above() -> None:
+    kinds = {
+        each
+        for _, each in inspect.getmembers(operations, inspect.isclass)
+        if issubclass(each, Operation) and each is not Operation
+    }
+    assert {type(operation) for operation, _ in LINES} == kinds
+
+
+@pytest.mark.parametrize("operation", [operation for operation, _ in LINES])
+def test_an_operation_is_plain_frozen_data(operation: Operation) -> None:
+    twin = dataclasses.replace(operation)
+    assert twin == operation
+    assert hash(twin) == hash(operation)
+    assert dataclasses.replace(operation, node="elsewhere") != operation
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        operation.node = "elsewhere"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [
+        ("net.ipv4.ip_forward", "/proc/sys/net/ipv4/ip_forward"),
+        ("net.ipv6.conf.eth0/10.mtu", "/proc/sys/net/ipv6/conf/eth0.10/mtu"),
+    ],
+)
+def test_the_file_of_a_setting(key: str, path: str) -> None:
+    assert sysctl_path(key) == path
+
+
+@pytest.mark.parametrize(
+    "key", ["kernel.hostname", "", "net", "network.x", "net.//.kernel.hostname", "/etc/passwd"]
+)
+def test_settings_of_the_machine_are_refused(key: Any) -> None:
+    with pytest.raises(VxlabError, match=r"wanted a setting below net\., .* found "):
+        sysctl_path(key)
