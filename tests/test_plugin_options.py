@@ -181,7 +181,7 @@ def test_a_failure_shows_every_nodes_state_and_the_last_frames(project, args):
         assert "vxlan id 42" in state
         assert "b/eth0                   <- VXLAN vni 42 192.168.57.50 > " in frames
         assert "ICMP echo request 172.18.1.2 > 172.18.1.3" in frames
-        assert "vxlab" not in head
+        assert " vxlab: " not in head
     kept = project.folder / "kept"
     assert {path.name for path in kept.iterdir()} == {
         "test_it.py_test_failing",
