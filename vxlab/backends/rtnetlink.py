@@ -110,12 +110,12 @@ class NetlinkSocket:
         links = []
         for index, flags, rest in self._dump_links():
             if flags & IFF_UP:
-                attributes = dict(_attributes(rest))
-                info = dict(_attributes(attributes.get(IFLA_LINKINFO, b"")))
+                found = dict(attributes(rest))
+                info = dict(attributes(found.get(IFLA_LINKINFO, b"")))
                 kind = info.get(IFLA_INFO_KIND, b"").rstrip(b"\0")
-                name = attributes[IFLA_IFNAME].rstrip(b"\0").decode()
-                master = int.from_bytes(attributes.get(IFLA_MASTER, b""), sys.byteorder)
-                state = attributes[IFLA_OPERSTATE][0]
+                name = found[IFLA_IFNAME].rstrip(b"\0").decode()
+                master = int.from_bytes(found.get(IFLA_MASTER, b""), sys.byteorder)
+                state = found[IFLA_OPERSTATE][0]
                 links.append(_Link(index, name, kind, flags, state, master))
         return links
 
@@ -181,7 +181,7 @@ def _late(links: Sequence[_Link]) -> list[_Link]:
     ]
 
 
-def _attributes(data: bytes) -> Iterable[tuple[int, bytes]]:
+def attributes(data: bytes) -> Iterable[tuple[int, bytes]]:
     """The attributes in ``data``, each as its kind and its payload."""
     at = 0
     while at + 4 <= len(data):
@@ -193,7 +193,7 @@ def _attributes(data: bytes) -> Iterable[tuple[int, bytes]]:
 def _explanation(answer: bytes, flags: int) -> str:
     """The text of the extended acknowledgement, or ""; with CAP_ACK it begins at byte 36."""
     if flags & NLM_F_ACK_TLVS:
-        for kind, payload in _attributes(answer[36:]):
+        for kind, payload in attributes(answer[36:]):
             if kind == NLMSGERR_ATTR_MSG:
                 return payload.rstrip(b"\0").decode(errors="replace")
     return ""

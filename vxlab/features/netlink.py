@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterable
 
 from vxlab.backends import wire
-from vxlab.backends.rtnetlink import NetlinkSocket
+from vxlab.backends.rtnetlink import NetlinkSocket, attributes
 from vxlab.errors import ApplyError
 from vxlab.netns import Namespaces
 from vxlab.state import dump
@@ -21,16 +21,6 @@ IFLA_LINK = 5
 
 _HEADER_SIZE = 16  # struct nlmsghdr
 _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
-
-
-def attributes(data: bytes) -> dict[int, bytes]:
-    """Number to payload of a row of attributes."""
-    found: dict[int, bytes] = {}
-    while len(data) >= 4:
-        length, number = struct.unpack_from("=HH", data)
-        found[number & 0x3FFF] = data[4:length]
-        data = data[max(4, length + 3 & ~3) :]
-    return found
 
 
 def request(namespaces: Namespaces, kind: int, flags: int, body: bytes, doing: str) -> None:
@@ -74,6 +64,7 @@ def link_data(namespaces: Namespaces, index: int) -> dict[int, bytes]:
         messages = dump.dump(sock, wire.RTM_GETLINK, _LINK.pack(0, 0, 0, 0, 0))
     for message in messages:
         if _LINK.unpack_from(message, _HEADER_SIZE)[2] == index:
-            info = attributes(message[_HEADER_SIZE + _LINK.size :]).get(wire.IFLA_LINKINFO, b"")
-            return attributes(attributes(info).get(wire.IFLA_INFO_DATA, b""))
+            link = dict(attributes(message[_HEADER_SIZE + _LINK.size :]))
+            info = dict(attributes(link.get(wire.IFLA_LINKINFO, b"")))
+            return dict(attributes(info.get(wire.IFLA_INFO_DATA, b"")))
     return {}
