@@ -167,6 +167,17 @@ def test_without_setpriv_there_is_no_first_process(
         node.popen([sys.executable, "-c", ""])
 
 
+def test_a_node_that_gets_no_proc_of_its_own_says_so(
+    node: Namespaces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = tmp_path / "mount"
+    fake.write_text("#!/bin/sh\nexit 32\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(SandboxError, match=r"n1: wanted a /proc of its own, mount refused it"):
+        node.popen(["true"])
+
+
 def test_closing_ends_all_programs(tmp_path: Path) -> None:
     with nothing_left(tmp_path / "temp"):
         node = Namespaces("n1")

@@ -142,6 +142,17 @@ def test_ping_that_cannot_even_be_sent_says_why(h1: Node) -> None:
         h1.ping("10.0.0.2", interface="eth7")
 
 
+def test_ping_of_another_kind_that_gives_no_summary(
+    h1: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = tmp_path / "ping"
+    fake.write_text("#!/bin/sh\necho alive\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(CommandError, match=r"h1: `ping .* ended with 0: no summary: alive"):
+        h1.ping("10.0.0.2")
+
+
 def test_ip_and_bridge_answer_in_lists_and_dicts(h1: Node) -> None:
     (link,) = h1.ip("-d", "link", "show", "vxlan0")
     assert link["linkinfo"]["info_data"]["id"] == 42

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from traces import nothing_left, traces
 
 from vxlab.backends.netlink import NetlinkBackend
 from vxlab.backends.site import Site
-from vxlab.errors import ApplyError, MissingProgram, VxlabError
+from vxlab.errors import ApplyError, MissingProgram, VxlabError, WaitTimeout
 from vxlab.operations import (
     AddAddress,
     AddLink,
@@ -25,6 +26,7 @@ from vxlab.operations import (
     StartDaemon,
     StopDaemon,
 )
+from vxlab.waiting import wait_until
 
 
 @pytest.fixture
@@ -155,6 +157,22 @@ def test_a_missing_filter_program(site: Site, monkeypatch: pytest.MonkeyPatch) -
         site.add_rules([accept("a", 1)])
 
 
+def test_a_filter_program_that_hangs_is_killed(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(site, AddNamespace("a"))
+    site.node("a").popen(["true"]).communicate()
+    before = traces()
+    fake = tmp_path / "iptables"
+    fake.write_text("#!/bin/sh\nexec sleep 60\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr("vxlab.backends.site._RULE_DEADLINE", 0.05)
+    with pytest.raises(ApplyError, match=r"iptables -A .*: waited 0\.05 s for it to end; killed"):
+        site.add_rules([accept("a", 1)])
+    assert traces() == before
+
+
 def test_rules_keep_their_place_among_other_operations(site: Site) -> None:
     """What stands behind a rule sees it set, and a refusal behind it does not undo it."""
     apply(site, AddNamespace("a"))
@@ -204,6 +222,14 @@ def test_a_daemon_starts_beside_a_link_that_is_down_on_purpose(site: Site) -> No
     apply(site, SetLink("h1", "eth0", up=False))
     apply(site, StartDaemon("r", "smcroute", ("eth0", "eth1")))
     assert site.daemons["r", "smcroute"].alive
+
+
+def test_links_that_never_settle_are_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    apply(site, AddNamespace("a"), AddNamespace("b"))
+    monkeypatch.setattr(site.socket("b"), "settle_links", lambda: ["eth7"])
+    monkeypatch.setitem(wait_until.__kwdefaults__, "timeout", 0.01)
+    with pytest.raises(WaitTimeout, match=r"waited 0\.01 s for .*; found .*b.*eth7"):
+        site.wait_for_links()
 
 
 def test_waiting_for_links_of_no_node(site: Site) -> None:

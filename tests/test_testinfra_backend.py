@@ -30,7 +30,7 @@ def test_commands(lab: Lab) -> None:
     assert host.run("uname -n").stdout == "h1\n"
     assert host.run("echo bad >&2; exit 3").rc == 3
     assert host.run("echo %s", "two words; $HOME").stdout == "two words; $HOME\n"
-    assert host.check_output("cat /proc/1/comm") == "cat"
+    assert host.check_output("cat /proc/1/comm") in ("cat", "sh")  # a shell becomes the cat
     assert host.run("no-such-program").rc == 127
     assert host.backend.NAME == "vxlab"
     assert host.backend.get_hostname() == "h1"
