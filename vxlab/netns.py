@@ -49,7 +49,8 @@ from vxlab.syscalls import (
 
 T = TypeVar("T")
 
-_INIT = "mount -t proc proc /proc && echo ready && exec cat"
+#: Process 1 of a node: once it is a cat that echoes, its /proc is mounted.
+_INIT = "mount -t proc proc /proc && exec cat"
 
 
 class _Launcher:
@@ -322,9 +323,14 @@ class Namespaces:
             stdout=subprocess.PIPE,
             text=True,
         )
+        assert init.stdin
         assert init.stdout
+        with contextlib.suppress(BrokenPipeError):
+            init.stdin.write("ready\n")
+            init.stdin.flush()
         if init.stdout.readline() != "ready\n":
-            init.communicate()
+            with contextlib.suppress(BrokenPipeError):
+                init.communicate()
             raise SandboxError(f"{self.name}: wanted a /proc of its own, mount refused it")
         self._mnt = launcher.open("thread-self/ns/mnt")
         self._pids = launcher.open(f"{init.pid}/ns/pid")
