@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lab_tools import two_hosts, with_containers
+from lab_tools import describe, two_hosts, with_containers
 from test_vxlan import SAMPLES
 
 from vxlab import catalog, features, state, vxlan
@@ -120,6 +120,13 @@ def test_flooding_to_many_is_one_entry_each() -> None:
     with Lab(catalog.point_to_point(hosts=4, bind="none")) as lab:
         others = [host.nics[0].ip for host in lab.topology.hosts[:3]]
         assert fdb(lab, "d", "vxlan0") == {(ANY_MAC, other, "permanent") for other in others}
+
+
+@pytest.mark.parametrize("attributes", [{}, {"gpe": True, "external": True, "learning": False}])
+def test_port_0_is_the_default_that_the_topology_tells(attributes: dict[str, Any]) -> None:
+    topology = describe(segment={"port": 0, "attributes": attributes}).build()
+    with Lab(topology) as lab:
+        assert {vxlan_of(lab, "h1", "vxlan0")["dstport"]} == topology.ports
 
 
 def test_equal_plans_make_equal_labs() -> None:

@@ -136,6 +136,8 @@ def test_ports() -> None:
     t = t.with_vtep("h1", "red", dstport=5000)
     assert t.ports == {8472, 5000}
     assert t.port(t.host("h1"), t.vtep("h1", "red")) == 5000
+    gpe = {"gpe": True, "external": True, "learning": False}
+    assert describe(segment={"port": 0, "attributes": gpe}).build().ports == {4790}
 
 
 def test_the_mtu_behind_a_vtep() -> None:

@@ -121,9 +121,9 @@ class Node:
     ) -> Ping:
         """Ping ``address``; the result is true if there was an answer.
 
-        ``timeout`` is the time in seconds for the whole ping, which ends as soon as ``count``
-        answers are there.  ``interface`` is a device (also a VRF) or a source address; ``size``
-        is in bytes of payload.
+        ``timeout`` is how many seconds to wait for an answer to the last request; the ping ends
+        as soon as ``count`` answers are there.  ``interface`` is a device (also a VRF) or a
+        source address; ``size`` is in bytes of payload.
         """
         argv = ["ping", "-n", "-c", str(count), "-i", str(interval), "-W", f"{timeout:g}"]
         argv += ["-I", interface] if interface else []

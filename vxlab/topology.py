@@ -153,7 +153,9 @@ class Topology:
 
     def port(self, host: Host, vtep: Vtep) -> int:
         """The UDP port that a VTEP sends to and listens on."""
-        return int(self.attributes(host, vtep)["dstport"]) or vxlan.KERNEL_PORT  # type: ignore[arg-type]
+        attributes = self.attributes(host, vtep)
+        default = vxlan.GPE_PORT if attributes.get("gpe") else vxlan.KERNEL_PORT
+        return int(attributes["dstport"]) or default  # type: ignore[arg-type]
 
     @property
     def ports(self) -> frozenset[int]:

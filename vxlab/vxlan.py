@@ -17,6 +17,8 @@ from typing import Any, Literal
 #: The kernel's own default port; RFC 7348 has 4789 (IANA).
 KERNEL_PORT = 8472
 IANA_PORT = 4789
+#: The kernel's default port of a device with gpe (IANA's for VXLAN-GPE).
+GPE_PORT = 4790
 
 #: Bytes that VXLAN puts round a packet inside an IPv4 or IPv6 underlay: Ethernet 14, IP 20 or
 #: 40, UDP 8, VXLAN 8 (RFC 7348, section 5).
