@@ -322,7 +322,7 @@ def test_a_refusal_names_operation_errno_and_the_kernel_s_words(
 
 
 BAD_VALUES: list[tuple[str, Operation]] = [
-    ("attribute of a bridge", AddLink("h1", "x", "bridge", 90, (("vlan_filtering", 1),))),
+    ("attribute of a bridge", AddLink("h1", "x", "bridge", 90, (("colour", 1),))),
     ("attribute of a vxlan", AddLink("h1", "x", "vxlan", 90, (("vni", 1),))),
     ("value of a bridge", AddLink("h1", "x", "bridge", 90, (("stp_state", "on"),))),
     ("no table", AddLink("h1", "x", "vrf", 90)),

@@ -15,17 +15,28 @@ from vxlab.operations import (
     AddAddress,
     AddFdb,
     AddLink,
+    AddMdb,
     AddNamespace,
     AddNeighbour,
+    AddNexthop,
     AddRoute,
     AddRule,
+    AddVni,
+    DelAddress,
     DelFdb,
     DelLink,
+    DelMdb,
+    DelNeighbour,
+    DelNexthop,
+    DelVni,
+    FlushFdb,
     HostOnLink,
     Members,
+    MoveLink,
     Operation,
     Peer,
     SetLink,
+    SetPort,
     SetSysctl,
     SetVxlan,
     StartDaemon,
@@ -40,14 +51,15 @@ LINES: list[tuple[Operation, str]] = [
         SetSysctl("h1", "net.ipv4.ip_forward", "1"),
         "ip netns exec h1 sysctl -w net.ipv4.ip_forward=1",
     ),
-    (AddLink("h1", "br0", "bridge", 2), "ip -n h1 link add br0 type bridge"),
+    (AddLink("h1", "br0", "bridge", 2), "ip -n h1 link add br0 index 2 type bridge"),
     (
         AddLink("h1", "br0", "bridge", 2, (("stp_state", 0), ("forward_delay", 0)), up=True),
-        "ip -n h1 link add br0 type bridge stp_state 0 forward_delay 0; ip -n h1 link set br0 up",
+        "ip -n h1 link add br0 index 2 type bridge stp_state 0 forward_delay 0; "
+        "ip -n h1 link set br0 up",
     ),
     (
         AddLink("s", "h1", "veth", 3, master="switch", peer=Peer("h1", "eth0", 2), mtu=9000),
-        "ip -n s link add h1 mtu 9000 type veth peer name eth0 netns h1; "
+        "ip -n s link add h1 index 3 mtu 9000 type veth peer name eth0 index 2 netns h1; "
         "ip -n s link set h1 master switch",
     ),
     (
@@ -61,12 +73,12 @@ LINES: list[tuple[Operation, str]] = [
             mac=MAC,
             up=True,
         ),
-        f"ip -n h1 link add vxlan0 address {MAC} type vxlan id 42 nolearning ttl inherit "
+        f"ip -n h1 link add vxlan0 index 4 address {MAC} type vxlan id 42 nolearning ttl inherit "
         "srcport 1 2; ip -n h1 link set vxlan0 master br0 up",
     ),
     (
         AddLink("h1", "vrf0", "vrf", 5, (("table", 10),)),
-        "ip -n h1 link add vrf0 type vrf table 10",
+        "ip -n h1 link add vrf0 index 5 type vrf table 10",
     ),
     (SetLink("h1", "eth0", up=True), "ip -n h1 link set eth0 up"),
     (SetLink("h1", "eth0", up=False), "ip -n h1 link set eth0 down"),
@@ -92,7 +104,7 @@ LINES: list[tuple[Operation, str]] = [
     ),
     (
         AddFdb("h1", "vxlan0", MAC, "10.0.0.2", append=True, port=5, vni=0),
-        f"bridge -n h1 fdb append {MAC} dev vxlan0 dst 10.0.0.2 self permanent port 5 vni 0",
+        f"bridge -n h1 fdb append {MAC} dev vxlan0 dst 10.0.0.2 port 5 vni 0 self permanent",
     ),
     (
         DelFdb("h1", "vxlan0", MAC, "10.0.0.2"),
@@ -102,6 +114,61 @@ LINES: list[tuple[Operation, str]] = [
         AddNeighbour("h1", "eth0", "10.0.0.2", MAC),
         f"ip -n h1 neigh add 10.0.0.2 lladdr {MAC} dev eth0 nud permanent",
     ),
+    (
+        AddFdb("h1", "vxlan0", MAC, nhid=4, state="static", flags=("self", "use"), replace=True),
+        f"bridge -n h1 fdb replace {MAC} dev vxlan0 nhid 4 self use static",
+    ),
+    (
+        AddFdb("h1", "vxlan0", MAC, "10.0.0.2", src_vni=6, via="eth0", vlan=3),
+        f"bridge -n h1 fdb add {MAC} dev vxlan0 dst 10.0.0.2 vlan 3 via eth0 src_vni 6 "
+        "self permanent",
+    ),
+    (
+        FlushFdb("h1", "vxlan0", dst="10.0.0.2", states=("permanent",), no_flags=("router",)),
+        "bridge -n h1 fdb flush dev vxlan0 dst 10.0.0.2 permanent norouter self",
+    ),
+    (AddVni("h1", "vx", 5), "bridge -n h1 vni add dev vx vni 5"),
+    (
+        AddVni("h1", "vx", 5, 9, group="239.1.1.1"),
+        "bridge -n h1 vni add dev vx vni 5-9 group 239.1.1.1",
+    ),
+    (
+        DelVni("h1", "vx", 5, remote="10.0.0.2"),
+        "bridge -n h1 vni del dev vx vni 5 remote 10.0.0.2",
+    ),
+    (
+        AddMdb(
+            "h1", "vx", "239.1.1.1", "10.0.0.2", filter_mode="exclude", source_list=("1.1.1.1",)
+        ),
+        "bridge -n h1 mdb add dev vx port vx grp 239.1.1.1 permanent filter_mode exclude "
+        "dst 10.0.0.2 source_list 1.1.1.1",
+    ),
+    (
+        DelMdb("h1", "vx", "239.1.1.1", "10.0.0.2", source="1.1.1.1", port=7),
+        "bridge -n h1 mdb del dev vx port vx grp 239.1.1.1 permanent src 1.1.1.1 dst 10.0.0.2 "
+        "dst_port 7",
+    ),
+    (
+        AddNeighbour("h1", "eth0", "10.0.0.2", MAC, "stale", ("router", "managed"), replace=True),
+        f"ip -n h1 neigh replace 10.0.0.2 lladdr {MAC} dev eth0 nud stale router managed",
+    ),
+    (
+        AddNeighbour("h1", "eth0", "10.0.0.2", proxy=True),
+        "ip -n h1 neigh add proxy 10.0.0.2 dev eth0",
+    ),
+    (DelNeighbour("h1", "eth0", "10.0.0.2"), "ip -n h1 neigh del 10.0.0.2 dev eth0"),
+    (AddNexthop("h1", 1, via="10.0.0.2"), "ip -n h1 nexthop add id 1 via 10.0.0.2 fdb"),
+    (
+        AddNexthop("h1", 9, group=(1, (2, 5)), replace=True),
+        "ip -n h1 nexthop replace id 9 group 1/2,5 fdb",
+    ),
+    (DelNexthop("h1", 1), "ip -n h1 nexthop del id 1"),
+    (
+        SetPort("h1", "vx", (("neigh_suppress", True), ("learning", False))),
+        "bridge -n h1 link set dev vx neigh_suppress on learning off",
+    ),
+    (MoveLink("h1", "vx", "h2"), "ip -n h1 link set vx netns h2"),
+    (DelAddress("h1", "eth0", "10.0.0.1/24"), "ip -n h1 address del 10.0.0.1/24 dev eth0"),
     (AddRule("h1", ("-A", "INPUT")), "ip netns exec h1 iptables -A INPUT"),
     (AddRule("h1", ("-A", "INPUT"), 6), "ip netns exec h1 ip6tables -A INPUT"),
     (

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from vxlab import sandbox, state
-from vxlab.backends.netlink import NetlinkBackend
+from vxlab import backends, sandbox, state
 from vxlab.backends.site import Backend, Site
 from vxlab.capture import Capture, Recorder
 from vxlab.errors import SandboxError, VxlabError
@@ -28,22 +27,24 @@ from vxlab.topology import Topology
 class Lab(Mapping[str, Node]):
     """A live lab, and a mapping from node names to nodes.
 
-    ``backend`` applies the plan; with ``recorder`` every node keeps its last frames, for
-    reports.  Use it as a context manager, or call :meth:`open` and :meth:`close`.
+    ``backend`` applies the plan: one of :data:`vxlab.backends.NAMES`, or an object of one's own;
+    with ``recorder`` every node keeps its last frames, for reports.  Use it as a context manager,
+    or call :meth:`open` and :meth:`close`.
     """
 
     def __init__(
-        self, topology: Topology, *, backend: Backend | None = None, recorder: bool = False
+        self, topology: Topology, *, backend: Backend | str = "netlink", recorder: bool = False
     ) -> None:
         if not isinstance(topology, Topology):
             raise VxlabError(f"wanted a Topology (call build() on a builder), found {topology!r}")
         self.topology = topology
-        self.backend = backend or NetlinkBackend()
+        self.backend = backends.get(backend) if isinstance(backend, str) else backend
         self.recorders: dict[str, Recorder] = {}
         self._record = recorder
         self._site = Site()
         self._nodes: dict[str, Node] = {}
         self._is_open = False
+        self._alter: Callable[[Operation], Operation | None] | None = None
         self._lock = threading.RLock()  # one socket a node, and one buffer a recorder
 
     @property
@@ -99,11 +100,13 @@ class Lab(Mapping[str, Node]):
     def __repr__(self) -> str:
         return f"<Lab {self.topology}: {', '.join(self._nodes) or 'not open'}>"
 
-    def apply(self, *operations: Operation) -> None:
+    def apply(self, *operations: Operation, by: str | None = None) -> None:
         """Change the lab: the same operations that built it, also in the middle of a test.
 
-        ApplyError for the first one that is refused; what came before it has been done.
+        ``by`` names another backend than the lab's own (:data:`vxlab.backends.NAMES`).  ApplyError
+        for the first operation that is refused; what came before it has been done.
         """
+        backend = self.backend if by is None else backends.get(by)
         for operation in operations:
             if not isinstance(operation, Operation):
                 raise VxlabError(f"lab {self.topology}: wanted operations, found {operation!r}")
@@ -111,9 +114,16 @@ class Lab(Mapping[str, Node]):
             if not self._is_open:
                 raise VxlabError(f"lab {self.topology}: wanted to change it, found it not open")
             try:
-                self.backend.apply(self._site, operations)
+                backend.apply(self._site, self._altered(operations))
             finally:
                 self._adopt()
+
+    def _altered(self, operations: Iterable[Operation]) -> list[Operation]:
+        """What is applied in place of ``operations``: they themselves, except under a control."""
+        if self._alter is None:
+            return list(operations)
+        altered = map(self._alter, operations)
+        return [operation for operation in altered if operation is not None]
 
     def _adopt(self) -> None:
         """Make nodes of all namespaces that are new."""

@@ -29,8 +29,30 @@ PACKAGES = {
 }
 
 
+#: The programs of iproute2, which may come from a folder of their own (:func:`use_iproute2`).
+IPROUTE2 = ("ip", "bridge", "ss", "tc", "nstat", "rtmon")
+
+_iproute2: str | None = None
+
+
+def use_iproute2(folder: str | None) -> None:
+    """Take the programs of iproute2 from ``folder`` from now on, where it has them; None: PATH.
+
+    MissingProgram where the folder has no ``ip`` or no ``bridge``.
+    """
+    global _iproute2
+    if folder is not None:
+        for name in ("ip", "bridge"):
+            if not os.access(os.path.join(folder, name), os.X_OK):
+                raise MissingProgram(os.path.join(folder, name))
+        folder = os.path.abspath(folder)
+    _iproute2 = folder
+
+
 def find_program(name: str, extra: Sequence[str] = ()) -> str:
     """The absolute path of a program; MissingProgram, naming its package, where there is none."""
+    if _iproute2 is not None and name in IPROUTE2:
+        extra = (_iproute2, *extra)
     own = os.environ.get("PATH", "").split(os.pathsep)
     folders = filter(None, (*extra, *own, *SYSTEM_PATH))  # an empty one is the working directory
     path = os.pathsep.join(folders)

@@ -9,10 +9,12 @@ no attribute is spelled out anywhere else.  Numbers are those of ``IFLA_VXLAN_*`
 from __future__ import annotations
 
 import ipaddress
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
+
+from vxlab import codec
+from vxlab.codec import Kind
 
 #: The kernel's own default port; RFC 7348 has 4789 (IANA).
 KERNEL_PORT = 8472
@@ -26,8 +28,6 @@ OVERHEAD = {4: 50, 6: 70}
 
 #: Largest VXLAN network identifier: 24 bits (RFC 7348, section 5).
 MAX_VNI = 0xFFFFFF
-
-Kind = Literal["u8", "u16be", "u32", "label", "bool", "flag", "address", "device", "ports", "bits"]
 
 #: What a value of an attribute may be.
 Value = int | bool | str | tuple[int, int]
@@ -288,29 +288,11 @@ def encode(name: str, value: Value, index_of: Callable[[str], int]) -> tuple[int
     ``index_of`` turns the name of the underlying device into its interface index.
     """
     attribute = BY_NAME[name]
-    match attribute.kind:
-        case "u8":
-            return attribute.number, struct.pack("=B", value)
-        case "u16be":
-            return attribute.number, struct.pack(">H", value)
-        case "u32":
-            return attribute.number, struct.pack("=I", value)
-        case "label":
-            return attribute.number, struct.pack(">I", value)
-        case "bool":
-            return attribute.number, struct.pack("=B", bool(value))
-        case "flag":
-            return (attribute.number, b"") if value else None
-        case "device":
-            return attribute.number, struct.pack("=I", index_of(str(value)))
-        case "ports":
-            return attribute.number, struct.pack(">HH", *_pair(value))
-        case "bits":
-            return attribute.number, struct.pack(">Q", value)
-        case "address":
-            address = ipaddress.ip_address(str(value))
-            number = attribute.number if address.version == 4 else attribute.number6
-            return number, address.packed
+    if attribute.kind == "flag" and not value:
+        return None
+    payload = codec.encode(attribute.kind, value, index_of)
+    six = attribute.kind == "address" and len(payload) == 16
+    return (attribute.number6 if six else attribute.number), payload
 
 
 def _pair(value: Value) -> tuple[int, int]:
