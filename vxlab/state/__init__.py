@@ -20,10 +20,13 @@ from vxlab.state.rows import (
     Counters,
     FdbEntry,
     Link,
+    MdbEntry,
     Membership,
     MulticastRoute,
     Neighbour,
+    NextHop,
     Route,
+    Vni,
 )
 
 __all__ = [
@@ -31,21 +34,27 @@ __all__ = [
     "Counters",
     "FdbEntry",
     "Link",
+    "MdbEntry",
     "Membership",
     "MulticastRoute",
     "Neighbour",
+    "NextHop",
     "NodeState",
     "Route",
+    "Vni",
     "addresses",
     "difference",
     "fdb",
     "links",
+    "mdb",
     "memberships",
     "multicast_routes",
     "neighbours",
+    "nexthops",
     "read_snmp",
     "routes",
     "snapshot",
+    "vnis",
 ]
 
 
@@ -92,6 +101,24 @@ def memberships(namespaces: Namespaces) -> tuple[Membership, ...]:
         return in_order(read_memberships(namespaces))
 
 
+def vnis(namespaces: Namespaces) -> tuple[Vni, ...]:
+    """The VNIs of devices with vnifilter, with their statistics."""
+    with reading(namespaces, "VNIs") as reader:
+        return reader.vnis()
+
+
+def mdb(namespaces: Namespaces) -> tuple[MdbEntry, ...]:
+    """The multicast groups of bridges and vxlan devices."""
+    with reading(namespaces, "multicast groups of bridges and vxlan devices") as reader:
+        return reader.mdb()
+
+
+def nexthops(namespaces: Namespaces) -> tuple[NextHop, ...]:
+    """All next hops, and groups of them."""
+    with reading(namespaces, "next hops") as reader:
+        return reader.nexthops()
+
+
 def read_snmp(namespaces: Namespaces) -> dict[str, int]:
     """The protocols' counters by name.
 
@@ -119,5 +146,8 @@ def snapshot(namespaces: Namespaces) -> NodeState:
             routes=reader.routes(None),
             multicast_routes=reader.multicast_routes(),
             memberships=in_order(read_memberships(namespaces)),
+            vnis=reader.vnis(),
+            mdb=reader.mdb(),
+            nexthops=reader.nexthops(),
             counters=read_counters(namespaces),
         )

@@ -13,10 +13,13 @@ from vxlab.state.rows import (
     Address,
     FdbEntry,
     Link,
+    MdbEntry,
     Membership,
     MulticastRoute,
     Neighbour,
+    NextHop,
     Route,
+    Vni,
     words,
 )
 
@@ -29,6 +32,9 @@ KINDS = {
     "routes": "route",
     "multicast_routes": "mroute",
     "memberships": "group",
+    "vnis": "vni",
+    "mdb": "mdb",
+    "nexthops": "nexthop",
 }
 
 #: States that a learned entry moves through by itself.
@@ -52,6 +58,9 @@ class NodeState:
     routes: tuple[Route, ...] = ()
     multicast_routes: tuple[MulticastRoute, ...] = ()
     memberships: tuple[Membership, ...] = ()
+    vnis: tuple[Vni, ...] = ()
+    mdb: tuple[MdbEntry, ...] = ()
+    nexthops: tuple[NextHop, ...] = ()
     counters: Mapping[str, int] = field(default_factory=dict, compare=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -177,4 +186,6 @@ def _cell(value: Any) -> str:
         return ""
     if value is True:
         return "yes"
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={number}" for name, number in value.items() if number)
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

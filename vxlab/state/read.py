@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from vxlab.errors import VxlabError
 from vxlab.netns import Namespaces
-from vxlab.state import decode
+from vxlab.state import decode, tunnels
 from vxlab.state.dump import dump, open_socket
 from vxlab.state.linkinfo import link_row
 from vxlab.state.rows import (
@@ -19,9 +19,12 @@ from vxlab.state.rows import (
     Address,
     FdbEntry,
     Link,
+    MdbEntry,
     MulticastRoute,
     Neighbour,
+    NextHop,
     Route,
+    Vni,
     sort_key,
 )
 
@@ -108,6 +111,31 @@ class Reader:
             for answer in self._route_dump(family)
         )
         return in_order([row for row in found if row is not None])
+
+    def vnis(self) -> tuple[Vni, ...]:
+        """The VNIs of devices with vnifilter, with their statistics."""
+        header = struct.pack("=BBHI", socket.AF_BRIDGE, tunnels.TUNNEL_MSG_FLAG_STATS, 0, 0)
+        answers = self._newer_dump(tunnels.RTM_GETTUNNEL, header)
+        return in_order([row for each in answers for row in tunnels.vni_rows(each, self.name_of)])
+
+    def mdb(self) -> tuple[MdbEntry, ...]:
+        """The multicast groups of bridges and vxlan devices."""
+        answers = self._newer_dump(tunnels.RTM_GETMDB, struct.pack("=B7x", socket.AF_BRIDGE))
+        return in_order([row for each in answers for row in tunnels.mdb_rows(each, self.name_of)])
+
+    def nexthops(self) -> tuple[NextHop, ...]:
+        """All next hops, and groups of them."""
+        answers = self._newer_dump(tunnels.RTM_GETNEXTHOP, bytes(8))
+        return in_order([tunnels.nexthop_row(each, self.name_of) for each in answers])
+
+    def _newer_dump(self, kind: int, header: bytes) -> list[bytes]:
+        """A dump; empty on a kernel that does not have what is asked for."""
+        try:
+            return dump(self._socket, kind, header)
+        except OSError as error:
+            if error.errno == errno.EOPNOTSUPP:
+                return []
+            raise
 
     def _route_dump(self, family: int, filters: bytes = b"") -> list[bytes]:
         """Routes of a family; a kernel without that family answers with other ones, or none."""

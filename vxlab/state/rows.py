@@ -297,3 +297,84 @@ class Membership(Row):
 
     def __str__(self) -> str:
         return f"{self.family} {self.group} dev {self.interface} users {self.users}"
+
+
+@dataclass(frozen=True, slots=True)
+class Vni(Row):
+    """A VNI, or the range up to ``last``, of a device with vnifilter (``bridge vni``).
+
+    ``counters`` are its statistics by name (``rx_packets`` …), where the kernel keeps them.
+    """
+
+    interface: str
+    vni: int
+    last: int | None = None
+    group: str | None = None
+    remote: str | None = None
+    counters: Mapping[str, int] = field(default_factory=dict, compare=False)
+
+    def __str__(self) -> str:
+        shown = f"{self.vni}-{self.last}" if self.last else str(self.vni)
+        return _line(
+            f"{shown} dev {self.interface}",
+            _pair("group", self.group),
+            _pair("remote", self.remote),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MdbEntry(Row):
+    """A port of a bridge, or a remote of a vxlan device, that listens to a group (``bridge mdb``).
+
+    ``group`` is an address or, at layer 2, a MAC; fields that are None are the device's own.
+    """
+
+    interface: str
+    port_name: str
+    group: str
+    source: str | None = None
+    dst: str | None = None
+    port: int | None = None
+    vni: int | None = None
+    src_vni: int | None = None
+    via: str | None = None
+    filter_mode: str | None = None
+    source_list: tuple[str, ...] = ()
+    state: str = "permanent"
+    vlan: int | None = None
+
+    def __str__(self) -> str:
+        return _line(
+            f"dev {self.interface} port {self.port_name} grp {self.group}",
+            _pair("src", self.source),
+            self.state,
+            _pair("filter_mode", self.filter_mode),
+            _pair("source_list", ",".join(self.source_list)),
+            _pair("vid", self.vlan),
+            _pair("dst", self.dst),
+            _pair("dst_port", self.port),
+            _pair("vni", self.vni),
+            _pair("src_vni", self.src_vni),
+            _pair("via", self.via),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NextHop(Row):
+    """A next hop, or a group of them with their weights (``ip nexthop``)."""
+
+    id: int
+    via: str | None = None
+    interface: str | None = None
+    group: tuple[tuple[int, int], ...] = ()
+    fdb: bool = False
+
+    def __str__(self) -> str:
+        shown = (f"{one},{weight}" if weight > 1 else str(one) for one, weight in self.group)
+        return _line(
+            f"id {self.id}",
+            _pair("group", "/".join(shown)),
+            _pair("via", self.via),
+            _pair("dev", self.interface),
+            "fdb" if self.fdb else "",
+        )
