@@ -152,7 +152,14 @@ BESIDE: dict[str, dict[str, Any]] = {
 #: Attributes that the kernel takes and does not show.
 SILENT = {"mcroute"}
 #: Attributes that ip may be too old to show, or the kernel too old to know.
-NEWER = {"vnifilter", "localbypass", "label_policy", "reserved_bits", "mcroute"}
+NEWER = {
+    "remcsum_nopartial",
+    "vnifilter",
+    "localbypass",
+    "label_policy",
+    "reserved_bits",
+    "mcroute",
+}
 
 
 @pytest.mark.parametrize("name", SAMPLES)

@@ -22,7 +22,7 @@ SAMPLES: dict[str, tuple[Any, list[str], tuple[int, bytes]]] = {
     "dev": ("eth0", ["dev", "eth0"], (3, struct.pack("=I", 7))),
     "local": ("10.0.0.1", ["local", "10.0.0.1"], (4, bytes([10, 0, 0, 1]))),
     "ttl": (9, ["ttl", "9"], (5, b"\x09")),
-    "tos": (16, ["tos", "16"], (6, b"\x10")),
+    "tos": (16, ["tos", "0x10"], (6, b"\x10")),
     "learning": (False, ["nolearning"], (7, b"\0")),
     "ageing": (77, ["ageing", "77"], (8, struct.pack("=I", 77))),
     "maxaddress": (5, ["maxaddress", "5"], (9, struct.pack("=I", 5))),
@@ -38,6 +38,7 @@ SAMPLES: dict[str, tuple[Any, list[str], tuple[int, bytes]]] = {
     "remcsumtx": (True, ["remcsumtx"], (21, b"\1")),
     "remcsumrx": (True, ["remcsumrx"], (22, b"\1")),
     "gbp": (True, ["gbp"], (23, b"")),
+    "remcsum_nopartial": (True, ["remcsum_nopartial"], (24, b"")),
     "external": (True, ["external"], (25, b"\1")),
     "flowlabel": (0xABCDE, ["flowlabel", "0xabcde"], (26, b"\x00\x0a\xbc\xde")),
     "gpe": (True, ["gpe"], (27, b"")),
@@ -57,7 +58,7 @@ def index_of(name: str) -> int:
 
 def test_the_table_is_complete_and_without_doubles() -> None:
     numbers = [each.number for each in ATTRIBUTES] + [e.number6 for e in ATTRIBUTES if e.number6]
-    assert set(numbers) == set(range(1, 35)) - {24}  # 24: REMCSUM_NOPARTIAL, which ip cannot set
+    assert set(numbers) == set(range(1, 35))
     shared = {BY_NAME["group"].number, BY_NAME["group"].number6}
     assert {each for each in numbers if numbers.count(each) > 1} == shared
     assert set(SAMPLES) == set(BY_NAME) == {each.name for each in ATTRIBUTES}

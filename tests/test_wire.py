@@ -127,6 +127,7 @@ KNOWN: list[tuple[str, Any, str, Any]] = [
     ("remcsumtx", True, "REMCSUM_TX", 1),
     ("remcsumrx", True, "REMCSUM_RX", 1),
     ("gbp", True, "GBP", True),
+    ("remcsum_nopartial", True, "REMCSUM_NOPARTIAL", True),
     ("external", True, "COLLECT_METADATA", 1),
     ("flowlabel", 0xABCDE, "LABEL", int.from_bytes(b"\x00\x0a\xbc\xde", sys.byteorder)),
     ("gpe", True, "GPE", True),

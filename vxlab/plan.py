@@ -32,6 +32,9 @@ from vxlab.operations import (
 )
 from vxlab.topology import Topology
 
+#: How the MAC addresses of a lab begin: locally administered, then "vx".
+_MACS = "02:76:78"
+
 #: What builds a topology: operations, in the order in which they are applied.
 Plan = tuple[Operation, ...]
 
@@ -73,6 +76,7 @@ class _Planner:
     def __init__(self, topology: Topology) -> None:
         self.topology = topology
         self._last_index: dict[str, int] = defaultdict(lambda: 1)  # 1 is lo
+        self._last_mac = 0
 
     def operations(self) -> Iterator[Operation]:
         """All operations, in order."""
@@ -107,6 +111,16 @@ class _Planner:
             self._last_index[node] += 1
         return self._last_index[node]
 
+    def mac(self, wanted: str | None = None) -> str:
+        """The MAC address wanted, or the next one of the lab's own.
+
+        Every device has one that is the same each time: captures can be compared, and read.
+        """
+        if wanted:
+            return wanted
+        self._last_mac += 1
+        return f"{_MACS}:{self._last_mac.to_bytes(3).hex(':')}"
+
     def _settings(self, node: str) -> Iterator[Operation]:
         routers = {router.name for router in self.topology.routers}
         for key, value in _PLAIN.items():
@@ -126,6 +140,7 @@ class _Planner:
             "bridge",
             self.index(switch.name),
             (*_QUIET_BRIDGE[:2], *snooping),
+            mac=self.mac(),
             mtu=_mtu(switch.mtu),
             up=True,
         )
@@ -137,7 +152,7 @@ class _Planner:
 
     def _cable(self, switch: Switch, machine: Host | Router, nic: Nic, port: str) -> AddLink:
         mtu = _mtu(switch.mtu)
-        peer = Peer(machine.name, nic.device, self.index(machine.name), nic.mac, mtu)
+        peer = Peer(machine.name, nic.device, self.index(machine.name), self.mac(nic.mac), mtu)
         return AddLink(
             switch.name,
             port,
@@ -145,6 +160,7 @@ class _Planner:
             self.index(switch.name, peer.index),
             master=SWITCH_BRIDGE,
             peer=peer,
+            mac=self.mac(),
             mtu=mtu,
             up=True,
         )
@@ -159,9 +175,8 @@ class _Planner:
         if gateway:
             yield AddRoute(host.name, "default", via=gateway[1].ip)
         for table, vrf in enumerate(dict.fromkeys(v.vrf for v in host.vteps if v.vrf), start=10):
-            yield AddLink(
-                host.name, vrf, "vrf", self.index(host.name), (("table", table),), up=True
-            )
+            index, attributes = self.index(host.name), (("table", table),)
+            yield AddLink(host.name, vrf, "vrf", index, attributes, mac=self.mac(), up=True)
         for bridge, master in dict.fromkeys((v.bridge, v.vrf) for v in host.vteps if v.bridge):
             yield AddLink(
                 host.name,
@@ -170,6 +185,7 @@ class _Planner:
                 self.index(host.name),
                 _QUIET_BRIDGE,
                 master=master,
+                mac=self.mac(),
                 up=True,
             )
         for container in self.topology.containers:
@@ -181,9 +197,8 @@ class _Planner:
     def _container_link(self, host: Host, container: Container) -> AddLink:
         vtep = next(v for v in host.vteps if v.bridge == container.bridge)
         mtu = self.topology.mtu(host, vtep)
-        peer = Peer(
-            container.name, container.device, self.index(container.name), container.mac, mtu
-        )
+        index, mac = self.index(container.name), self.mac(container.mac)
+        peer = Peer(container.name, container.device, index, mac, mtu)
         return AddLink(
             host.name,
             container.host_device,
@@ -191,6 +206,7 @@ class _Planner:
             self.index(host.name, peer.index),
             master=container.bridge,
             peer=peer,
+            mac=self.mac(),
             mtu=mtu,
             up=True,
         )
@@ -204,7 +220,7 @@ class _Planner:
             self.index(host.name),
             tuple(attributes.items()),
             master=vtep.bridge or vtep.vrf,
-            mac=vtep.mac,
+            mac=self.mac(vtep.mac),
             up=not vtep.addresses,
         )
         if vtep.addresses:

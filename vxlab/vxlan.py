@@ -82,6 +82,8 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("remcsumtx", 21, "bool", "remcsum_tx", False, off="noremcsumtx"),
     Attribute("remcsumrx", 22, "bool", "remcsum_rx", False, off="noremcsumrx"),
     Attribute("gbp", 23, "flag", "gbp", False),
+    # No word of ip: only raw netlink sets it.
+    Attribute("remcsum_nopartial", 24, "flag", "remcsum_nopartial", False),
     Attribute("external", 25, "bool", "external", False, off="noexternal"),
     Attribute("flowlabel", 26, "label", "label", 0, low=0, high=0xFFFFF, changeable=True),
     Attribute("gpe", 27, "flag", "gpe", False),
@@ -98,7 +100,15 @@ BY_NAME: Mapping[str, Attribute] = {attribute.name: attribute for attribute in A
 
 #: Devices of one host that share a UDP port must agree in these: they share a socket
 #: (``VXLAN_F_RCV_FLAGS`` in ``include/net/vxlan.h``).
-RECEIVE_FLAGS = ("gbp", "gpe", "external", "vnifilter", "remcsumrx", "udp6zerocsumrx")
+RECEIVE_FLAGS = (
+    "gbp",
+    "gpe",
+    "external",
+    "vnifilter",
+    "remcsumrx",
+    "remcsum_nopartial",
+    "udp6zerocsumrx",
+)
 
 # What goes with gpe (VXLAN_F_ALLOWED_GPE in the same file), with what a device has by default.
 _NOT_WITH_GPE = {
@@ -110,6 +120,7 @@ _NOT_WITH_GPE = {
     "l3miss": False,
     "remcsumtx": False,
     "remcsumrx": False,
+    "remcsum_nopartial": False,
     "ttl_inherit": False,
 }
 
@@ -316,6 +327,8 @@ def words(name: str, value: Value) -> list[str]:
             return [name, f"{value:#x}"]
     if name == "df":
         return [name, _DF_WORDS[int(value)]]  # type: ignore[arg-type]
+    if name == "tos":  # which ip(8) takes for hexadecimal, with or without 0x
+        return [name, f"{value:#x}"]
     return [name, str(value)]
 
 
@@ -330,15 +343,17 @@ def from_json(info_data: Mapping[str, Any]) -> dict[str, Value]:
         if key not in info_data:
             continue
         value = info_data[key]
-        if attribute.kind == "flag":
-            if attribute.name != "ttl_inherit":  # `ttl inherit` is the absence of the key
+        if attribute.kind == "flag":  # true or null, as versions of ip go: the key counts
+            if attribute.name != "ttl_inherit":
                 found[attribute.name] = True
         elif attribute.kind == "ports":
             found[attribute.name] = (int(value["low"]), int(value["high"]))
-        elif attribute.kind == "label" or attribute.name == "tos":
+        elif attribute.kind in ("label", "bits") or attribute.name == "tos":
             found[attribute.name] = int(value, 0) if isinstance(value, str) else int(value)
         elif attribute.name == "df":
             found[attribute.name] = _DF_WORDS.index(value)
         else:
             found[attribute.name] = value
+    if "ttl" not in info_data and "port" in info_data:
+        found["ttl_inherit"] = True  # what ip says of it in JSON: nothing
     return found
