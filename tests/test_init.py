@@ -38,6 +38,7 @@ PUBLIC = [
     "NodeState",
     "Ping",
     "Plan",
+    "ReferenceVtep",
     "Result",
     "Router",
     "Rule",

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from vxlab.learning import Step, steps
     from vxlab.node import Node, Ping, Result
     from vxlab.plan import Plan, make_plan
+    from vxlab.reference import ReferenceVtep
     from vxlab.state import NodeState, difference
     from vxlab.topology import Topology, TopologyBuilder
     from vxlab.waiting import wait_until
@@ -86,6 +87,7 @@ _HOME = {
     "learning": ("Step", "steps"),
     "node": ("Node", "Ping", "Result"),
     "plan": ("Plan", "make_plan"),
+    "reference": ("ReferenceVtep",),
     "state": ("NodeState", "difference"),
     "topology": ("Topology", "TopologyBuilder"),
     "waiting": ("wait_until",),
@@ -113,6 +115,7 @@ __all__ = [
     "NodeState",
     "Ping",
     "Plan",
+    "ReferenceVtep",
     "Result",
     "Router",
     "Rule",
