@@ -259,7 +259,7 @@ def test_a_route(
     message = decode(route)
     assert message["header"]["flags"] == NEW
     assert (message["family"], message["dst_len"], message["scope"]) == (family, length, scope)
-    assert (message["table"], message["proto"], message["type"]) == (254, 4, 1)
+    assert (message["table"], message["proto"], message["type"]) == (254, 3, 1)  # RTPROT_BOOT
     assert attributes(message) == {**wanted, "RTA_TABLE": 254}
 
 

@@ -176,7 +176,7 @@ def test_a_next_hop_and_a_group_of_them() -> None:
     kind, flags, body = encode(AddNexthop("h", 3, via="10.0.0.9"))
     assert (kind, flags) == (104, NEW)
     assert body == nested(
-        struct.pack("=BBBxI", 2, 0, 4, 0),
+        struct.pack("=BBBxI", 2, 0, 0, 0),
         wire.attribute(1, struct.pack("=I", 3)),
         wire.attribute(6, bytes([10, 0, 0, 9])),
         wire.attribute(11, b""),

@@ -182,7 +182,7 @@ def _nexthop(entry: AddNexthop, index_of: IndexOf) -> bytes:
     kind = socket.AF_UNSPEC
     if entry.via:
         kind = socket.AddressFamily(family(ipaddress.ip_address(entry.via).version))
-    head = struct.pack("=BBBxI", kind, 0, 4, 0)  # struct nhmsg; protocol RTPROT_STATIC
+    head = struct.pack("=BBBxI", kind, 0, 0, 0)  # struct nhmsg
     body = _fields(tables.NEXTHOP, entry, entry.node, index_of)
     if entry.group:  # struct nexthop_grp: id, weight - 1, and padding
         members = (struct.pack("=IBxxx", one, weight - 1) for one, weight in entry.members())

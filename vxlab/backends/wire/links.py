@@ -186,6 +186,6 @@ def _add_route(route: AddRoute, index_of: IndexOf) -> bytes:
     attributes += u32(15, route.table)  # RTA_TABLE
     scope = 253 if version == 4 and not route.via else 0  # RT_SCOPE_LINK, RT_SCOPE_UNIVERSE
     table = route.table if route.table < 256 else 0
-    # family, lengths, tos, table, protocol RTPROT_STATIC, scope, type RTN_UNICAST, flags
-    head = struct.pack("=BBBBBBBBI", family(version), prefix, 0, 0, table, 4, scope, 1, 0)
+    # family, lengths, tos, table, protocol RTPROT_BOOT (as ip(8) has it), scope, RTN_UNICAST, flags
+    head = struct.pack("=BBBBBBBBI", family(version), prefix, 0, 0, table, 3, scope, 1, 0)
     return head + attributes
