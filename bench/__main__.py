@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import bench_lab, bench_namespaces
+from bench import bench_backends, bench_lab, bench_namespaces
 
 
 def main() -> None:
@@ -15,6 +15,7 @@ def main() -> None:
     options = parser.parse_args()
     bench_namespaces.run(options.count, options.rounds)
     bench_lab.run(options.rounds)
+    bench_backends.run(options.rounds)
 
 
 if __name__ == "__main__":

@@ -397,7 +397,7 @@ def test_a_kernel_that_refuses_anywhere_leaves_nothing(place: int) -> None:
         return [*operations[:place], bad, *operations[place:]]
 
     lab = Lab(two_hosts(), backend=EditingBackend(edit), recorder=True)
-    with pytest.raises(ApplyError, match="ip -n h1 link del lo: ") as caught:
+    with pytest.raises(ApplyError, match="ip -n h1 link del dev lo: ") as caught:
         lab.open()
     assert caught.value.errno == errno.EOPNOTSUPP
     assert len(lab) == 0
@@ -425,11 +425,11 @@ REFUSED_LATE: dict[str, tuple[Any, list[Operation], str]] = {
         "wanted a setting below net., .* found 'kernel.hostname'",
     ),
     "a namespace": (two_hosts, [AddNamespace("h2")], "wanted a new node, found 'h2' in use"),
-    "a link": (two_hosts, [AddLink("h2", "eth0", "bridge", 99)], "h2 link add eth0 .*EEXIST"),
+    "a link": (two_hosts, [AddLink("h2", "eth0", "bridge", 99)], "h2 link add dev eth0 .*EEXIST"),
     "a link's peer": (
         two_hosts,
         [AddLink("h1", "v", "veth", 99, peer=Peer("h2", "eth0", 98))],
-        "ip -n h1 link add v .*EEXIST",
+        "ip -n h1 link add dev v .*EEXIST",
     ),
     "an unknown interface": (
         two_hosts,

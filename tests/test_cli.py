@@ -8,12 +8,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
-from vxlab import cli, features, sandbox
+from vxlab import catalog, cli, features, sandbox
 from vxlab._boot import VARIABLE
+from vxlab.backends.script import script_of
+from vxlab.catalog import CATALOG
+from vxlab.commands.topologies import topology_of
+from vxlab.commands.values import describe, parse
 from vxlab.features import NOT_TRIED, Feature
+from vxlab.plan import make_plan
 
 HERE = Feature("ip", "a program", True, version="6.1", required=True)
 GONE = Feature("vrf", "a device", False, reason="no such thing", hint="go elsewhere")
@@ -86,6 +93,13 @@ def test_an_error_is_one_line_and_ends_with_1(capsys: pytest.CaptureFixture[str]
     said = capsys.readouterr()
     assert said.err == "vxlab: wanted the name of a feature, found 'vfr': did you mean vrf?\n"
     assert not said.out
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    program = f"{sys.executable} -m vxlab.cli script kim-and-lee"
+    shell = f"{{ {program}; echo $? >&2; }} | {{ exec <&-; }}"
+    done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=False)
+    assert done.stderr == "1\n"
 
 
 # --- vxlab doctor ----------------------------------------------------------------------------
@@ -243,3 +257,121 @@ def test_colour_is_for_terminals_that_want_it(
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     assert cli.wants_colour(stream) is wanted
+
+
+# --- vxlab list, plan, script ----------------------------------------------------------------
+
+
+def test_the_list_has_a_line_for_each_topology_and_one_for_what_can_be_set(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[::2]] == list(CATALOG)
+    assert lines[0].split(maxsplit=1)[1].startswith("Hosts on one underlay, each with an address")
+    assert lines[9].endswith(
+        "--set family=4 router=smcroute ttl=rule port=0 vnis=10,20 group= leak=false"
+    )
+    assert not [line for line in lines if "`" in line or line.endswith("(E1).")]
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_what_the_list_shows_can_be_set(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    cli.main(["list"])
+    lines = capsys.readouterr().out.splitlines()
+    (at,) = (number for number, line in enumerate(lines) if line.split()[0] == name)
+    settings = lines[at + 1].split()[1:]
+    assert topology_of(name, settings) == CATALOG[name]()
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_a_plan_is_printed_line_by_line(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert cli.main(["plan", name, "--set", "family=6"]) == 0
+    wanted = map(str, make_plan(CATALOG[name](family=6)))
+    assert capsys.readouterr().out.splitlines() == list(wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "wanted"),
+    [
+        ("point-to-point", ["bind=none", "vni=0x2a"], catalog.point_to_point(bind="none")),
+        ("bridged", ["vrf=yes", "group=239.9.9.9"], catalog.bridged(vrf=True, group="239.9.9.9")),
+        ("bridged", ["flood=none"], catalog.bridged(flood="none")),
+        ("bridged", ["flood="], catalog.bridged()),
+        ("kim-and-lee", ["ttl=none", "vnis=1,2"], catalog.kim_and_lee(ttl=None, vnis=(1, 2))),
+        ("routed", ["router=none"], catalog.routed(router=None)),
+    ],
+)
+def test_settings_have_the_types_of_the_arguments(
+    name: str, settings: list[str], wanted: object
+) -> None:
+    assert topology_of(name, settings) == wanted
+
+
+def test_a_script_is_printed_or_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    argv = ["script", "bridged", "--set", "hosts=3", "--set", "group=239.1.2.3"]
+    assert cli.main(argv) == 0
+    shown = capsys.readouterr().out
+    made_by = "vxlab script bridged --set hosts=3 --set group=239.1.2.3"
+    assert shown == script_of(catalog.bridged(hosts=3, group="239.1.2.3"), made_by=made_by)
+    file = tmp_path / "it.sh"
+    assert cli.main([*argv, "-o", str(file)]) == 0
+    assert capsys.readouterr().out == ""
+    assert file.read_text(encoding="utf-8") == shown
+    assert os.access(file, os.X_OK)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["plan", "multicst"], "found 'multicst': did you mean multicast?"),
+        (["plan", "x"], "wanted a topology of the catalog (point-to-point, bridged, "),
+        (["script", "routed", "--set", "x=1"], "a key of family, router, ttl, vni, port, hosts, "),
+        (["plan", "routed", "--set", "family"], "routed: wanted KEY=VALUE with a key of family"),
+        (["plan", "routed", "--set", "vni=x"], "routed: vni: wanted a whole number, found 'x'"),
+        (["plan", "routed", "--set", "ttl=1"], "ttl: wanted rule, device or none, found '1'"),
+        (["plan", "bridged", "--set", "vrf=2"], "vrf: wanted true or false, found '2'"),
+        (["plan", "kim-and-lee", "--set", "vnis=1"], "with commas between, found '1'"),
+        (["plan", "routed", "--set", "vni=1", "--set", "vni=1"], "found it set twice"),
+        (["plan", "routed", "--set", "hosts=99"], "routed: hosts: wanted 1 to 26, found 99"),
+        (["script", "routed", "-o", "/no/such"], "wanted to write /no/such, found: No such file"),
+    ],
+)
+def test_a_mistake_is_named_with_what_there_is(
+    capsys: pytest.CaptureFixture[str], argv: list[str], message: str
+) -> None:
+    assert cli.main(argv) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("vxlab: ")
+    assert message in said.err
+    assert not said.out
+
+
+@pytest.mark.parametrize(
+    ("text", "hint", "value"),
+    [
+        ("a,b", tuple[str, ...], ("a", "b")),
+        ("", tuple[int, ...], ()),
+        ("No", bool, False),
+        ("7", int | str, 7),
+        ("x", int | str, "x"),
+        ("none", str | None, None),
+        ("none", Literal["none"] | None, "none"),
+        ("2", Literal[1, 2], 2),
+    ],
+)
+def test_values_are_read_by_their_type(text: str, hint: Any, value: object) -> None:
+    assert parse(text, hint) == value
+    assert type(parse(text, hint)) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("hint", "words"),
+    [
+        (tuple[str, ...], "text and more with commas between"),
+        (int | None, "none or a whole number"),
+        (float, "<class 'float'>"),
+    ],
+)
+def test_types_are_described_in_words(hint: Any, words: str) -> None:
+    assert describe(hint) == words

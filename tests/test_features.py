@@ -20,7 +20,7 @@ from vxlab.errors import (
     SandboxError,
     VxlabError,
 )
-from vxlab.features import Feature, attributes, kernel, netlink, tools
+from vxlab.features import Feature, attributes, iproute2, kernel, netlink, tools
 from vxlab.features.model import NOT_TRIED, SEE_USERNS, Check, kernel_said
 from vxlab.netns import Namespaces
 from vxlab.vxlan import Attribute
@@ -308,7 +308,7 @@ def test_the_sentence_says_what_is_needed_why_and_what_to_do() -> None:
 
 
 def test_names_are_unique() -> None:
-    checks = [*kernel.CHECKS, *attributes.CHECKS, *tools.CHECKS]
+    checks = [*kernel.CHECKS, *attributes.CHECKS, *tools.CHECKS, *iproute2.CHECKS]
     assert len(features.names()) == len(checks)
 
 

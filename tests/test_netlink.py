@@ -211,7 +211,7 @@ def test_what_the_table_calls_changeable_can_be_changed(lab: Lab, changed: Any) 
 )
 def test_what_the_table_calls_unchangeable_is_refused(lab: Lab, fixed: Any) -> None:
     skip_without(fixed.name)
-    with pytest.raises(ApplyError, match=r"link set vx type vxlan .*\(EOPNOTSUPP\)") as caught:
+    with pytest.raises(ApplyError, match=r"link set dev vx type vxlan .*\(EOPNOTSUPP\)") as caught:
         change(lab, fixed.name)
     assert caught.value.errno == errno.EOPNOTSUPP
 
@@ -260,7 +260,7 @@ def test_devices_that_disagree_cannot_share_a_port(lab: Lab, name: str) -> None:
     shared = (("id", 77), ("dstport", 4790))
     lab.apply(AddLink("h1", "vx", "vxlan", 90, (*shared, *one.items()), up=True))
     other = (("id", 78), ("dstport", 4790), *two.items())
-    with pytest.raises(ApplyError, match="ip -n h1 link add vy") as caught:
+    with pytest.raises(ApplyError, match="ip -n h1 link add dev vy") as caught:
         lab.apply(AddLink("h1", "vy", "vxlan", 91, other, up=True))
     assert caught.value.errno == errno.EADDRINUSE
 

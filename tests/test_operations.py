@@ -51,16 +51,16 @@ LINES: list[tuple[Operation, str]] = [
         SetSysctl("h1", "net.ipv4.ip_forward", "1"),
         "ip netns exec h1 sysctl -w net.ipv4.ip_forward=1",
     ),
-    (AddLink("h1", "br0", "bridge", 2), "ip -n h1 link add br0 index 2 type bridge"),
+    (AddLink("h1", "br0", "bridge", 2), "ip -n h1 link add dev br0 index 2 type bridge"),
     (
         AddLink("h1", "br0", "bridge", 2, (("stp_state", 0), ("forward_delay", 0)), up=True),
-        "ip -n h1 link add br0 index 2 type bridge stp_state 0 forward_delay 0; "
-        "ip -n h1 link set br0 up",
+        "ip -n h1 link add dev br0 index 2 type bridge stp_state 0 forward_delay 0; "
+        "ip -n h1 link set dev br0 up",
     ),
     (
         AddLink("s", "h1", "veth", 3, master="switch", peer=Peer("h1", "eth0", 2), mtu=9000),
-        "ip -n s link add h1 index 3 mtu 9000 type veth peer name eth0 index 2 netns h1; "
-        "ip -n s link set h1 master switch",
+        "ip -n s link add dev h1 index 3 mtu 9000 type veth peer name eth0 index 2 netns h1; "
+        "ip -n s link set dev h1 master switch",
     ),
     (
         AddLink(
@@ -73,25 +73,25 @@ LINES: list[tuple[Operation, str]] = [
             mac=MAC,
             up=True,
         ),
-        f"ip -n h1 link add vxlan0 index 4 address {MAC} type vxlan id 42 nolearning ttl inherit "
-        "srcport 1 2; ip -n h1 link set vxlan0 master br0 up",
+        f"ip -n h1 link add dev vxlan0 index 4 address {MAC} type vxlan id 42 nolearning "
+        "ttl inherit srcport 1 2; ip -n h1 link set dev vxlan0 master br0 up",
     ),
     (
         AddLink("h1", "vrf0", "vrf", 5, (("table", 10),)),
-        "ip -n h1 link add vrf0 index 5 type vrf table 10",
+        "ip -n h1 link add dev vrf0 index 5 type vrf table 10",
     ),
-    (SetLink("h1", "eth0", up=True), "ip -n h1 link set eth0 up"),
-    (SetLink("h1", "eth0", up=False), "ip -n h1 link set eth0 down"),
+    (SetLink("h1", "eth0", up=True), "ip -n h1 link set dev eth0 up"),
+    (SetLink("h1", "eth0", up=False), "ip -n h1 link set dev eth0 down"),
     (
         SetLink("h1", "eth0", master="br0", mtu=1400, mac=MAC),
-        f"ip -n h1 link set eth0 master br0 mtu 1400 address {MAC}",
+        f"ip -n h1 link set dev eth0 master br0 mtu 1400 address {MAC}",
     ),
-    (SetLink("h1", "eth0", master=""), "ip -n h1 link set eth0 nomaster"),
+    (SetLink("h1", "eth0", master=""), "ip -n h1 link set dev eth0 nomaster"),
     (
         SetVxlan("h1", "vxlan0", (("ttl", 5), ("localbypass", False))),
-        "ip -n h1 link set vxlan0 type vxlan ttl 5 nolocalbypass",
+        "ip -n h1 link set dev vxlan0 type vxlan ttl 5 nolocalbypass",
     ),
-    (DelLink("h1", "eth0"), "ip -n h1 link del eth0"),
+    (DelLink("h1", "eth0"), "ip -n h1 link del dev eth0"),
     (AddAddress("h1", "eth0", "10.0.0.1/24"), "ip -n h1 address add 10.0.0.1/24 dev eth0"),
     (AddRoute("h1", "default", via="10.0.0.9"), "ip -n h1 route add default via 10.0.0.9"),
     (
@@ -134,7 +134,7 @@ LINES: list[tuple[Operation, str]] = [
     ),
     (
         DelVni("h1", "vx", 5, remote="10.0.0.2"),
-        "bridge -n h1 vni del dev vx vni 5 remote 10.0.0.2",
+        "bridge -n h1 vni delete dev vx vni 5 remote 10.0.0.2",
     ),
     (
         AddMdb(
@@ -167,7 +167,7 @@ LINES: list[tuple[Operation, str]] = [
         SetPort("h1", "vx", (("neigh_suppress", True), ("learning", False))),
         "bridge -n h1 link set dev vx neigh_suppress on learning off",
     ),
-    (MoveLink("h1", "vx", "h2"), "ip -n h1 link set vx netns h2"),
+    (MoveLink("h1", "vx", "h2"), "ip -n h1 link set dev vx netns h2"),
     (DelAddress("h1", "eth0", "10.0.0.1/24"), "ip -n h1 address del 10.0.0.1/24 dev eth0"),
     (AddRule("h1", ("-A", "INPUT")), "ip netns exec h1 iptables -A INPUT"),
     (AddRule("h1", ("-A", "INPUT"), 6), "ip netns exec h1 ip6tables -A INPUT"),

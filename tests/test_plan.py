@@ -205,25 +205,25 @@ def test_the_plan_of_two_hosts_line_by_line() -> None:
         "ip netns add lan",
         "ip netns add h1",
         "ip netns add h2",
-        "ip -n lan link add switch index 2 address 02:76:78:00:00:01 type bridge stp_state 0 "
-        "forward_delay 0 mcast_snooping 0; ip -n lan link set switch up",
-        "ip -n lan link add h1 index 3 address 02:76:78:00:00:03 type veth "
+        "ip -n lan link add dev switch index 2 address 02:76:78:00:00:01 type bridge stp_state 0 "
+        "forward_delay 0 mcast_snooping 0; ip -n lan link set dev switch up",
+        "ip -n lan link add dev h1 index 3 address 02:76:78:00:00:03 type veth "
         "peer name eth0 index 2 address 02:76:78:00:00:02 netns h1; "
-        "ip -n lan link set h1 master switch up",
-        "ip -n lan link add h2 index 4 address 02:76:78:00:00:05 type veth "
+        "ip -n lan link set dev h1 master switch up",
+        "ip -n lan link add dev h2 index 4 address 02:76:78:00:00:05 type veth "
         "peer name eth0 index 2 address 02:76:78:00:00:04 netns h2; "
-        "ip -n lan link set h2 master switch up",
-        "ip -n h1 link set eth0 up",
+        "ip -n lan link set dev h2 master switch up",
+        "ip -n h1 link set dev eth0 up",
         "ip -n h1 address add 10.0.0.1/24 dev eth0",
-        "ip -n h1 link add vxlan0 index 3 address 02:76:78:00:00:06 type vxlan id 42 "
+        "ip -n h1 link add dev vxlan0 index 3 address 02:76:78:00:00:06 type vxlan id 42 "
         "remote 10.0.0.2 local 10.0.0.1 dev eth0 dstport 8472",
-        "ip -n h1 link set vxlan0 up",
+        "ip -n h1 link set dev vxlan0 up",
         "ip -n h1 address add 172.16.0.1/24 dev vxlan0",
-        "ip -n h2 link set eth0 up",
+        "ip -n h2 link set dev eth0 up",
         "ip -n h2 address add 10.0.0.2/24 dev eth0",
-        "ip -n h2 link add vxlan0 index 3 address 02:76:78:00:00:07 type vxlan id 42 "
+        "ip -n h2 link add dev vxlan0 index 3 address 02:76:78:00:00:07 type vxlan id 42 "
         "remote 10.0.0.1 local 10.0.0.2 dev eth0 dstport 8472",
-        "ip -n h2 link set vxlan0 up",
+        "ip -n h2 link set dev vxlan0 up",
         "ip -n h2 address add 172.16.0.2/24 dev vxlan0",
     ]
 

@@ -98,7 +98,7 @@ want_package() {
 look_for_programs() {
     for pair in ip:iproute2 bridge:iproute2 ss:iproute2 tc:iproute2 ping:iputils-ping \
         iptables:iptables ip6tables:iptables ethtool:ethtool sysctl:procps ps:procps \
-        setpriv:util-linux flock:util-linux; do
+        setpriv:util-linux flock:util-linux shellcheck:shellcheck; do
         command -v "${pair%%:*}" >/dev/null || want_package "${pair#*:}"
     done
 }

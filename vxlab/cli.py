@@ -1,7 +1,8 @@
-"""The command line: ``vxlab doctor``.
+"""The command line: ``vxlab doctor``, ``list``, ``plan``, ``script``.
 
-Each subcommand is a :class:`Command`: its options, and a function that runs it and returns the
-exit code (0 for success, 1 for a plain no, 2 for a wrong command line, as argparse has it).
+Each subcommand is a :class:`~vxlab.commands.Command`: its options, and a function that runs it
+and returns the exit code (0 for success, 1 for a plain no, 2 for a wrong command line, as argparse
+has it).
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING
 
+from vxlab.commands import Command, topologies
 from vxlab.errors import SandboxError, VxlabError
 
 if TYPE_CHECKING:
@@ -27,16 +28,6 @@ _WIDEST = 80
 _GREEN, _RED, _YELLOW, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[33m", "\x1b[0m"
 
 
-@dataclass(frozen=True)
-class Command:
-    """A subcommand: its name, one line of help, its options, and what it does."""
-
-    name: str
-    summary: str
-    options: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``vxlab`` with ``argv`` (default: the process's own) and return its exit code.
 
@@ -44,10 +35,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = parser().parse_args(argv)
     try:
-        return int(arguments.command.run(arguments))
+        code = int(arguments.command.run(arguments))
+        sys.stdout.flush()
     except VxlabError as error:
         print(f"vxlab: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # nobody reads on, as in `vxlab script NAME | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
 
 
 def parser() -> argparse.ArgumentParser:
@@ -141,6 +137,7 @@ def wants_colour(stream: IO[str]) -> bool:
 #: All subcommands, in the order that ``vxlab --help`` shows them.
 COMMANDS: tuple[Command, ...] = (
     Command("doctor", "show what this machine and its kernel can do", _doctor_options, _doctor),
+    *topologies.COMMANDS,
 )
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The pytest plugin: markers ``topology`` and ``requires``, fixtures ``lab`` and ``capture``.
+"""The pytest plugin: its markers, options, and the fixtures ``lab`` and ``capture``.
 
 Installed by the entry point ``pytest11``, so any project that has vxlab installed may write::
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vxlab import parametrise, plugin_sandbox
+from vxlab import parametrise, plugin_backend, plugin_sandbox
 from vxlab.errors import VxlabError
 from vxlab.parametrise import Variant
 from vxlab.plugin_sandbox import pytest_load_initial_conftests
@@ -35,6 +35,7 @@ _LAB = pytest.StashKey["Lab"]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Define the plugin's options."""
     plugin_sandbox.add_options(parser)
+    plugin_backend.add_options(parser)
     group = parser.getgroup("vxlab")
     group.addoption(
         "--vxlab-router",
@@ -64,6 +65,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Define the markers, and give an xdist worker its own namespaces."""
     plugin_sandbox.configure(config)
+    plugin_backend.configure(config)
     for line in (
         "topology(what, **arguments): the lab's topology: a Topology, or a function and its "
         "arguments, where a list stands for several variants",
@@ -72,12 +74,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", line)
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    """Say which kernel is the subject, and where labs are built."""
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say which kernel is the subject, and where and how labs are built."""
     from vxlab import sandbox
 
     place = "in a sandbox" if sandbox.inside() else "without a sandbox"
-    return f"vxlab: kernel {os.uname().release}, {place}"
+    return [f"vxlab: kernel {os.uname().release}, {place}", *plugin_backend.header(config)]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -151,9 +153,7 @@ def lab(request: pytest.FixtureRequest, topology: Topology) -> Iterator[Lab]:
     plugin_sandbox.require(request.config)
     topology = Variant(topology).build()  # who overrides the fixture may return a builder
     _skip_without(parametrise.features_of(topology))
-    from vxlab.lab import Lab
-
-    with Lab(topology, recorder=True) as lab:
+    with plugin_backend.new_lab(request.config, topology) as lab:
         request.node.stash[_LAB] = lab
         yield lab
         folder = _folder(request.config, "vxlab_pcap")

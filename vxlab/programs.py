@@ -24,6 +24,8 @@ PACKAGES = {
     "smcrouted": "smcroute",
     "pimd": "pimd",
     "setpriv": "util-linux",
+    "unshare": "util-linux",
+    "mount": "mount",
     "sysctl": "procps",
     "ps": "procps",
 }

@@ -48,6 +48,16 @@ FDB = (
 #: States of a forwarding entry, as `bridge fdb` sets them (NUD_* of neighbour.h).
 FDB_STATES = {"permanent": 0x80 | 0x40, "static": 0x02 | 0x40, "dynamic": 0x02}
 
+#: What a flush by state asks for, as value and mask (fdb_flush() in iproute2's bridge/fdb.c).
+FLUSH_STATES = {
+    "permanent": (0x80, 0x80),
+    "nopermanent": (0x00, 0x80),
+    "static": (0x40, 0xC0),
+    "nostatic": (0x00, 0x40),
+    "dynamic": (0x00, 0xC0),
+    "nodynamic": (0x40, 0x40),
+}
+
 #: Flags of forwarding and neighbour entries (NTF_*).
 FLAGS = {
     "use": 0x01,

@@ -1,7 +1,8 @@
 """What this kernel and this machine can do: probed by trying, never told from a version.
 
-A feature has a name: a part of the kernel (``vrf``), a vxlan attribute (``vxlan.localbypass``) or
-a program (``smcrouted``).  ``@pytest.mark.requires("vrf")`` and ``vxlab doctor`` use them by it.
+A feature has a name: a part of the kernel (``vrf``), a vxlan attribute (``vxlan.localbypass``), a
+program (``smcrouted``), or what iproute2 knows (``ip.localbypass``, ``bridge.vni``).
+``@pytest.mark.requires("vrf")`` and ``vxlab doctor`` use them by it.
 
 Each probe runs when its name is first asked for, in a network namespace of its own, and is
 remembered as long as the process lives.  Kernel probes need the sandbox (or root): where
@@ -15,13 +16,14 @@ import functools
 from collections.abc import Iterable, Mapping
 
 from vxlab.errors import VxlabError
-from vxlab.features import attributes, kernel, tools
+from vxlab.features import attributes, iproute2, kernel, tools
 from vxlab.features.model import NOT_TRIED, Check, Feature
 
 __all__ = ["NOT_TRIED", "Feature", "all_features", "missing", "names", "probe"]
 
 _CHECKS: Mapping[str, Check] = {
-    check.name: check for check in (*kernel.CHECKS, *attributes.CHECKS, *tools.CHECKS)
+    check.name: check
+    for check in (*kernel.CHECKS, *attributes.CHECKS, *tools.CHECKS, *iproute2.CHECKS)
 }
 
 

@@ -124,8 +124,8 @@ class DelVni(Operation):
     remote: str | None = None
 
     def commands(self) -> tuple[Command, ...]:
-        """``bridge vni del``."""
-        return (_vni(self, "del"),)
+        """``bridge vni delete``."""
+        return (_vni(self, "delete"),)  # ``del`` is younger than ``bridge vni``
 
 
 def _vni(entry: AddVni | DelVni, verb: str) -> Command:

@@ -1,4 +1,8 @@
-"""Operations on interfaces."""
+"""Operations on interfaces.
+
+Their commands say ``dev`` before a name: without it ip takes a name for a word of its own where
+that begins so, and no link could be called ``a`` (address) or ``br`` (broadcast).
+"""
 
 from __future__ import annotations
 
@@ -50,7 +54,7 @@ class AddLink(Operation):
 
     def commands(self) -> tuple[Command, ...]:
         """``ip link add``, and ``ip link set`` for master and state."""
-        line = ["link", "add", self.name]
+        line = ["link", "add", "dev", self.name]
         line += ["index", str(self.index)] if self.index else []
         line += ["address", self.mac] if self.mac else []
         line += ["mtu", str(self.mtu)] if self.mtu else []
@@ -75,7 +79,7 @@ class SetLink(Operation):
 
     def commands(self) -> tuple[Command, ...]:
         """``ip link set``."""
-        line = ["link", "set", self.name]
+        line = ["link", "set", "dev", self.name]
         if self.master is not None:
             line += ["master", self.master] if self.master else ["nomaster"]
         if self.up is not None:
@@ -94,7 +98,7 @@ class SetVxlan(Operation):
 
     def commands(self) -> tuple[Command, ...]:
         """``ip link set … type vxlan``."""
-        line = ["link", "set", self.name, "type", "vxlan"]
+        line = ["link", "set", "dev", self.name, "type", "vxlan"]
         for name, value in self.attributes:
             line += vxlan.words(name, value)
         return (ip(self.node, *line),)
@@ -123,7 +127,7 @@ class DelLink(Operation):
 
     def commands(self) -> tuple[Command, ...]:
         """``ip link del``."""
-        return (ip(self.node, "link", "del", self.name),)
+        return (ip(self.node, "link", "del", "dev", self.name),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,4 +139,4 @@ class MoveLink(Operation):
 
     def commands(self) -> tuple[Command, ...]:
         """``ip link set … netns``."""
-        return (ip(self.node, "link", "set", self.name, "netns", NodeName(self.to)),)
+        return (ip(self.node, "link", "set", "dev", self.name, "netns", NodeName(self.to)),)

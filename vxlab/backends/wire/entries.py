@@ -108,14 +108,14 @@ def _fdb(entry: AddFdb | DelFdb, index_of: IndexOf) -> bytes:
 
 def _flush(flush: FlushFdb, index_of: IndexOf) -> bytes:
     """A state or flag that must be there is in value and mask, one that must not in the mask."""
-    known = {"permanent": 0x80, "static": 0x40, "dynamic": 0x40}
-    wanted_states = [state for state in flush.states if state != "dynamic"]
-    states = tables.bits(wanted_states, known)
-    state_mask = tables.bits((*flush.states, *flush.no_states), known)
+    state = state_mask = 0
+    for word in (*flush.states, *(f"no{each}" for each in flush.no_states)):
+        value, mask = tables.FLUSH_STATES[word]
+        state, state_mask = state | value, state_mask | mask
     flags = tables.bits(flush.flags, tables.FLAGS)
     flag_mask = tables.bits((*flush.flags, *flush.no_flags), tables.FLAGS)
     index = index_of(flush.node, flush.interface)
-    body = _head(socket.AF_BRIDGE, index, states, flags | tables.FLAGS["self"])
+    body = _head(socket.AF_BRIDGE, index, state, flags | tables.FLAGS["self"])
     body += _fields(tables.FDB, flush, flush.node, index_of)
     if flag_mask:
         body += attribute(NDA_NDM_FLAGS_MASK, struct.pack("=B", flag_mask))

@@ -1,0 +1,302 @@
+"""One case for everything an operation can say: what it is done to, and what it is done by.
+
+For backends: whichever does it, the state read back is the same.  All happens in the node h1 of
+:func:`lab_tools.two_hosts`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lab_tools import two_hosts
+
+from vxlab.lab import Lab
+from vxlab.operations import (
+    AddAddress,
+    AddFdb,
+    AddLink,
+    AddMdb,
+    AddNamespace,
+    AddNeighbour,
+    AddNexthop,
+    AddRoute,
+    AddVni,
+    DelAddress,
+    DelFdb,
+    DelLink,
+    DelMdb,
+    DelNeighbour,
+    DelNexthop,
+    DelVni,
+    FlushFdb,
+    MoveLink,
+    Operation,
+    Peer,
+    SetLink,
+    SetPort,
+    SetVxlan,
+)
+from vxlab.state import NodeState, difference
+
+MAC, OTHER = "02:00:00:00:00:77", "02:00:00:00:00:78"
+ALL = "00:00:00:00:00:00"
+FAR, FARTHER = "10.0.0.7", "10.0.0.8"
+GROUP = "239.1.1.1"
+
+VX = AddLink("h1", "vx", "vxlan", 90, (("id", 77), ("dstport", 4790)), up=True)
+EX = AddLink("h1", "ex", "vxlan", 91, (("external", True), ("dstport", 4791)), up=True)
+FILTER = (("external", True), ("vnifilter", True), ("dstport", 4792))
+VF = AddLink("h1", "vf", "vxlan", 92, FILTER, up=True)
+V6 = AddLink("h1", "v6", "vxlan", 95, (("id", 77), ("dstport", 4790), ("local", "fd00::1")))
+BR = AddLink("h1", "br", "bridge", 93)
+PORT = AddLink("h1", "vp", "vxlan", 94, (("id", 78), ("dstport", 4793)), master="br")
+HOP, HOP2, HOPS = (
+    AddNexthop("h1", 5, FAR),
+    AddNexthop("h1", 6, FARTHER),
+    AddNexthop("h1", 9, group=(5,)),
+)
+ON = ("neigh_suppress", "isolated", "hairpin", "mcast_to_unicast", "locked", "fastleave")
+OFF = ("learning", "flood", "mcast_flood", "bcast_flood")
+SWITCHES = tuple((name, name in ON) for name in (*ON, *OFF))
+SETTINGS = (
+    ("stp_state", 1),
+    ("forward_delay", 1500),
+    ("mcast_snooping", 1),
+    ("ageing_time", 1000),
+    ("mcast_querier", 1),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """``operation`` done to what ``before`` made, with features that it ``needs``."""
+
+    name: str
+    before: tuple[Operation, ...]
+    operation: Operation
+    needs: tuple[str, ...] = ()
+    family: int = 4
+
+
+def _entry(**fields: object) -> AddFdb:
+    return AddFdb("h1", "vx", **{"mac": MAC, "dst": FAR, **fields})  # type: ignore[arg-type]
+
+
+def _flush(name: str, one: AddFdb, other: AddFdb, *needs: str, **filters: object) -> Case:
+    """A flush of ``one`` that spares ``other``."""
+    flush = FlushFdb("h1", "vx", **filters)  # type: ignore[arg-type]
+    return Case(
+        f"flush by {name}", (VX, HOP, HOPS, one, other), flush, ("bridge.fdb_flush", *needs)
+    )
+
+
+_SPARED = _entry(mac=OTHER, dst=FARTHER)
+_BY_FIELD = "bridge.fdb_flush_dst"
+
+LINKS = (
+    Case("bridge", (), BR),
+    Case("bridge with settings", (), AddLink("h1", "m", "bridge", 93, SETTINGS, mac=MAC, mtu=1400)),
+    Case(
+        "veth",
+        (),
+        AddLink(
+            *("h1", "a", "veth", 93),
+            peer=Peer("h2", "name", 94, OTHER, 1400),
+            mac=MAC,
+            mtu=1300,
+            up=True,
+        ),
+    ),
+    Case("vxlan in a bridge", (BR,), PORT),
+    Case("index left to the kernel", (), AddLink("h1", "x", "bridge", 0)),
+    Case("up", (BR,), SetLink("h1", "br", up=True)),
+    Case("down", (VX,), SetLink("h1", "vx", up=False)),
+    Case("mtu and mac", (VX,), SetLink("h1", "vx", mtu=1300, mac=MAC)),
+    Case("master", (BR, VX), SetLink("h1", "vx", master="br")),
+    Case("no master", (BR, PORT), SetLink("h1", "vp", master="")),
+    Case("vxlan changed", (VX,), SetVxlan("h1", "vx", (("ttl", 9), ("learning", False)))),
+    Case("link gone", (VX,), DelLink("h1", "vx")),
+    Case("link moved", (VX,), MoveLink("h1", "vx", "h2")),
+    Case("port", (BR, PORT), SetPort("h1", "vp", SWITCHES)),
+    Case(
+        "port by VLAN",
+        (BR, PORT),
+        SetPort("h1", "vp", (("neigh_vlan_suppress", True),)),
+        ("bridge.neigh_vlan_suppress",),
+    ),
+    Case("namespace", (), AddNamespace("h3")),
+)
+ADDRESSES = (
+    Case("address", (VX,), AddAddress("h1", "vx", "10.7.0.1/24")),
+    Case("address of a host", (VX,), AddAddress("h1", "vx", "10.7.0.1/32")),
+    Case("IPv6 address", (), AddAddress("h1", "eth0", "fd07::1/64"), family=6),
+    Case(
+        "address gone",
+        (VX, AddAddress("h1", "vx", "10.7.0.1/24")),
+        DelAddress("h1", "vx", "10.7.0.1/24"),
+    ),
+    Case("route", (), AddRoute("h1", "10.8.0.0/16", via="10.0.0.2")),
+    Case("default route in a table", (), AddRoute("h1", "default", via="10.0.0.2", table=1000)),
+    Case("route of a device", (), AddRoute("h1", "10.8.0.0/16", interface="vxlan0")),
+    Case("table of a device", (), AddRoute("h1", "10.8.0.0/16", interface="vxlan0", table=77)),
+    Case("IPv6 route", (), AddRoute("h1", "fd08::/64", interface="eth0"), family=6),
+    Case("neighbour", (), AddNeighbour("h1", "eth0", FAR, MAC)),
+    Case("reachable neighbour", (), AddNeighbour("h1", "eth0", FAR, MAC, state="reachable")),
+    Case("stale neighbour", (), AddNeighbour("h1", "eth0", FAR, MAC, state="stale")),
+    Case(
+        "IPv6 neighbour with flags",
+        (),
+        AddNeighbour("h1", "eth0", "fd00::9", MAC, flags=("router", "extern_learn")),
+        family=6,
+    ),
+    Case(
+        "neighbour replaced",
+        (AddNeighbour("h1", "eth0", FAR, MAC),),
+        AddNeighbour("h1", "eth0", FAR, OTHER, replace=True),
+    ),
+    Case("proxy", (), AddNeighbour("h1", "eth0", FAR, proxy=True)),
+    Case(
+        "neighbour gone", (AddNeighbour("h1", "eth0", FAR, MAC),), DelNeighbour("h1", "eth0", FAR)
+    ),
+    Case(
+        "proxy gone",
+        (AddNeighbour("h1", "eth0", FAR, proxy=True),),
+        DelNeighbour("h1", "eth0", FAR, proxy=True),
+    ),
+    Case("next hop", (), HOP),
+    Case("plain next hop", (), AddNexthop("h1", 5, "10.0.0.2", fdb=False, interface="eth0")),
+    Case("IPv6 next hop", (), AddNexthop("h1", 5, "fd00::9")),
+    Case("group of next hops", (HOP, HOP2), AddNexthop("h1", 9, group=(5, (6, 3)))),
+    Case("next hop replaced", (HOP,), AddNexthop("h1", 5, FARTHER, replace=True)),
+    Case("next hop gone", (HOP,), DelNexthop("h1", 5)),
+)
+ENTRIES = (
+    Case("entry", (VX,), _entry()),
+    Case("static entry", (VX,), _entry(port=5000, vni=99, via="eth0", state="static")),
+    Case("dynamic entry", (VX,), _entry(state="dynamic")),
+    Case("used entry", (VX,), _entry(state="dynamic", flags=("self", "use"))),
+    Case("entry with flags", (VX,), _entry(flags=("self", "router", "extern_learn"))),
+    Case("entry appended", (VX, _entry(mac=ALL)), _entry(mac=ALL, dst=FARTHER, append=True)),
+    Case("entry replaced", (VX, _entry()), _entry(dst=FARTHER, replace=True)),
+    Case("entry with next hops", (VX, HOP, HOPS), _entry(dst=None, nhid=9)),
+    Case("entry of a VNI", (EX,), AddFdb("h1", "ex", MAC, FAR, src_vni=7, vni=8)),
+    Case("IPv6 entry", (V6,), AddFdb("h1", "v6", MAC, "fd00::9")),
+    Case("bridge's entry", (BR, PORT), AddFdb("h1", "vp", MAC, flags=("master",), state="static")),
+    Case(
+        "sticky entry",
+        (BR, PORT),
+        AddFdb("h1", "vp", MAC, flags=("master", "sticky"), state="static"),
+    ),
+    Case("both entries", (BR, PORT), AddFdb("h1", "vp", MAC, FAR, flags=("self", "master"))),
+    Case("entry gone", (VX, _entry()), DelFdb("h1", "vx", MAC, FAR)),
+    Case(
+        "one of two gone",
+        (VX, _entry(mac=ALL), _entry(mac=ALL, dst=FARTHER, append=True)),
+        DelFdb("h1", "vx", ALL, FAR),
+    ),
+    Case(
+        "entry of a VNI gone",
+        (EX, AddFdb("h1", "ex", MAC, FAR, src_vni=7)),
+        DelFdb("h1", "ex", MAC, FAR, src_vni=7),
+    ),
+    Case(
+        "bridge's entry gone",
+        (BR, PORT, AddFdb("h1", "vp", MAC, flags=("master",))),
+        DelFdb("h1", "vp", MAC, flags=("master",)),
+    ),
+    Case("flush", (VX, _entry(), _SPARED), FlushFdb("h1", "vx"), ("bridge.fdb_flush",)),
+    _flush("dst", _entry(), _SPARED, _BY_FIELD, dst=FAR),
+    _flush("port and VNI", _entry(port=7, vni=5), _SPARED, _BY_FIELD, port=7, vni=5),
+    _flush("next hop", _entry(dst=None, nhid=9), _SPARED, _BY_FIELD, nhid=9),
+    _flush("state", _entry(), _entry(mac=OTHER, state="static"), states=("permanent",)),
+    _flush("other state", _entry(state="static"), _SPARED, no_states=("permanent",)),
+    _flush("dynamic", _entry(state="dynamic"), _SPARED, states=("dynamic",)),
+    _flush("flag", _entry(flags=("self", "extern_learn")), _SPARED, flags=("extern_learn",)),
+    _flush(
+        *("no flag", _entry(), _entry(mac=OTHER, flags=("self", "router")), _BY_FIELD),
+        no_flags=("router",),
+    ),
+    Case(
+        "flush by source VNI",
+        (EX, *(AddFdb("h1", "ex", mac, FAR, src_vni=n) for n, mac in enumerate((MAC, OTHER), 5))),
+        FlushFdb("h1", "ex", src_vni=5),
+        (_BY_FIELD,),
+    ),
+)
+GROUPS = (
+    Case("VNI", (VF,), AddVni("h1", "vf", 7)),
+    Case("VNIs", (VF,), AddVni("h1", "vf", 7, 9)),
+    Case("VNI with its remote", (VF,), AddVni("h1", "vf", 7, remote=FAR)),
+    Case("VNI with its IPv6 remote", (VF,), AddVni("h1", "vf", 7, remote="fd00::9")),
+    Case("VNI gone", (VF, AddVni("h1", "vf", 7, 9)), DelVni("h1", "vf", 8)),
+    Case("VNIs gone", (VF, AddVni("h1", "vf", 7, 9)), DelVni("h1", "vf", 7, 8)),
+    Case("group", (VX,), AddMdb("h1", "vx", GROUP, FAR)),
+    Case(
+        "group with all",
+        (EX,),
+        AddMdb("h1", "ex", GROUP, FAR, port=77, vni=8, src_vni=9, via="eth0"),
+    ),
+    Case("group of a source", (VX,), AddMdb("h1", "vx", GROUP, FAR, source="10.1.1.1")),
+    Case(
+        "group of sources",
+        (VX,),
+        AddMdb(
+            *("h1", "vx", GROUP, FAR), filter_mode="include", source_list=("10.1.1.1", "10.2.2.2")
+        ),
+    ),
+    Case("IPv6 group", (VX,), AddMdb("h1", "vx", "ff0e::1", FAR)),
+    Case("all other groups", (VX,), AddMdb("h1", "vx", "0.0.0.0", FAR)),
+    Case(
+        "group replaced",
+        (VX, AddMdb("h1", "vx", GROUP, FAR)),
+        AddMdb("h1", "vx", GROUP, FAR, port=99, replace=True),
+    ),
+    Case("group gone", (VX, AddMdb("h1", "vx", GROUP, FAR)), DelMdb("h1", "vx", GROUP, FAR)),
+)
+CASES = (*LINKS, *ADDRESSES, *ENTRIES, *GROUPS)
+
+
+def needs(case: Case) -> tuple[str, ...]:
+    """The features that a case needs where iproute2 does it."""
+    match case.operation:
+        case AddVni() | DelVni():
+            return (*case.needs, "vxlan.vnifilter", "bridge.vni")
+        case AddMdb() | DelMdb():
+            return (*case.needs, "bridge.mdb")
+        case AddNexthop():
+            return (*case.needs, "ip.nexthop_fdb")
+    return case.needs
+
+
+def changes(case: Case, apply: Callable[[Lab, Operation], None]) -> list[str]:
+    """What ``apply`` changes in the lab of a case by its operation, node by node.
+
+    Without what is the kernel's own choice: MAC addresses of new links.
+    """
+    with Lab(two_hosts(case.family)) as lab:
+        lab.apply(*case.before)
+        before = lab.state()
+        apply(lab, case.operation)
+        lab._site.wait_for_links()  # an IPv6 address is tentative for a moment
+        after = lab.state()
+    lines = [
+        f"{node} {line}"
+        for node in after
+        for line in lasting(difference(before.get(node, NodeState(node)), after[node]))
+    ]
+    states = [*before.values(), *after.values()]
+    own = {link.mac for state in states for link in state.links if link.mac} - {MAC, OTHER}
+    for mac in own:
+        lines = [line.replace(mac, "its MAC") for line in lines]
+    return sorted(lines)
+
+
+def lasting(lines: list[str]) -> list[str]:
+    """Lines of a difference without what the kernel does by itself a moment later.
+
+    That is link-local addresses, with their routes and groups, and what the switch learns of them.
+    """
+    by_itself = re.compile(r" (fe80|ff02|ff00):| master switch learned$")
+    return [line for line in lines if not by_itself.search(line)]

@@ -1,0 +1,215 @@
+"""The parts of a script that are the same for all topologies."""
+
+from __future__ import annotations
+
+#: What stands before the topology: ``{patience}`` and ``{nodes}`` are filled in.
+OPENING = """\
+# shellcheck disable=SC2016 # what is in single quotes is meant so
+set -eu
+PATH=${{PATH:-/usr/bin:/bin}}:/usr/sbin:/sbin # where ip often is, outside a user's PATH
+
+patience={patience} # seconds to wait for an answer
+nodes='{nodes}'
+"""
+
+#: How the lines of the topology are carried out.
+FUNCTIONS = r"""
+# --- how it is done ------------------------------------------------------------------------------
+
+ip() { command ip "$@" || failed "ip $*"; }
+bridge() { command bridge "$@" || failed "bridge $*"; }
+
+# set_sysctl NODE KEY=VALUE...
+set_sysctl() {
+    node=$1
+    shift
+    bad=$(command ip netns exec "$node" sh -c '
+        for each; do
+            printf "%s\n" "${each#*=}" >"/proc/sys/${each%%=*}" || { echo "$each" && exit 1; }
+        done' sh "$@") || failed "$bad" "set_sysctl $node $bad"
+}
+
+# failed LINE [TEXT]: say where in this file that line stands, and end
+failed() {
+    at=$(sed "s/^ *//; s/ \\\\\$//; s/'//g" "$0" | grep -nxF -e "$1" | cut -d : -f 1 | tr '\n' ' ')
+    die "failed${at:+, line ${at% }}: ${2:-$1}"
+}
+
+die() {
+    printf '%s: %s\n' "$0" "$1" >&2
+    exit 1
+}
+
+pause() { sleep 0.05 2>/dev/null || sleep 1; }
+
+# late SECONDS_SINCE_1970
+late() { [ "$(date +%s)" -gt "$1" ]; }
+
+# wait until links can send and addresses can be used, which takes the kernel a moment
+settle() {
+    deadline=$(($(date +%s) + 3))
+    for node in $nodes; do
+        until settled "$node" || late "$deadline"; do pause; done
+    done
+}
+
+settled() {
+    command ip -o -n "$1" link show up |
+        grep -qE 'NO-CARRIER|LOWER_UP.* state (DOWN|LOWERLAYERDOWN)' && return 1
+    [ -z "$(command ip -o -6 -n "$1" address show tentative)" ]
+}
+
+# reach NODE ADDRESS [WORDS FOR PING...]: ping until there is an answer, or the time is over
+reach() {
+    node=$1 address=$2 deadline=$(($(date +%s) + patience))
+    shift 2
+    until said=$(command ip netns exec "$node" ping -n -c 1 -W 1 "$@" "$address" 2>&1); do
+        if late "$deadline"; then
+            printf '%s -> %s: NO ANSWER in %s s\n%s\n' "$node" "$address" "$patience" "$said"
+            code=1
+            return 0
+        fi
+        pause
+    done
+    printf '%s -> %s: answered\n' "$node" "$address"
+}
+
+# what ip and bridge say of each node, a line of JSON for each question (null: they do not know it)
+state() {
+    for node in $nodes; do
+        for asked in 'ip -d link' 'ip -d address' 'ip -d route show table all' 'ip -d neigh' \
+            'bridge fdb' 'bridge vni'; do
+            # shellcheck disable=SC2086 # words
+            said=$(command "${asked%% *}" -n "$node" -j ${asked#* }) || said=null
+            printf '{"node":"%s","asked":"%s","said":%s}' "$node" "$asked" "${said:-[]}" |
+                tr -d '\n'
+            echo
+        done
+    done
+}
+
+# an interactive shell, or the commands on stdin
+shell() {
+    if [ -t 0 ]; then
+        echo "nodes: $nodes; try: ip netns exec ${nodes%% *} ip -d link; Ctrl-D ends it all"
+    fi
+    sh || code=$?
+}
+"""
+
+#: The part for topologies with daemons.
+DAEMONS = r"""
+# daemon PID_FILE NODE PROGRAM...: start it, and wait for its pid file
+daemon() {
+    file=$1 node=$2 deadline=$(($(date +%s) + 10))
+    shift 2
+    leash='' # it ends with this script, even where that is killed
+    ! setpriv --pdeathsig KILL sh -c : 2>/dev/null || leash='setpriv --pdeathsig KILL'
+    # shellcheck disable=SC2086 # words
+    (exec ip netns exec "$node" $leash "$@") >"$file.log" 2>&1 &
+    daemons="$daemons $!"
+    until [ -s "$file" ]; do
+        if late "$deadline" || ! kill -0 "$!" 2>/dev/null; then
+            cat "$file.log" >&2
+            failed "daemon $file $node $*"
+        fi
+        pause
+    done
+}
+
+# ask each to end, again and again: some overlook it
+end_daemons() {
+    for pid in $daemons; do
+        deadline=$(($(date +%s) + 2))
+        while kill "$pid" 2>/dev/null; do
+            ! late "$deadline" || kill -KILL "$pid" 2>/dev/null || :
+            pause
+        done
+    done
+}
+"""
+
+#: The end of the script: ``{needs}`` are lines, one for each program.
+CLOSING = r"""
+# --- where it is done: in namespaces of its own, never in those of the machine -------------------
+
+# alone: true in network and mount namespaces that are not those of process 1 (or, where it is not
+# ours to look at, in a user namespace, whose root has no power over the machine), with no link up.
+# Then /run, with the names of the nodes, is a private one.
+alone() {{
+    [ "$(id -u)" = 0 ] || return 1
+    ! command ip -o link show up | grep -qv ': lo: ' || return 1
+    for kind in net mnt; do
+        own=$(readlink "/proc/self/ns/$kind") || return 1
+        if first=$(readlink "/proc/1/ns/$kind" 2>/dev/null); then
+            [ "$own" != "$first" ] || return 1
+        else
+            ! grep -q 4294967295 /proc/self/uid_map || return 1
+        fi
+    done
+    mount --make-rprivate / 2>/dev/null && mount -t tmpfs -o mode=755 tmpfs /run 2>/dev/null
+}}
+
+usage() {{
+    sed -n 's/^# \{{0,1\}}//; /^Usage/,/^$/p' "$0"
+}}
+
+# need PROGRAM PACKAGE
+need() {{
+    command -v "$1" >/dev/null || die "needs $1: put it in PATH (Debian has it in the package $2)"
+}}
+
+finish() {{
+    status=$?
+    trap - EXIT HUP INT TERM
+    set +e
+    teardown
+    umount -l /run
+    exit "$status"
+}}
+
+again=
+if [ "${{1-}}" = --inside ]; then # started by this script, below
+    again=yes
+    shift
+fi
+case "$#:${{1-}}" in
+    0: | 1:shell | 1:state) ;;
+    1:-h | 1:--help)
+        usage
+        exit 0
+        ;;
+    *)
+        usage >&2
+        exit 2
+        ;;
+esac
+[ -f "$0" ] || die "needs to be a file: sh NAME.sh"
+{needs}
+
+if ! alone; then
+    [ -z "$again" ] || die "wanted namespaces of its own, found others"
+    flags=-Urnm
+    unshare -Urnm sh -c : 2>/dev/null || flags=-nm # root, where there are no user namespaces
+    unshare "$flags" sh -c : 2>/dev/null ||
+        die "needs user namespaces or root: see sysctl user.max_user_namespaces, \
+kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns"
+    exec unshare "$flags" sh "$0" --inside "$@"
+fi
+
+code=0
+trap finish EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+mkdir -p /run/netns
+command ip link set dev lo up
+setup
+settle
+case "${{1-}}" in
+    shell) shell ;;
+    state) state ;;
+    *) pings ;;
+esac
+[ "$code" -eq 0 ] || exit "$code"
+"""

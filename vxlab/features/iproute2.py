@@ -1,0 +1,197 @@
+"""Probes of the ``ip`` and ``bridge`` in use: which words of theirs do something.
+
+One for each vxlan attribute (``ip.ttl``, ``ip.localbypass``): a device is made by ip in a network
+namespace of its own and read back by netlink.  An attribute that the kernel does not know, or never
+sends back, counts as sent where ip takes the word, for ip refuses the words of vxlan devices that
+it does not know.
+
+``bridge`` passes over many words that it does not know (``fdb flush … dst``, ``mdb add … dst`` in
+6.1), so having run it proves nothing.  There a word is given nonsense for its value: only who knows
+the word complains of that.
+"""
+
+from __future__ import annotations
+
+import functools
+import socket
+import subprocess
+from collections.abc import Callable, Mapping
+
+from vxlab import vxlan
+from vxlab.backends import batch
+from vxlab.backends.iproute2 import refusal
+from vxlab.errors import ApplyError, CapabilityError
+from vxlab.features import netlink
+from vxlab.features.attributes import probe_attributes
+from vxlab.features.kernel import scratch
+from vxlab.features.model import Check
+from vxlab.features.tools import version_in
+from vxlab.netns import Namespaces
+from vxlab.programs import find_program
+from vxlab.vxlan import Attribute, Value
+from vxlab.waiting import DEADLINE
+
+HINT = "use a newer iproute2: pytest --iproute2=DIR"
+
+_LOWER, _DEVICE = "lower", "probe"
+_NONSENSE = "nonsense"
+_MAC = "02:00:00:00:00:01"
+
+
+def _named(program: str) -> str:
+    """A program with the version it says it has, for reasons."""
+    done = subprocess.run(
+        [find_program(program), "-V"], capture_output=True, text=True, timeout=DEADLINE, check=False
+    )
+    return f"{program} {version_in(done.stdout + done.stderr)}".strip()
+
+
+def _run(namespaces: Namespaces, program: str, *words: str) -> ApplyError | None:
+    """Run one command: None where all is well, or its refusal."""
+    outcome = batch.run(namespaces, program, [words])
+    return refusal(" ".join([program, *words]), program, outcome) if outcome.code else None
+
+
+def _said(error: ApplyError) -> str:
+    return str(error).removeprefix(f"{error.operation}: ")
+
+
+def _unknown(program: str, error: ApplyError) -> CapabilityError:
+    return CapabilityError(f"{_named(program)} said: {_said(error)}")
+
+
+def _by_kernel(error: ApplyError) -> bool:
+    return bool(error.errno or error.extack)
+
+
+# --- attributes of vxlan devices -------------------------------------------------------------
+
+
+def _attempt(attribute: Attribute) -> str:
+    """Make the same device by ip and by netlink: the kernel must have the same of both."""
+    wanted = probe_attributes(attribute)
+    words = [word for name, value in wanted.items() for word in vxlan.words(name, value)]
+    with scratch() as namespaces:
+        netlink.add_link(namespaces, "veth", name=_LOWER)
+        line = ["link", "add", _DEVICE, "type", "vxlan", *words]
+        error = _run(namespaces, "ip", *line)
+        if error is not None and not _by_kernel(error):
+            raise _unknown("ip", error)
+        with namespaces.entered():
+            index = 0 if error else socket.if_nametoindex(_DEVICE)
+        found = netlink.link_data(namespaces, index).get(attribute.number)
+    if not error and found != _by_netlink(attribute, wanted):
+        raise CapabilityError(
+            f"{_named('ip')} took {' '.join(words)}, and made a device with another value"
+        )
+    return ""
+
+
+def _by_netlink(attribute: Attribute, wanted: Mapping[str, Value]) -> bytes | None:
+    """What the kernel tells of an attribute that it was sent; None for one it never tells of."""
+    with scratch() as namespaces:
+        lower = netlink.add_link(namespaces, "veth", name=_LOWER)
+        encoded = (vxlan.encode(name, value, lambda _: lower) for name, value in wanted.items())
+        index = netlink.add_link(namespaces, "vxlan", [pair for pair in encoded if pair])
+        return netlink.link_data(namespaces, index).get(attribute.number)
+
+
+def check_of(attribute: Attribute) -> Check:
+    """The probe of one attribute."""
+    title = f"ip sets the attribute {attribute.name} of a vxlan device"
+    return Check(f"ip.{attribute.name}", title, functools.partial(_attempt, attribute), HINT)
+
+
+# --- words -----------------------------------------------------------------------------------
+
+
+def _minds(*words: str) -> Callable[[], str]:
+    """Probe of bridge: whether it complains of the nonsense that ends these words."""
+
+    def attempt() -> str:
+        with scratch() as namespaces:
+            netlink.add_link(namespaces, "veth", name=_LOWER)
+            error = _run(namespaces, "bridge", *words, _NONSENSE)
+        if error is None or _by_kernel(error):
+            raise CapabilityError(f"{_named('bridge')} took no notice of the word {words[-1]}")
+        if _NONSENSE not in _said(error):
+            raise _unknown("bridge", error)
+        return ""
+
+    return attempt
+
+
+def _takes(*words: str) -> Callable[[], str]:
+    """Probe of ip: whether it takes these words; what the kernel says to them is another matter."""
+
+    def attempt() -> str:
+        with scratch() as namespaces:
+            netlink.add_link(namespaces, "veth", name=_LOWER)
+            error = _run(namespaces, "ip", *words)
+        if error is not None and not _by_kernel(error):
+            raise _unknown("ip", error)
+        return ""
+
+    return attempt
+
+
+_FDB = ("fdb", "add", _MAC, "dev", _LOWER)
+_GROUP = ("dev", _LOWER, "port", _LOWER, "grp", "233.252.0.1")
+_NEIGHBOUR = ("neigh", "add", "192.0.2.9", "dev", _LOWER)
+
+#: All probes of iproute2.
+CHECKS: tuple[Check, ...] = (
+    *map(check_of, vxlan.ATTRIBUTES),
+    Check(
+        "ip.nexthop_fdb",
+        "ip sets next hops of forwarding entries",
+        _takes("nexthop", "add", "id", "5", "via", "192.0.2.1", "fdb"),
+        HINT,
+    ),
+    Check(
+        "ip.neigh_managed",
+        "ip sets the flag managed of a neighbour",
+        _takes(*_NEIGHBOUR, "managed"),
+        HINT,
+    ),
+    Check("bridge.vni", "bridge sets the VNIs of a device with vnifilter", _minds("vni"), HINT),
+    Check(
+        "bridge.mdb",
+        "bridge sets the groups of a vxlan device",
+        _minds("mdb", "add", *_GROUP, "dst"),
+        HINT,
+    ),
+    Check(
+        "bridge.fdb_get",
+        "bridge gets one forwarding entry",
+        _minds("fdb", "get", _MAC, "dev"),
+        HINT,
+    ),
+    Check(
+        "bridge.fdb_flush",
+        "bridge flushes forwarding entries by state and flag",
+        _minds("fdb", "flush", "dev"),
+        HINT,
+    ),
+    Check(
+        "bridge.fdb_flush_dst",
+        "bridge flushes forwarding entries by dst, vni, port and nhid",
+        _minds("fdb", "flush", "dev", _LOWER, "dst"),
+        HINT,
+    ),
+    Check(
+        "bridge.src_vni",
+        "bridge sets the source VNI of a forwarding entry",
+        _minds(*_FDB, "dst", "192.0.2.1", "src_vni"),
+        HINT,
+    ),
+    Check(
+        "bridge.nhid", "bridge sets the next hop of a forwarding entry", _minds(*_FDB, "nhid"), HINT
+    ),
+    Check(
+        "bridge.neigh_vlan_suppress",
+        "bridge suppresses ARP and ND on a port by VLAN",
+        _minds("link", "set", "dev", _LOWER, "neigh_vlan_suppress"),
+        HINT,
+    ),
+)
