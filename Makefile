@@ -6,7 +6,7 @@ ARGS ?=
 COVERAGE_GATE := 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup scenarios test lint format bench doctor clean
+.PHONY: help setup scenarios test lint format docs bench doctor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,9 @@ lint: setup ## Check style and types, change nothing
 format: setup ## Format the code, and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: setup ## Write docs/behaviours.md from the scenarios' markers
+	$(BIN)/pytest scenarios/ --vxlab-behaviours docs/behaviours.md -q -q
 
 bench: setup ## Measure speed; prints a table
 	$(BIN)/python -m bench $(ARGS)

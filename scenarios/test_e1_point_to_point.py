@@ -9,12 +9,13 @@ More hosts (c, d, …) come after b; each floods to all others.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 
 import pytest
 
-from vxlab import catalog, diagnose, drop_udp, steps, vxlan
+from vxlab import catalog, diagnose, drop_udp, operations, steps, vxlan
 
 PLACES = {"family": [4, 6], "vrf": [False, True]}
 
@@ -26,6 +27,71 @@ def device_of(lab, host):
     return "vrf0" if lab.topology.host(host).vteps[0].vrf else None
 
 
+# How labs are broken for the controls.
+
+
+def is_vxlan(operation):
+    return isinstance(operation, operations.AddLink) and operation.kind == "vxlan"
+
+
+def with_attributes(operation, **changes):
+    """A vxlan device made with other attributes."""
+    attributes = {**dict(operation.attributes), **changes}
+    return dataclasses.replace(operation, attributes=tuple(attributes.items()))
+
+
+def in_vni_7(operation):
+    return with_attributes(operation, id=7) if is_vxlan(operation) else operation
+
+
+def from_elsewhere(operation):
+    if not is_vxlan(operation) or operation.node != "a":
+        return operation
+    is_ipv6 = ":" in str(dict(operation.attributes)["remote"])
+    return with_attributes(operation, local="fd00:192:168:57::99" if is_ipv6 else "192.168.57.99")
+
+
+def without_master(operation):
+    return dataclasses.replace(operation, master=None) if is_vxlan(operation) else operation
+
+
+def with_prefix_32(operation):
+    if operation == operations.AddAddress("a", "vxlan0", "172.18.1.2/24"):
+        return dataclasses.replace(operation, address="172.18.1.2/32")
+    return operation
+
+
+def a_floods_to_b(operation):
+    more = isinstance(operation, operations.AddFdb) and operation.node == "a"
+    return None if more else operation
+
+
+def know_a_mac(lab):
+    b = lab.topology.host("b").nics[0].ip
+    lab.apply(operations.AddFdb("a", "vxlan0", "02:00:00:00:00:99", b))
+
+
+def deafen(lab):
+    """Captures of this lab start, and hear nothing."""
+    start_captures = lab.capture
+
+    def capture(*places, **options):
+        captures = start_captures(*places, **options)
+        for one in captures.values():
+            one.proof_timeout, start = 0.1, one.start
+            one.start = lambda one=one, start=start: (start(), one._deafen())
+        return captures
+
+    lab.capture = capture
+
+
+@pytest.mark.behaviour(
+    "a vxlan device reads back as it was made, and with the kernel's defaults for the rest",
+    source="drivers/net/vxlan/vxlan_core.c: vxlan_fill_info()",
+)
+@pytest.mark.control(
+    "a's device is made with another VNI than was asked for", change=in_vni_7, because="'id': 7"
+)
 @pytest.mark.topology(
     catalog.point_to_point, family=[4, 6], vni=[1, 42, 16777215], port=[8472, 4789, 14789]
 )
@@ -40,14 +106,24 @@ def test_every_parameter_of_the_device_reads_back(lab):
         assert found["udp6zerocsumtx"] is found["udp6zerocsumrx"] is False
 
 
+@pytest.mark.behaviour(
+    "a vxlan device in a VRF is its slave, and uses its table",
+    source="drivers/net/vrf.c: vrf_add_slave(), vrf_fill_slave_info()",
+)
+@pytest.mark.control("the device is put into no VRF", change=without_master)
 @pytest.mark.topology(catalog.point_to_point, vrf=True)
 def test_the_device_is_a_slave_of_the_vrf(lab):
     (link,) = lab["a"].ip("-d", "link", "show", "vxlan0")
-    assert link["master"] == "vrf0"
+    assert link.get("master") == "vrf0"
     assert link["linkinfo"]["info_slave_kind"] == "vrf"
     assert link["linkinfo"]["info_slave_data"]["table"] == 10
 
 
+@pytest.mark.behaviour(
+    "the address on a vxlan device brings the overlay's route by that device",
+    source="net/ipv4/fib_frontend.c: fib_add_ifaddr()",
+)
+@pytest.mark.control("a's address has no network around it", change=with_prefix_32)
 @pytest.mark.topology(catalog.point_to_point, **PLACES)
 def test_the_overlay_has_a_route_by_the_device(lab):
     where = ("vrf", "vrf0") if device_of(lab, "a") else ()
@@ -59,6 +135,11 @@ def test_the_overlay_has_a_route_by_the_device(lab):
     ]
 
 
+@pytest.mark.behaviour(
+    "before traffic the FDB has one permanent entry for each remote, and no other",
+    source="drivers/net/vxlan/vxlan_core.c: __vxlan_dev_create(); man 8 bridge: fdb append",
+)
+@pytest.mark.control("a knows a MAC beforehand", lab=know_a_mac)
 @pytest.mark.topology(catalog.point_to_point, family=[4, 6], hosts=[2, 3, 8])
 def test_before_traffic_the_fdb_knows_only_where_to_flood(lab):
     for host in lab.topology.hosts:
@@ -71,6 +152,11 @@ def test_before_traffic_the_fdb_knows_only_where_to_flood(lab):
         assert all("self" in entry["flags"] for entry in entries)
 
 
+@pytest.mark.behaviour(
+    "every VNI from 1 to 2^24 - 1 and every UDP port carries traffic both ways",
+    source="RFC 7348, section 5",
+)
+@pytest.mark.control("b's device has VNI 43", vteps={"b": {"id": 43}})
 @pytest.mark.topology(
     catalog.point_to_point, family=[4, 6], vni=[1, 42, 16777215], port=[8472, 4789, 14789]
 )
@@ -79,16 +165,31 @@ def test_a_ping_is_answered_whatever_vni_and_port(lab):
     assert lab["b"].ping("172.18.1.2")
 
 
+@pytest.mark.behaviour(
+    "a program bound to a VRF reaches the overlay by the VRF's vxlan device",
+    source="Documentation/networking/vrf.rst: Applications",
+)
+@pytest.mark.control("b's device has VNI 43", vteps={"b": {"id": 43}})
 @pytest.mark.topology(catalog.point_to_point, vrf=True, family=[4, 6])
 def test_a_ping_from_the_vrf_is_answered(lab):
     assert lab["a"].ping("172.18.1.3", interface="vrf0")
 
 
+@pytest.mark.behaviour(
+    "a vxlan device works bound to its card and address, and bound to neither",
+    source="man 8 ip-link: vxlan, dev and local",
+)
+@pytest.mark.control("a's device sends from an address that a has not", change=from_elsewhere)
 @pytest.mark.topology(catalog.point_to_point, family=[4, 6], bind=["a", "both", "none"])
 def test_a_ping_is_answered_bound_to_the_card_or_not(lab):
     assert lab["a"].ping("172.18.1.3")
 
 
+@pytest.mark.behaviour(
+    "a device with several remotes floods to all of them, so every host reaches every other",
+    source="drivers/net/vxlan/vxlan_core.c: vxlan_xmit(), the loop over fdst->remotes",
+)
+@pytest.mark.control("a floods to b alone", change=a_floods_to_b)
 @pytest.mark.topology(catalog.point_to_point, family=[4, 6], hosts=[3, 8])
 def test_every_host_reaches_every_other(lab):
     for number, host in enumerate(lab.topology.hosts):
@@ -97,6 +198,13 @@ def test_every_host_reaches_every_other(lab):
                 assert lab[host.name].ping(f"172.18.1.{2 + other}")
 
 
+@pytest.mark.behaviour(
+    "one flooded ARP request teaches both VTEPs, and what follows is unicast without ARP",
+    source="drivers/net/vxlan/vxlan_core.c: vxlan_snoop(); RFC 7348, section 4.1",
+)
+@pytest.mark.control(
+    "a's device does not learn", vteps={"a": {"learning": False}}, because=r"\{'a': \{\}"
+)
 @pytest.mark.topology(catalog.point_to_point, **PLACES)
 def test_the_packet_walk(lab):
     bound, (a, b) = device_of(lab, "a"), [host.nics[0].ip for host in lab.topology.hosts]
@@ -138,6 +246,11 @@ def mac_of(lab, host):
     return link["address"]
 
 
+@pytest.mark.behaviour(
+    "on the wire a frame is IP and UDP, a VXLAN header with only the I flag, and the inner frame",
+    source="RFC 7348, section 5",
+)
+@pytest.mark.control("both devices have VNI 7", change=in_vni_7, because=r"\(7, 8\)")
 @pytest.mark.topology(catalog.point_to_point, family=[4, 6], port=[4789, 8472, 14789])
 def test_a_captured_frame_has_three_layers(lab):
     from scapy.layers.inet import ICMP, IP, UDP
@@ -159,6 +272,11 @@ def test_a_captured_frame_has_three_layers(lab):
     assert (inner[IP].src, inner[IP].dst) == ("172.18.1.2", "172.18.1.3")
 
 
+@pytest.mark.behaviour(
+    "a capture is a valid pcapng stream while it runs",
+    source="draft-ietf-opsawg-pcapng, section 3",
+)
+@pytest.mark.control("the captures are deaf", lab=deafen, because="the viewer saw no ping")
 @pytest.mark.topology(catalog.point_to_point, family=[4, 6])
 def test_a_live_capture_can_be_piped_into_a_viewer(lab):
     from scapy.layers.inet import ICMP

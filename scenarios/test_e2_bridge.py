@@ -11,7 +11,7 @@ import itertools
 
 import pytest
 
-from vxlab import Lab, catalog, decapsulate, diagnose, drop_udp, steps
+from vxlab import Captures, Lab, catalog, decapsulate, diagnose, drop_udp, operations, steps
 
 
 def address_of(lab: Lab, container: str) -> str:
@@ -25,6 +25,29 @@ def containers_of(lab: Lab, host: str) -> list[str]:
     return [c.name for c in lab.topology.containers if c.host == host]
 
 
+# How labs are broken for the controls.
+
+
+def forget_ns1(lab: Lab) -> None:
+    lab.apply(operations.SetPort("a", "ns1-eth0", (("learning", False),)))
+
+
+def mistake_the_ends(lab: Lab) -> None:
+    """What is captured at ns0 is taken for what is captured at ns1, and the other way round."""
+    start_captures = lab.capture
+
+    def capture(*places: str) -> Captures:
+        found = start_captures(*places)
+        return Captures({**found, "ns0:eth0": found["ns1:eth0"], "ns1:eth0": found["ns0:eth0"]})
+
+    lab.capture = capture
+
+
+@pytest.mark.behaviour(
+    "bridges joined by VXLAN are one Ethernet, whatever VNI and port carry it",
+    source="RFC 7348, section 4.1",
+)
+@pytest.mark.control("b's device has VNI 43", vteps={"b": {"id": 43}})
 @pytest.mark.topology(
     catalog.bridged, family=[4, 6], vni=[1, 42, 16777215], port=[8472, 4789, 14789]
 )
@@ -33,6 +56,11 @@ def test_containers_reach_each_other_across_hosts(lab):
     assert lab["ns1"].ping("172.18.1.2")
 
 
+@pytest.mark.behaviour(
+    "a bridge in a VRF carries its containers' traffic as any other does",
+    source="Documentation/networking/vrf.rst",
+)
+@pytest.mark.control("b's device has VNI 43", vteps={"b": {"id": 43}})
 @pytest.mark.topology(catalog.bridged, vrf=True, family=[4, 6])
 def test_containers_reach_each_other_with_the_bridge_in_a_vrf(lab):
     (link,) = lab["a"].ip("-d", "link", "show", "br0")
@@ -40,6 +68,11 @@ def test_containers_reach_each_other_with_the_bridge_in_a_vrf(lab):
     assert lab["ns0"].ping("172.18.1.3")
 
 
+@pytest.mark.behaviour(
+    "containers reach each other on one host, and across any two of many hosts",
+    source="RFC 7348, section 4.2",
+)
+@pytest.mark.control("b's device has VNI 43", vteps={"b": {"id": 43}})
 @pytest.mark.topology(catalog.bridged, family=[4, 6], hosts=[2, 3, 8], containers=2)
 def test_every_container_reaches_every_other(lab):
     names = [container.name for container in lab.topology.containers]
@@ -54,6 +87,11 @@ def test_every_container_reaches_every_other(lab):
         assert lab[source].ping(address_of(lab, target)), f"{source} to {target}"
 
 
+@pytest.mark.behaviour(
+    "a bridge that has learned both MACs keeps their frames off the tunnel",
+    source="net/bridge/br_input.c: br_handle_frame_finish()",
+)
+@pytest.mark.control("a's bridge does not learn where ns1 is", lab=forget_ns1)
 @pytest.mark.topology(catalog.bridged, family=[4, 6], containers=3)
 def test_containers_on_one_host_do_not_use_the_underlay_once_they_know_each_other(lab):
     one, two, _ = containers_of(lab, "a")
@@ -69,6 +107,11 @@ def test_containers_on_one_host_do_not_use_the_underlay_once_they_know_each_othe
     assert not [step for step in inside if {step.frame.src, step.frame.dst} <= local]
 
 
+@pytest.mark.behaviour(
+    "an ARP request passes bridge, vxlan device and card, in reverse on the far host",
+    source="net/bridge/br_forward.c: br_flood(); drivers/net/vxlan/vxlan_core.c: vxlan_xmit_one()",
+)
+@pytest.mark.control("the captures at both ends are mistaken for each other", lab=mistake_the_ends)
 @pytest.mark.topology(catalog.bridged, family=[4, 6])
 def test_arp_passes_the_bridge_before_it_enters_the_tunnel(lab):
     places = ("ns0:eth0", "a:ns0-eth0", "a:vxlan0", "a:eth0", "b:eth0", "b:vxlan0", "ns1:eth0")
@@ -93,6 +136,11 @@ def test_arp_passes_the_bridge_before_it_enters_the_tunnel(lab):
     assert in_tunnel == 42
 
 
+@pytest.mark.behaviour(
+    "a bridge learns the port, and a VTEP learns the VTEP, behind which a container is",
+    source="net/bridge/br_fdb.c: br_fdb_update(); drivers/net/vxlan/vxlan_core.c: vxlan_snoop()",
+)
+@pytest.mark.control("a's device does not learn", vteps={"a": {"learning": False}})
 @pytest.mark.topology(catalog.bridged, family=[4, 6])
 def test_each_bridge_and_each_vtep_learn_where_the_containers_are(lab):
     assert lab["ns0"].ping("172.18.1.3")

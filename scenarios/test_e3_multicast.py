@@ -23,6 +23,50 @@ def hosts_of(lab):
     return [host.name for host in lab.topology.hosts]
 
 
+# How labs are broken for the controls.
+
+
+def is_ipv6(topology):
+    return topology.host("a").nics[0].interface.version == 6
+
+
+def in_another_group(topology):
+    """b's device in a group of its own."""
+    return topology.with_vtep("b", "overlay", group="ff05::9" if is_ipv6(topology) else "239.9.9.9")
+
+
+def by_multicast(topology):
+    family = 6 if is_ipv6(topology) else 4
+    return catalog.multicast(family=family, hosts=len(topology.hosts))
+
+
+def with_a_wider_group(topology):
+    return catalog.routed(router=topology.router("router").daemon, group="239.1.1.1")
+
+
+def know_a_mac(lab):
+    b = lab.topology.host("b").nics[0].ip
+    lab.apply(operations.AddFdb("a", "vxlan0", "02:00:00:00:00:99", b))
+
+
+def flood_to_b_as_well(lab):
+    b = lab.topology.host("b").nics[0].ip
+    lab.apply(operations.AddFdb("a", "vxlan0", ANY_MAC, b, append=True))
+
+
+def take_down_a(lab):
+    lab.apply(operations.SetLink("a", "vxlan0", up=False))
+
+
+def stop_the_daemon(lab):
+    lab.stop_daemon("router")
+
+
+@pytest.mark.behaviour(
+    "before traffic a device with a group has one permanent entry: the group",
+    source="drivers/net/vxlan/vxlan_core.c: __vxlan_dev_create()",
+)
+@pytest.mark.control("a knows a MAC beforehand", lab=know_a_mac)
 @pytest.mark.topology(catalog.multicast, family=[4, 6], vni=[1, 42, 16777215])
 def test_before_traffic_the_fdb_knows_only_the_group(lab):
     for host in hosts_of(lab):
@@ -34,6 +78,11 @@ def test_before_traffic_the_fdb_knows_only_the_group(lab):
         ]
 
 
+@pytest.mark.behaviour(
+    "a vxlan device that is up makes its card a member of its group",
+    source="drivers/net/vxlan/vxlan_multicast.c: vxlan_igmp_join()",
+)
+@pytest.mark.control("a's device is down", lab=take_down_a)
 @pytest.mark.topology(catalog.multicast, family=[4, 6])
 @pytest.mark.topology(catalog.multicast, group="239.1.1.1")
 def test_each_vtep_is_a_member_of_the_group(lab):
@@ -45,6 +94,13 @@ def addresses_of(rows):
     return [entry["address"] for row in rows for entry in row["maddr"] if "address" in entry]
 
 
+@pytest.mark.behaviour(
+    "a vxlan device joins its group when it goes up, and leaves it when it goes down",
+    source="drivers/net/vxlan/vxlan_core.c: vxlan_open(), vxlan_stop()",
+)
+@pytest.mark.control(
+    "the device stays up all the time", without=operations.SetLink, because="leave"
+)
 @pytest.mark.topology(catalog.multicast, family=[4, 6])
 def test_joining_and_leaving_are_seen_on_the_wire(lab):
     group = group_of(lab)
@@ -60,6 +116,11 @@ def test_joining_and_leaving_are_seen_on_the_wire(lab):
     )
 
 
+@pytest.mark.behaviour(
+    "a segment that floods to a group connects any number of hosts, by any port",
+    source="RFC 7348, section 4.2",
+)
+@pytest.mark.control("b's device is in another group", topology=in_another_group)
 @pytest.mark.topology(catalog.multicast, family=[4, 6], hosts=[2, 3, 8])
 @pytest.mark.topology(catalog.multicast, family=[4, 6], hosts=2, port=[8472, 14789])
 def test_containers_reach_each_other(lab):
@@ -67,6 +128,11 @@ def test_containers_reach_each_other(lab):
         assert lab["ns0"].ping(f"172.18.1.{2 + number}")
 
 
+@pytest.mark.behaviour(
+    "on one link any group serves, of any scope",
+    source="RFC 7348, section 4.2; RFC 5771; RFC 4291, section 2.7",
+)
+@pytest.mark.control("b's device is in another group", topology=in_another_group)
 @pytest.mark.topology(catalog.multicast, group=["224.1.1.1", "239.1.1.1", "224.0.0.100"])
 @pytest.mark.topology(
     catalog.multicast, family=6, group=["ff02::100", "ff05::100", "ff08::239:1:1:1", "ff0e::100"]
@@ -75,11 +141,21 @@ def test_any_group_works_on_one_link(lab):
     assert lab["ns0"].ping("172.18.1.3")
 
 
+@pytest.mark.behaviour(
+    "a bridge in a VRF floods to a group as any other does",
+    source="Documentation/networking/vrf.rst",
+)
+@pytest.mark.control("b's device is in another group", topology=in_another_group)
 @pytest.mark.topology(catalog.multicast, vrf=True, family=[4, 6])
 def test_containers_reach_each_other_with_the_bridge_in_a_vrf(lab):
     assert lab["ns0"].ping("172.18.1.3")
 
 
+@pytest.mark.behaviour(
+    "a flooded ARP request reaches every VTEP of the group, and each learns the sender from it",
+    source="RFC 7348, section 4.2; drivers/net/vxlan/vxlan_core.c: vxlan_snoop()",
+)
+@pytest.mark.control("c's device does not learn", vteps={"c": {"learning": False}})
 @pytest.mark.topology(catalog.multicast, family=[4, 6], hosts=[3, 8])
 def test_an_arp_request_reaches_all_hosts_and_the_others_learn_in_silence(lab):
     hosts = hosts_of(lab)
@@ -103,6 +179,11 @@ def test_an_arp_request_reaches_all_hosts_and_the_others_learn_in_silence(lab):
         )
 
 
+@pytest.mark.behaviour(
+    "a flooded frame leaves its host once, however many hosts the group has",
+    source="RFC 7348, section 4.2",
+)
+@pytest.mark.control("a floods to one remote besides the group", lab=flood_to_b_as_well)
 @pytest.mark.topology(catalog.multicast, family=[4, 6], hosts=[3, 8])
 def test_the_price_of_multicast_in_copies(lab, record_property):
     hosts = hosts_of(lab)
@@ -129,6 +210,11 @@ def copies(lab, address, receivers):
     return {host: sum(map(carries, capture.frames)) for host, capture in seen.items()}
 
 
+@pytest.mark.behaviour(
+    "without a group the sender floods one copy to each remote",
+    source="drivers/net/vxlan/vxlan_core.c: vxlan_xmit(), the loop over fdst->remotes",
+)
+@pytest.mark.control("the segment floods to a group", topology=by_multicast)
 @pytest.mark.topology(catalog.bridged, family=[4, 6], hosts=[3, 8])
 def test_without_multicast_the_sender_pays_for_every_copy(lab, record_property):
     hosts = hosts_of(lab)
@@ -137,6 +223,11 @@ def test_without_multicast_the_sender_pays_for_every_copy(lab, record_property):
     assert flooded == {host: len(hosts) - 1 if host == "a" else 1 for host in hosts}
 
 
+@pytest.mark.behaviour(
+    "a multicast router carries the flood of a segment to other subnets",
+    source="RFC 7348, section 4.2; net/ipv4/ipmr.c: ip_mr_forward()",
+)
+@pytest.mark.control("the router's daemon is stopped", lab=stop_the_daemon)
 @pytest.mark.topology(catalog.routed, router="smcroute", group=["224.1.1.1", "239.1.1.1"])
 @pytest.mark.topology(catalog.routed, router="smcroute", family=6, group=["ff05::100", "ff08::100"])
 @pytest.mark.topology(catalog.routed, router="pimd", group=["224.1.1.1", "239.1.1.1"])
@@ -145,6 +236,11 @@ def test_groups_beyond_the_link_are_routed(lab):
     assert lab["c"].ping("192.168.42.2")
 
 
+@pytest.mark.behaviour(
+    "no router passes on a group of 224.0.0.0/24, whatever the TTL",
+    source="RFC 5771, section 4; net/ipv4/route.c: ip_route_input_mc()",
+)
+@pytest.mark.control("the group is 239.1.1.1", topology=with_a_wider_group)
 @pytest.mark.topology(catalog.routed, router=["smcroute", "pimd"], group="224.0.0.100")
 def test_groups_of_the_link_are_never_routed(lab):
     with lab.capture("router:eth0", "router:eth1") as seen:

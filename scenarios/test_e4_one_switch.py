@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from vxlab import TopologyError, catalog, diagnose, drop_udp, features, steps
+from vxlab import TopologyError, catalog, diagnose, drop_udp, features, operations, steps
 
 pytestmark = pytest.mark.topology(catalog.one_switch, family=[4, 6])
 
@@ -17,6 +17,27 @@ def is_ipv6(lab):
     return lab.topology.host("a").nics[0].interface.version == 6
 
 
+# How labs are broken for the controls.
+
+
+def take_down_a(lab):
+    lab.apply(operations.SetLink("a", "vxlan0", up=False))
+
+
+def without_the_wall(topology):
+    return topology.with_host("b", rules=())
+
+
+def lacking(name):
+    """What a probe finds on a machine that has none of its features."""
+    return features.Feature(name, name, available=False, reason="there is none", hint="get one")
+
+
+@pytest.mark.behaviour(
+    "a device that is given no port, ageing, MTU or learning has the kernel's own",
+    source="drivers/net/vxlan/vxlan_core.c: vxlan_config_apply(), FDB_AGE_DEFAULT",
+)
+@pytest.mark.control("a's device has another ageing", vteps={"a": {"ageing": 299}}, because="299")
 def test_defaults_come_out_by_themselves(lab):
     (link,) = lab["a"].ip("-d", "link", "show", "vxlan0")
     data = link["linkinfo"]["info_data"]
@@ -26,6 +47,11 @@ def test_defaults_come_out_by_themselves(lab):
     assert data["learning"] is True
 
 
+@pytest.mark.behaviour(
+    "the card that a vxlan device sends by is a member of its group",
+    source="drivers/net/vxlan/vxlan_multicast.c: vxlan_igmp_join()",
+)
+@pytest.mark.control("a's device is down", lab=take_down_a)
 def test_the_card_is_a_member_of_the_group(lab):
     group = lab.topology.segment("overlay").group
     for host in "ab":
@@ -33,6 +59,11 @@ def test_the_card_is_a_member_of_the_group(lab):
         assert group in [entry.get("address") for entry in row["maddr"]]
 
 
+@pytest.mark.behaviour(
+    "only the first packet of two hosts goes to the group, all others from host to host",
+    source="RFC 7348, section 4.1",
+)
+@pytest.mark.control("a's device does not learn", vteps={"a": {"learning": False}})
 def test_the_first_packet_goes_to_the_group_and_all_others_to_one_host(lab):
     group = lab.topology.segment("overlay").group
     a, b = (host.nics[0].ip for host in lab.topology.hosts)
@@ -46,6 +77,11 @@ def test_the_first_packet_goes_to_the_group_and_all_others_to_one_host(lab):
     assert {step.port for step in inside} == {8472}
 
 
+@pytest.mark.behaviour(
+    "what a VTEP has learned stands in the FDB: the peer's MAC and the VTEP it is behind",
+    source="drivers/net/vxlan/vxlan_core.c: vxlan_snoop()",
+)
+@pytest.mark.control("a's device does not learn", vteps={"a": {"learning": False}})
 def test_the_fdb_shows_the_peer_behind_its_address(lab):
     assert lab["a"].ping("192.168.42.3")
     mac = lab["b"].ip("link", "show", "vxlan0")[0]["address"]
@@ -55,6 +91,11 @@ def test_the_fdb_shows_the_peer_behind_its_address(lab):
     ]
 
 
+@pytest.mark.behaviour(
+    "a segment with a group works with every VNI, by the default port and by others",
+    source="RFC 7348, section 5",
+)
+@pytest.mark.control("b's device has VNI 43", vteps={"b": {"id": 43}})
 @pytest.mark.topology(
     catalog.one_switch, family=[4, 6], vni=[1, 42, 16777215], port=[0, 4789, 14789]
 )
@@ -62,12 +103,22 @@ def test_a_ping_is_answered_whatever_vni_and_port(lab):
     assert lab["a"].ping("192.168.42.3")
 
 
+@pytest.mark.behaviour(
+    "one host reaches every other in its group",
+    source="RFC 7348, section 4.2",
+)
+@pytest.mark.control("c's device has VNI 43", vteps={"c": {"id": 43}})
 @pytest.mark.topology(catalog.one_switch, family=[4, 6], hosts=[3, 8])
 def test_more_hosts_on_the_switch(lab):
     for number in range(1, len(lab.topology.hosts)):
         assert lab["a"].ping(f"192.168.42.{2 + number}")
 
 
+@pytest.mark.behaviour(
+    "a topology's VNI is from 1 to 2^24 - 1",
+    source="RFC 7348, section 5",
+)
+@pytest.mark.control("the VNI fits", arguments={"vni": 7}, because="DID NOT RAISE")
 @pytest.mark.parametrize("vni", [-1, 0, 16777216, 1 << 32])
 def test_a_vni_outside_24_bits_is_refused(vni):
     with pytest.raises(
@@ -76,6 +127,11 @@ def test_a_vni_outside_24_bits_is_refused(vni):
         catalog.one_switch(vni=vni)
 
 
+@pytest.mark.behaviour(
+    "ip refuses a VNI that does not fit 24 bits, and takes 0",
+    source="iproute2: ip/iplink_vxlan.c: vxlan_parse_opt()",
+)
+@pytest.mark.control("the VNI fits", arguments={"vni": "7"})
 @pytest.mark.parametrize("vni", ["0", "-1", "16777216"])
 @pytest.mark.topology(catalog.one_switch())
 def test_ip_refuses_what_does_not_fit_24_bits(lab, vni):
@@ -91,10 +147,16 @@ def test_ip_refuses_what_does_not_fit_24_bits(lab, vni):
         assert [name for name in lab["a"].state.links if name.name == "vxlan9"] == []
 
 
-def test_this_kernel_and_this_ip_know_vxlan():
-    kernel, program = features.probe("vxlan"), features.probe("ip")
-    assert kernel.available, kernel.sentence()
-    assert program.available, program.sentence()
+@pytest.mark.behaviour(
+    "the kernel has vxlan devices, and there is an ip to make them",
+    source="CONFIG_VXLAN; man 8 ip-link",
+)
+@pytest.mark.control("no feature is there", arguments={"probe": lacking}, because="needs ")
+@pytest.mark.parametrize("probe", [features.probe])
+@pytest.mark.parametrize("name", ["vxlan", "ip"])
+def test_this_kernel_and_this_ip_know_vxlan(name, probe):
+    found = probe(name)
+    assert found.available, found.sentence()
 
 
 # Controls: broken on purpose, and red for the right reason.
@@ -105,6 +167,11 @@ def walled(family=4):
     return catalog.one_switch(family=family).with_host("b", rules=(drop_udp(8472, family),))
 
 
+@pytest.mark.behaviour(
+    "a packet filter that drops the UDP port ends the overlay, and the diagnosis names it",
+    source="man 8 iptables: DROP",
+)
+@pytest.mark.control("the packet filter is empty", topology=without_the_wall)
 @pytest.mark.topology(walled, family=[4, 6])
 def test_no_pong_because_of_a_firewall_and_the_diagnosis_names_it(lab):
     assert not lab["a"].ping("192.168.42.3", timeout=0.3)

@@ -10,6 +10,8 @@ TTL 1, so a packet filter rule (or the device's own ttl) raises it, or it dies a
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from vxlab import catalog, decapsulate, diagnose, operations, steps, wait_until
@@ -26,12 +28,58 @@ OTHER = {"kim": "lee", "lee": "kim"}
 tenants = pytest.mark.parametrize("tenant", ["kim", "lee"])
 
 
+# How labs are broken for the controls.
+
+
+def stop_the_daemon(lab):
+    lab.stop_daemon("router")
+
+
+def leaked(topology):
+    """All servers on kim's bridges, and so in kim's segment."""
+    containers = tuple(dataclasses.replace(c, bridge="br-10") for c in topology.containers)
+    segments = tuple(dataclasses.replace(s, duplicates=True) for s in topology.segments)
+    return dataclasses.replace(topology, containers=containers, segments=segments)
+
+
+def introduce_peers(lab):
+    """Each server knows its own peer, since addresses are no longer unique."""
+    for number in (1, 2):
+        for name in OTHER:
+            place, peer = f"{name}-srv{number}", f"{name}-srv{3 - number}"
+            address = f"1.1.1.{3 - number}"
+            lab.apply(operations.AddNeighbour(place, "eth0", address, mac_of(lab, peer)))
+
+
+def lend_a_mac(lab):
+    lab.apply(operations.SetLink("lee-srv2", "eth0", mac=mac_of(lab, "kim-srv2")))
+
+
+def with_a_tenants_mac(topology):
+    """lxc1's card with the MAC of a tenant's server."""
+    mac = topology.containers[0].mac
+    nics = (dataclasses.replace(topology.host("lxc1").nics[0], mac=mac),)
+    return topology.with_host("lxc1", nics=nics)
+
+
+@pytest.mark.behaviour(
+    "a tenant's segment crosses a multicast router, both ways",
+    source="RFC 7348, section 4.2; net/ipv4/ipmr.c: ip_mr_forward()",
+)
+@pytest.mark.control("the router's daemon is stopped", lab=stop_the_daemon)
 @tenants
 def test_a_tenant_reaches_its_own_peer_both_ways(lab, tenant):
     assert lab[f"{tenant}-srv1"].ping("1.1.1.2")
     assert lab[f"{tenant}-srv2"].ping("1.1.1.1")
 
 
+@pytest.mark.behaviour(
+    "what is sent in one VNI, to one or to all, is never heard in another",
+    source="drivers/net/vxlan/vxlan_core.c: vxlan_rcv(), vxlan_vs_find_vni(); RFC 7348, section 4",
+)
+@pytest.mark.control(
+    "lee is plugged into kim's bridges", topology=leaked, lab=introduce_peers, because="for all"
+)
 @tenants
 @pytest.mark.parametrize("there", [1, 2])
 def test_a_tenant_never_sees_the_other(lab, tenant, there):
@@ -62,6 +110,11 @@ def talk(lab, tenant, there):
     return {place: capture.payloads() for place, capture in seen.items()}
 
 
+@pytest.mark.behaviour(
+    "equal addresses in two VNIs are learned apart",
+    source="RFC 7348, section 3.1",
+)
+@pytest.mark.control("lee-srv2 has kim-srv2's MAC as well", lab=lend_a_mac)
 def test_both_tenants_at_once_learn_equal_addresses_apart(lab):
     for tenant in OTHER:
         assert lab[f"{tenant}-srv1"].ping("1.1.1.2")
@@ -75,6 +128,13 @@ def test_both_tenants_at_once_learn_equal_addresses_apart(lab):
     assert known["kim"] != known["lee"]
 
 
+@pytest.mark.behaviour(
+    "a router and the switches of the underlay never learn a MAC of the overlay",
+    source="RFC 7348, section 3.3",
+)
+@pytest.mark.control(
+    "lxc1's card has a tenant's MAC", topology=with_a_tenants_mac, because="assert not"
+)
 def test_the_router_never_sees_a_tenant(lab):
     for tenant in OTHER:
         assert lab[f"{tenant}-srv1"].ping("1.1.1.2")
@@ -89,6 +149,13 @@ def test_the_router_never_sees_a_tenant(lab):
         assert not learned & tenants_macs
 
 
+@pytest.mark.behaviour(
+    "two VNIs of one host share a group and a UDP port",
+    source="RFC 7348, section 4.2; drivers/net/vxlan/vxlan_core.c: vxlan_sock_add()",
+)
+@pytest.mark.control(
+    "kim's device on lxc1 has the port 4789", vteps={"lxc1": {"dstport": 4789}}, because="4789"
+)
 def test_both_segments_share_one_group_and_the_default_port(lab):
     for host in ("lxc1", "lxc2"):
         for vni in (10, 20):
@@ -98,6 +165,11 @@ def test_both_segments_share_one_group_and_the_default_port(lab):
             assert data.get("group", data.get("group6")) == lab.topology.segment("kim").group
 
 
+@pytest.mark.behaviour(
+    "ARP over VXLAN, step by step: who floods, who learns, who answers, and what is unicast then",
+    source="RFC 7348, section 4.1",
+)
+@pytest.mark.control("lxc1's device does not learn", vteps={"lxc1": {"learning": False}})
 def test_learning_step_by_step(lab):
     """Steps A to H: how kim-srv1 finds kim-srv2, and how every table on the way fills."""
     one, two = (mac_of(lab, f"kim-srv{n}") for n in (1, 2))
@@ -154,6 +226,11 @@ def vtep_of(lab, host, mac):
 # Controls: broken on purpose, and red for the right reason.
 
 
+@pytest.mark.behaviour(
+    "multicast leaves with TTL 1 unless told otherwise, and dies at the first router",
+    source="drivers/net/vxlan/vxlan_core.c: vxlan_xmit_one(), ttl",
+)
+@pytest.mark.control("lxc1's device has ttl 8", vteps={"lxc1": {"ttl": 8}})
 @pytest.mark.topology(catalog.kim_and_lee, router=["smcroute", "pimd"], ttl=None)
 @pytest.mark.topology(catalog.kim_and_lee, router="smcroute", ttl=None, family=[6])
 def test_without_the_ttl_rule_it_fails_and_the_diagnosis_says_why(lab):
@@ -193,11 +270,7 @@ def test_control_a_router_that_dies_and_returns(lab):
 @pytest.mark.topology(catalog.kim_and_lee, leak=True, router=["smcroute", "pimd"])
 def test_control_tenants_in_one_segment_hear_each_other(lab, tenant, there):
     """The deliberate leak: the same talk as above, and the stranger hears what it must not."""
-    for number in (1, 2):  # addresses are no longer unique: each still asks for its own peer
-        for name in OTHER:
-            place, peer = f"{name}-srv{number}", f"{name}-srv{3 - number}"
-            address = f"1.1.1.{3 - number}"
-            lab.apply(operations.AddNeighbour(place, "eth0", address, mac_of(lab, peer)))
+    introduce_peers(lab)
     heard = talk(lab, tenant, there)
     assert b"for all" in heard[f"{OTHER[tenant]}-srv{there}"]
 

@@ -17,9 +17,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vxlab import parametrise, plugin_backend, plugin_sandbox
+from vxlab import parametrise, plugin_backend, plugin_behaviours, plugin_sandbox
 from vxlab.errors import VxlabError
 from vxlab.parametrise import Variant
+from vxlab.plugin_behaviours import (
+    pytest_cmdline_main,
+    pytest_collection_finish,
+    pytest_collection_modifyitems,
+    pytest_pyfunc_call,
+)
 from vxlab.plugin_sandbox import pytest_load_initial_conftests
 
 if TYPE_CHECKING:
@@ -27,7 +33,13 @@ if TYPE_CHECKING:
     from vxlab.lab import Lab
     from vxlab.topology import Topology
 
-__all__ = ["pytest_load_initial_conftests"]
+__all__ = [
+    "pytest_cmdline_main",
+    "pytest_collection_finish",
+    "pytest_collection_modifyitems",
+    "pytest_load_initial_conftests",
+    "pytest_pyfunc_call",
+]
 
 _LAB = pytest.StashKey["Lab"]()
 
@@ -35,6 +47,7 @@ _LAB = pytest.StashKey["Lab"]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Define the plugin's options."""
     plugin_sandbox.add_options(parser)
+    plugin_behaviours.add_options(parser)
     plugin_backend.add_options(parser)
     group = parser.getgroup("vxlab")
     group.addoption(
@@ -70,6 +83,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "topology(what, **arguments): the lab's topology: a Topology, or a function and its "
         "arguments, where a list stands for several variants",
         "requires(*features): skip where the machine lacks one of these (see `vxlab doctor`)",
+        *plugin_behaviours.MARKERS,
     ):
         config.addinivalue_line("markers", line)
 
@@ -84,6 +98,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test once on each variant of its topology."""
+    plugin_behaviours.check(metafunc.definition)
     if "topology" not in metafunc.fixturenames:
         return
     try:
@@ -129,7 +144,7 @@ def topology(request: pytest.FixtureRequest) -> Topology:
         variant = Variant(variant)  # of a test that is parametrised by its own marker
     if not _wanted(request.config, [variant]):
         pytest.skip("left out by --vxlab-router or --vxlab-family")
-    return variant.build()
+    return plugin_behaviours.break_topology(request.node, variant.build())
 
 
 def _only_variant(node: pytest.Item) -> Variant:
@@ -152,9 +167,13 @@ def lab(request: pytest.FixtureRequest, topology: Topology) -> Iterator[Lab]:
     """A fresh lab of the test's topology, ready for traffic; gone after the test."""
     plugin_sandbox.require(request.config)
     topology = Variant(topology).build()  # who overrides the fixture may return a builder
+    topology = plugin_behaviours.break_topology(request.node, topology)
     _skip_without(parametrise.features_of(topology))
-    with plugin_backend.new_lab(request.config, topology) as lab:
+    made = plugin_backend.new_lab(request.config, topology)
+    plugin_behaviours.break_building(request.node, made)
+    with made as lab:
         request.node.stash[_LAB] = lab
+        plugin_behaviours.break_lab(request.node, lab)
         yield lab
         folder = _folder(request.config, "vxlab_pcap")
         if folder is not None:

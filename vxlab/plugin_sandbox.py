@@ -30,6 +30,7 @@ LISTING = (
     "version",
     "markers",
     "collectonly",
+    "vxlab_behaviours",
     "showfixtures",
     "show_fixtures_per_test",
     "cacheshow",
