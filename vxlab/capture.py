@@ -343,6 +343,9 @@ class Recorder:
     One socket, no thread, not proven live.  Somebody has to call :meth:`drain` now and then: until
     then the kernel keeps the *oldest* frames, what fits in ``buffer`` bytes or in
     ``net.core.rmem_max`` where that is less, and counts the others in ``dropped``.
+
+    What waits in its queue the kernel shares, and GRO does not merge it (gro_cells_receive() in
+    net/core/gro_cells.c): where that is the subject, close the recorders first.
     """
 
     interface: str | None = None

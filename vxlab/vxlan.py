@@ -325,7 +325,7 @@ def words(name: str, value: Value) -> list[str]:
             return [name, *map(str, _pair(value))]
         case "bits" | "label":
             return [name, f"{value:#x}"]
-    if name == "df":
+    if name == "df" and value in range(len(_DF_WORDS)):
         return [name, _DF_WORDS[int(value)]]  # type: ignore[arg-type]
     if name == "tos":  # which ip(8) takes for hexadecimal, with or without 0x
         return [name, f"{value:#x}"]

@@ -10,16 +10,18 @@ import struct
 import subprocess
 from collections.abc import Callable
 
-from vxlab.backends.wire import IFLA_VRF_TABLE, NLM_F_NEW, attribute
+from vxlab.backends.wire import IFLA_VRF_TABLE, NLM_F_NEW, attribute, encode
 from vxlab.errors import CapabilityError, SandboxError
 from vxlab.features import netlink
 from vxlab.features.model import ANOTHER_KERNEL, Check
 from vxlab.netns import Namespaces
+from vxlab.operations import AddMdb
 from vxlab.programs import find_program
 from vxlab.syscalls import lo_up
 from vxlab.waiting import DEADLINE
 
 IFLA_VXLAN_ID = 1  # linux/if_link.h, as are the next three
+IFLA_BR_VLAN_FILTERING = 7
 IFLA_VLAN_ID = 1
 IFLA_MACVLAN_MODE = 1
 MACVLAN_MODE_BRIDGE = 4
@@ -99,16 +101,42 @@ def _ipv6() -> str:
     return ""
 
 
+def _vxlan_mdb() -> str:
+    """An entry in the multicast database of a vxlan device."""
+    entry = AddMdb("probe", "probe", "239.1.1.1", "192.0.2.1")
+    with scratch() as namespaces:
+        vni = (IFLA_VXLAN_ID, struct.pack("=I", 42))
+        index = netlink.add_link(namespaces, "vxlan", [vni])
+        kind, flags, body = encode(entry, lambda *_: index, lambda _: -1)
+        netlink.request(namespaces, kind, flags, body, str(entry))
+    return ""
+
+
+def _tunnel_key() -> str:
+    """An action of tc that gives packets the metadata of a tunnel."""
+    rule = "filter add dev lo egress matchall action tunnel_key set src_ip 192.0.2.1"
+    lines = ("qdisc add dev lo clsact", f"{rule} dst_ip 192.0.2.2 id 42")
+    with scratch() as namespaces:
+        for line in lines:
+            _run(namespaces, "tc", *line.split())
+    return ""
+
+
+def _run(namespaces: Namespaces, *argv: str) -> None:
+    """Run a program to its end; CapabilityError, with its answer, where it fails."""
+    with namespaces.popen(argv, stderr=subprocess.STDOUT) as process:
+        said, _ = process.communicate(timeout=DEADLINE)
+    if process.returncode:
+        raise CapabilityError(f'{argv[0]} answered "{" ".join(said.split())}"')
+
+
 def _firewall_rule(*argv: str) -> Callable[[], str]:
     """Probe of one rule of iptables: of the program, the kernel's target, and their agreement."""
 
     def attempt() -> str:
         find_program(argv[0])
         with scratch() as namespaces:
-            with namespaces.popen(argv, stderr=subprocess.STDOUT) as process:
-                said, _ = process.communicate(timeout=DEADLINE)
-            if process.returncode:
-                raise CapabilityError(f'{argv[0]} answered "{" ".join(said.split())}"')
+            _run(namespaces, *argv)
         return ""
 
     return attempt
@@ -150,12 +178,30 @@ CHECKS: tuple[Check, ...] = (
         _needs("CONFIG_VXLAN, 3.7 or later"),
         required=True,
     ),
+    Check(
+        "vxlan-mdb",
+        "multicast databases of vxlan devices",
+        _vxlan_mdb,
+        "run on Linux 6.4 or later (`vxlab doctor` there shows whether it has it)",
+    ),
+    Check(
+        "tunnel-key",
+        "tunnel metadata by tc",
+        _tunnel_key,
+        _needs("CONFIG_NET_CLS_MATCHALL and CONFIG_NET_ACT_TUNNEL_KEY"),
+    ),
     Check("ipv6", "IPv6", _ipv6, "switch IPv6 on (the boot option ipv6.disable=0)"),
     Check(
         "vrf",
         "virtual routing tables",
         _device("vrf", (IFLA_VRF_TABLE, struct.pack("=I", 10))),
         _needs("CONFIG_NET_VRF"),
+    ),
+    Check(
+        "bridge-vlan",
+        "bridges that filter by VLAN",
+        _device("bridge", (IFLA_BR_VLAN_FILTERING, b"\1")),
+        _needs("CONFIG_BRIDGE_VLAN_FILTERING"),
     ),
     Check("dummy", "dummy devices", _device("dummy"), _needs("CONFIG_DUMMY")),
     Check(
