@@ -1,0 +1,189 @@
+"""What the scenarios of chapter 4 share: frames made by hand, and where they went."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+import struct
+from typing import NamedTuple
+
+from vxlab import state, wait_until
+from vxlab.frames import IPV4, MARK_PORT, MARK_PREFIX, UDP, decapsulate
+
+ANY, BROADCAST = "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"
+MULTICAST = "01:00:5e:01:01:01"
+#: A station behind b or c, another one, and one behind a.
+MAC, OTHER, SENDER = "02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:ff:ff"
+
+RTM_NEWNEIGH, RTM_DELNEIGH = 28, 29  # linux/rtnetlink.h
+RTMGRP_NEIGH = 4
+NUD_STALE = 0x04  # linux/neighbour.h
+NDA_DST, NDA_LLADDR = 1, 2
+
+_numbers = itertools.count(1)
+
+
+class Copy(NamedTuple):
+    """One encapsulated copy of a frame: where it went."""
+
+    dst: str
+    port: int
+    vni: int
+
+
+class Event(NamedTuple):
+    """What the kernel told of a forwarding entry: a new or changed one, or one that went."""
+
+    kind: int
+    mac: str
+    dst: str
+    state: int
+
+
+def address(lab, host):
+    """The underlay address of a host."""
+    return lab.topology.host(host).nics[0].ip
+
+
+def entries(lab, mac, host="a"):
+    """The entries for a MAC, in no order."""
+    return [row for row in state.fdb(lab[host].namespaces, "vxlan0") if row.mac == mac]
+
+
+def entry(lab, mac, host="a"):
+    """The one entry for a MAC."""
+    found = entries(lab, mac, host)
+    assert len(found) == 1, f"wanted one entry for {mac}, found {found}"
+    return found[0]
+
+
+def macs(lab, host="a"):
+    """All MACs that have an entry."""
+    return {row.mac for row in state.fdb(lab[host].namespaces, "vxlan0")}
+
+
+def remotes(lab, mac, host="a"):
+    """The remotes of a MAC, in no order."""
+    return {row.dst for row in entries(lab, mac, host)}
+
+
+def marked(dst, src, text, flow=0):
+    """An Ethernet frame with a marked UDP datagram, for nobody in particular, of some flow."""
+    body = MARK_PREFIX + text
+    udp = struct.pack("!4H", MARK_PORT, MARK_PORT, 8 + len(body), 0) + body
+    ends = b"\x0a\x09" + flow.to_bytes(2), bytes([10, 10, 9, 2])
+    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, UDP, 0, *ends)
+    macs = bytes.fromhex((dst + src).replace(":", ""))
+    return macs + IPV4.to_bytes(2) + ip + udp
+
+
+def inject(lab, host, dst, src=SENDER, text=b"injected", flow=0):
+    """Have a host's vxlan0 send a frame, as if from a station behind it."""
+    with lab[host].socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        sock.bind(("vxlan0", 0))
+        sock.send(marked(dst, src, text, flow))
+
+
+def spread(lab, dst, flows):
+    """The remote that a frame of each of so many flows goes to."""
+    marks = {b"flow %d" % flow: flow for flow in range(flows)}
+    with lab.capture("a:eth0") as seen:
+        for text, flow in marks.items():
+            inject(lab, "a", dst, text=text, flow=flow)
+        found = wait_until(lambda: _flows(seen["a:eth0"], marks, flows), f"{flows} flows")
+    assert seen["a:eth0"].was_live
+    return found
+
+
+def _flows(capture, marks, flows):
+    """The remote of each flow, once there is a packet of all of them; exactly one of each."""
+    tunnels = [found for found in capture.encapsulated() if found.inner.mark in marks]
+    if len(tunnels) < flows:
+        return None
+    assert len(tunnels) == flows
+    return {marks[found.inner.mark]: found.outer_dst for found in tunnels}
+
+
+def inner_mark(capture, frame):
+    """The mark inside of an encapsulated frame."""
+    tunnel = decapsulate(frame, capture.ports)
+    return tunnel.inner.mark if tunnel else None
+
+
+def copies(lab, dst, *, after=BROADCAST, ports=(4789, 4790)):
+    """The copies that a sends of a frame for ``dst``, sorted.
+
+    Complete: a frame for ``after`` has gone to every underlay host since.
+    """
+    text, last = b"frame %d" % next(_numbers), b"after it"
+    others = len(lab.topology.hosts) - 1
+    with lab.capture("a:eth0", ports=ports) as seen:
+        sent = seen["a:eth0"]
+        inject(lab, "a", dst, text=text)
+        inject(lab, "a", after, text=last)
+        wait_until(lambda: len(_copies(sent, last)) >= others, "the copies of a later frame")
+    assert sent.was_live, sent.proof
+    return sorted(_copies(sent, text))
+
+
+def _copies(capture, text):
+    return [
+        Copy(found.outer_dst, found.port, found.vni)
+        for found in capture.encapsulated()
+        if found.inner.outgoing and found.inner.mark == text
+    ]
+
+
+def arrives(lab, source, dst=BROADCAST, src=MAC):
+    """Whether a's vxlan0 receives a frame that ``source`` sends; a later one does arrive."""
+    text, last = b"frame %d" % next(_numbers), b"after %d" % next(_numbers)
+    with lab.capture("a:eth0", "a:vxlan0") as seen:
+        outer, inner = seen["a:eth0"], seen["a:vxlan0"]
+        inject(lab, source, dst, src, text)
+        outer.wait_for(lambda frame: inner_mark(outer, frame) == text, "the frame in its packet")
+        inject(lab, source, dst, "02:00:00:00:ee:ee", last)
+        inner.wait_for_payload(last)
+    assert inner.was_live, inner.proof
+    return text in inner.payloads()
+
+
+@contextlib.contextmanager
+def watched(lab, host="a"):
+    """Within the block: a function that gives all events of a host's forwarding entries so far."""
+    with lab[host].socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as sock:
+        sock.bind((0, RTMGRP_NEIGH))
+        seen: list[Event] = []
+
+        def events():
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    seen.extend(_events(sock.recv(1 << 16, socket.MSG_DONTWAIT)))
+            return list(seen)
+
+        yield events
+
+
+def _events(data):
+    """The events in a datagram of netlink messages (struct ndmsg, linux/neighbour.h)."""
+    at = 0
+    while at + 16 <= len(data):
+        length, kind = struct.unpack_from("=IH", data, at)
+        family, _index, state_, _flags, _type = struct.unpack_from("=BxxxiHBB", data, at + 16)
+        if kind in (RTM_NEWNEIGH, RTM_DELNEIGH) and family == socket.AF_BRIDGE:
+            found = dict(_attributes(data[at + 28 : at + length]))
+            dst, mac = found.get(NDA_DST, b""), found.get(NDA_LLADDR, b"").hex(":")
+            shown = socket.inet_ntop(_FAMILIES[len(dst)], dst) if dst else ""
+            yield Event(kind, mac, shown, state_)
+        at += (length + 3) & ~3
+
+
+_FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}
+
+
+def _attributes(data):
+    at = 0
+    while at + 4 <= len(data):
+        length, kind = struct.unpack_from("=HH", data, at)
+        yield kind, data[at + 4 : at + length]
+        at += max((length + 3) & ~3, 4)

@@ -1,0 +1,214 @@
+"""Send an inner frame into a's device, and read the outer packet as it arrives at b.
+
+The decoder here is the scenarios' own, so that it can differ from that of vxlab.frames.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import socket
+import struct
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from far_end import HERE, THERE
+
+from vxlab import catalog
+from vxlab.topology import TopologyBuilder
+from vxlab.waiting import DEADLINE
+
+#: Whom inner frames come from: a MAC of no device.
+SENDER = "02:00:00:00:00:01"
+
+HERE6, THERE6 = "2001:db8::1", "2001:db8::2"
+
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Outer:
+    """An outer packet; ``flags`` is the fragment word in IPv4, ``label`` the flow label in IPv6."""
+
+    mac_to: str
+    mac_from: str
+    version: int
+    tos: int
+    label: int
+    length: int
+    id: int
+    flags: int
+    ttl: int
+    protocol: int
+    source: str
+    destination: str
+    ip: bytes
+    udp: bytes
+
+    @property
+    def source_port(self):
+        """The UDP source port."""
+        return int.from_bytes(self.udp[0:2], "big")
+
+    @property
+    def port(self):
+        """The UDP destination port."""
+        return int.from_bytes(self.udp[2:4], "big")
+
+    @property
+    def udp_length(self):
+        """The length that UDP's header says."""
+        return int.from_bytes(self.udp[4:6], "big")
+
+    @property
+    def checksum(self):
+        """The UDP checksum."""
+        return int.from_bytes(self.udp[6:8], "big")
+
+    @property
+    def header(self):
+        """The 8 bytes of the VXLAN header."""
+        return self.udp[8:16]
+
+    @property
+    def vni(self):
+        """The VNI, whatever the flags are."""
+        return int.from_bytes(self.udp[12:15], "big")
+
+    @property
+    def inner(self):
+        """The inner frame."""
+        return self.udp[16:]
+
+    @property
+    def df(self):
+        """IPv4's don't-fragment bit."""
+        return bool(self.flags & 0x4000)
+
+    @property
+    def checksum_is_right(self):
+        """Whether the UDP checksum fits, with the pseudo header (RFC 768, RFC 8200 section 8.1)."""
+        addresses = ip_address(self.source).packed + ip_address(self.destination).packed
+        pseudo = addresses + struct.pack("!II", len(self.udp), self.protocol)
+        return ones_sum(pseudo + self.udp) == 0xFFFF
+
+
+def ones_sum(data):
+    """The ones' complement sum of 16-bit words (RFC 1071)."""
+    total = sum(struct.unpack(f"!{(len(data) + 1) // 2}H", data + bytes(len(data) % 2)))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
+
+
+def dissect(data):
+    """An Ethernet frame with IPv4 or IPv6 and UDP in it, without extension headers."""
+    macs = {"mac_to": data[0:6].hex(":"), "mac_from": data[6:12].hex(":")}
+    if data[14] >> 4 == 4:
+        fields = struct.unpack("!BBHHHBBH4s4s", data[14:34])
+        _, tos, length, number, flags, ttl, protocol, _, source, destination = fields
+        label, start, total = 0, 14 + (data[14] & 15) * 4, length
+    else:
+        word, length, protocol, ttl, source, destination = struct.unpack("!IHBB16s16s", data[14:54])
+        tos, label, number, flags = word >> 20 & 0xFF, word & 0xFFFFF, 0, 0
+        start, total = 54, 40 + length
+    return Outer(
+        **macs,
+        version=data[14] >> 4,
+        tos=tos,
+        label=label,
+        length=length,
+        id=number,
+        flags=flags,
+        ttl=ttl,
+        protocol=protocol,
+        source=str(ip_address(source)),
+        destination=str(ip_address(destination)),
+        ip=data[14:start],
+        udp=data[start : 14 + total],
+    )
+
+
+def send(lab, frame, place="a:vxlan0"):
+    """Send an Ethernet frame out of a device."""
+    node, device = place.split(":")
+    with lab[node].socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        sock.sendto(frame, (device, int.from_bytes(frame[12:14], "big")))
+
+
+def see(lab, frame, place="b:eth0", timeout=DEADLINE):
+    """Send a frame into a's device; the packet that carries it, as it arrives at b."""
+    return see_all(lab, [frame], place, timeout)[0]
+
+
+def see_all(lab, frames, place="b:eth0", timeout=DEADLINE):
+    """The same for several frames, sent one after the other."""
+    what = "the frame in a packet"
+    with lab.capture(place) as seen:
+        for frame in frames:
+            send(lab, frame)
+        arrived = [
+            seen[place].wait_for(lambda x, end=frame: is_carrying(x, end), what, timeout=timeout)
+            for frame in frames
+        ]
+    return [dissect(each.data) for each in arrived]
+
+
+def is_carrying(outer, inner):
+    return not outer.outgoing and len(outer.data) > len(inner) and outer.data.endswith(inner)
+
+
+def inner_ip(far, version=4, *, tos=0, ttl=64, df=False, label=0, ports=(1000, 2000), more=b""):
+    """A frame with IPv4 or IPv6, UDP, and a payload that no other frame has."""
+    from scapy.layers.inet import IP, UDP
+    from scapy.layers.inet6 import IPv6
+    from scapy.layers.l2 import Ether
+
+    if version == 4:
+        ip = IP(src=HERE, dst=THERE, tos=tos, ttl=ttl, flags="DF" if df else 0)
+    else:
+        ip = IPv6(src=HERE6, dst=THERE6, tc=tos, hlim=ttl, fl=label)
+    udp = UDP(sport=ports[0], dport=ports[1])
+    return bytes(Ether(src=SENDER, dst=far.mac) / ip / udp / (unique() + more))
+
+
+def inner_bytes(far, ethertype, payload, *, to=None):
+    """A frame of any ethertype."""
+    macs = bytes.fromhex(((to or far.mac) + SENDER).replace(":", ""))
+    return macs + ethertype.to_bytes(2, "big") + payload
+
+
+def unique():
+    """16 bytes that no other frame has."""
+    return b"frame %010d" % next(_numbers)
+
+
+def made(family=4, vni=42, port=4789, bind="a", **attributes):
+    """Point to point, all devices with these attributes (a control may give a's device others)."""
+    plain = catalog.point_to_point(family=family, vni=vni, port=port, bind=bind)
+    (segment,) = plain.segments
+    segment = dataclasses.replace(segment, attributes=tuple(attributes.items()))
+    return dataclasses.replace(plain, segments=(segment,))
+
+
+def across_a_router(family=4, mtu=1500, **attributes):
+    """The same two hosts, each on a link of its own; r between them, with ``mtu`` on b's."""
+    one, two = ("10.1.0.0/24", "10.2.0.0/24") if family == 4 else ("fd00:1::/64", "fd00:2::/64")
+    t = TopologyBuilder("across-a-router")
+    t.switch("net1", one).switch("net2", two, mtu=mtu)
+    t.router("r", "net1", "net2", daemon=None)
+    t.segment("overlay", 42, port=4789, attributes=attributes)
+    for number, name in enumerate("ab"):
+        t.host(name, f"net{number + 1}")
+        t.vtep(name, "overlay", addresses=f"172.18.1.{2 + number}/24")
+    return t.build()
+
+
+def asked(lab, name):
+    """The attribute that all devices of the overlay were asked to have."""
+    return dict(lab.topology.segment("overlay").attributes)[name]
+
+
+def family_of(lab):
+    """The family of the underlay, 4 or 6."""
+    return lab.topology.host("a").nics[0].interface.version

@@ -1,0 +1,57 @@
+"""6.7 Neighbour suppression by VLAN: one port, and VLANs that are suppressed or not.
+
+ns0 eth0 ── br0 ── vxlan0 a ── b vxlan0 ── br0 ── eth0 ns1        VLANs 10 and 20, both tagged
+"""
+
+from __future__ import annotations
+
+import pytest
+from s5_tools import BROADCAST, marked, send
+from s6_tools import ADVERTISEMENT, REQUEST, arp, neighbour, question
+
+from vxlab import catalog
+from vxlab.operations import SetPort
+
+SOURCE = "net/bridge/br_arp_nd_proxy.c: br_is_neigh_suppress_enabled()"
+SUPPRESSED, FREE = 10, 20
+pytestmark = pytest.mark.requires("bridge-vlan", "bridge.neigh_vlan_suppress")
+FRAMES = {
+    "arp-announcement": arp(REQUEST, "172.18.1.200", "172.18.1.200"),
+    "arp-probe": arp(REQUEST, "0.0.0.0", "172.18.1.200"),
+    "unsolicited-na": neighbour(ADVERTISEMENT, "fd42::200", flags=0x20),
+    "dad": question("fd42::200", source="::"),
+}
+
+
+def tagged(frame, vlan):
+    """A frame in a VLAN."""
+    return frame[:12] + b"\x81\x00" + vlan.to_bytes(2, "big") + frame[12:]
+
+
+def make_vlans(lab):
+    """Let a's bridge know VLANs."""
+    node = lab["a"]
+    node.run("ip", "link", "set", "br0", "type", "bridge", "vlan_filtering", "1")
+    for vlan in (SUPPRESSED, FREE):
+        for port in ("ns0-eth0", "vxlan0"):
+            node.run("bridge", "vlan", "add", "dev", port, "vid", str(vlan))
+    words = ("vlan", "set", "dev", "vxlan0", "vid", str(SUPPRESSED), "neigh_suppress", "on")
+    node.run("bridge", *words)
+
+
+@pytest.mark.behaviour(
+    "with neigh_vlan_suppress a port suppresses in the VLANs that say so", source=SOURCE
+)
+@pytest.mark.control("the port does not look at VLANs", without=SetPort)
+@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES.keys())
+@pytest.mark.topology(catalog.bridged())
+def test_a_port_suppresses_in_some_vlans_only(lab, frame):
+    make_vlans(lab)
+    lab.apply(SetPort("a", "vxlan0", (("neigh_vlan_suppress", True),)))
+    later = tagged(marked(BROADCAST, b"later"), SUPPRESSED)
+    with lab.capture("a:eth0") as seen:
+        send(lab["ns0"], "eth0", tagged(frame, SUPPRESSED), tagged(frame, FREE), later)
+        seen["a:eth0"].wait_for(lambda one: later in one.data, "a later frame")
+    inside = [tunnel.inner for tunnel in seen["a:eth0"].encapsulated() if tunnel.inner.outgoing]
+    found = [one.vlans for one in inside if one.data[16 : len(frame) + 4] == frame[12:]]
+    assert found == [(FREE,)]
