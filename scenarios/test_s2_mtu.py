@@ -217,10 +217,16 @@ def test_a_larger_packet_is_fragmented_inside(lab, far):
         last = seen["b:eth0"].wait_for(
             lambda x: x.data.endswith(b"the end"), "the last piece", timeout=3
         )
-    pieces = [each for each in seen["b:eth0"].frames if not each.outgoing and each.length > 100]
-    assert [dissect(piece.data).flags for piece in pieces] == [0, 0]  # none of them outside
-    assert [dissect(piece.data).inner[20:22].hex() for piece in pieces] == ["2000", offset(lab)]
+    frames = [each for each in seen["b:eth0"].frames if each.udp_ports and not each.outgoing]
+    arrived = [dissect(each.data) for each in frames]
+    pieces = [outer for outer in arrived if outer.inner[12:14] + outer.inner[23:24] == IN_UDP]
+    assert [outer.flags for outer in pieces] == [0, 0]  # none of them outside
+    assert [outer.inner[20:22].hex() for outer in pieces] == ["2000", offset(lab)]
     far.wait_for(dissect(last.data).inner)
+
+
+#: Ethertype and protocol of an inner packet: UDP in IPv4.
+IN_UDP = b"\x08\x00\x11"
 
 
 def offset(lab):
