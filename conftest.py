@@ -41,11 +41,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Choose the cases of scenarios, and spread the slow ones: workers then wait side by side."""
     if not config.getoption("all_cases") and not config.getoption("vxlab_behaviours"):
         scenarios = [item for item in items if "scenarios" in item.path.parts]
-        kept = {id(item) for item in thin(scenarios, TOGETHER)}
-        left_out = [item for item in scenarios if id(item) not in kept]
-        config.hook.pytest_deselected(items=left_out)
-        dropped = {id(item) for item in left_out}
-        items[:] = [item for item in items if id(item) not in dropped]
+        left_out = set(scenarios).difference(thin(scenarios, TOGETHER))
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
     slow = [item for item in items if item.get_closest_marker("slow")]
     quick = [item for item in items if not item.get_closest_marker("slow")]
     pace = 2 * len(quick) // (3 * len(slow)) if slow else 0

@@ -23,7 +23,11 @@ Kind = Literal[
     "device",
     "ports",
     "bits",
+    "mode",
 ]
+
+#: Which sources a group entry stands for (MCAST_EXCLUDE, MCAST_INCLUDE of linux/in.h).
+FILTER_MODES = {"exclude": 0, "include": 1}
 
 _FORMATS: dict[str, str] = {
     "u8": "=B",
@@ -38,8 +42,8 @@ _FORMATS: dict[str, str] = {
 def encode(kind: Kind, value: Any, index_of: Callable[[str], int]) -> bytes:
     """One value as a netlink payload.
 
-    ``index_of`` turns the name of a device into its interface index.  ValueError, TypeError or
-    struct.error where the value does not fit its kind.
+    ``index_of`` turns the name of a device into its interface index.  ValueError, KeyError,
+    TypeError or struct.error where the value does not fit its kind.
     """
     match kind:
         case "bool":
@@ -55,6 +59,8 @@ def encode(kind: Kind, value: Any, index_of: Callable[[str], int]) -> bytes:
         case "ports":
             low, high = value
             return struct.pack(">HH", low, high)
+        case "mode":
+            return struct.pack("=B", FILTER_MODES[value])
     return struct.pack(_FORMATS[kind], value)
 
 

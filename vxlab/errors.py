@@ -16,6 +16,17 @@ A message says what was wanted, what was found, and what to do.
 
 from __future__ import annotations
 
+import errno
+import os
+
+# C has two names for one of the numbers; the kernel's sources have this one.
+_NAMES = {**errno.errorcode, errno.EOPNOTSUPP: "EOPNOTSUPP"}
+
+
+def in_words(code: int) -> str:
+    """An error number as a person reads it: ``File exists (EEXIST)``."""
+    return f"{os.strerror(code)} ({_NAMES.get(code, code)})"
+
 
 class VxlabError(Exception):
     """Base of all errors that vxlab raises on purpose."""

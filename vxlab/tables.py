@@ -93,16 +93,13 @@ VNI = (
 #: A remote of a multicast group of a vxlan device (MDBE_ATTR_*; `bridge mdb`).
 MDB = (
     Field("source", 1, "address", "src", "src"),
-    Field("filter_mode", 3, "u8", "filter_mode", "filter_mode"),
+    Field("filter_mode", 3, "mode", "filter_mode", "filter_mode"),
     Field("dst", 5, "address", "dst", "dst"),
     Field("port", 6, "u16", "dst_port", "dst_port"),
     Field("vni", 7, "u32", "vni", "vni"),
     Field("via", 8, "device", "via", "via"),
     Field("src_vni", 9, "u32", "src_vni", "src_vni"),
 )
-
-#: Which sources a group entry stands for (MCAST_EXCLUDE, MCAST_INCLUDE of linux/in.h).
-FILTER_MODES = {"exclude": 0, "include": 1}
 
 #: A next hop, or a group of them (NHA_*; `ip nexthop`).
 NEXTHOP = (
@@ -145,9 +142,9 @@ BRIDGE: Mapping[str, tuple[int, Kind]] = {
 def encoded(
     table: Iterable[Field], entry: object, index_of: Callable[[str], int]
 ) -> Iterator[tuple[int, bytes]]:
-    """Number and payload of each field of an entry that has a value."""
+    """Number and payload of each field that an entry has, and that has a value."""
     for field in table:
-        value = getattr(entry, field.name)
+        value = getattr(entry, field.name, None)
         if value is None or value is False:
             continue
         payload = codec.encode(field.kind, value, index_of)
@@ -159,7 +156,7 @@ def words(table: Iterable[Field], entry: object) -> list[str]:
     """The words that set all fields of an entry which have a word and a value."""
     line: list[str] = []
     for field in table:
-        value: Any = getattr(entry, field.name)
+        value: Any = getattr(entry, field.name, None)
         if not field.word or value is None or value is False:
             continue
         line += [field.word] if field.kind == "flag" else [field.word, str(value)]

@@ -29,8 +29,8 @@ def thin(items: Sequence[pytest.Item], pairs: Collection[tuple[str, str]]) -> li
     for item in items:
         name = item.nodeid.partition("[")[0]
         cases.setdefault(name, []).append((item, _covered(item, pairs)))
-    kept = {id(item) for group in cases.values() for item in _fewest(group)}
-    return [item for item in items if id(item) in kept]
+    kept = {item for group in cases.values() for item in _fewest(group)}
+    return [item for item in items if item in kept]
 
 
 def _fewest(

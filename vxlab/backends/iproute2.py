@@ -20,11 +20,11 @@ from itertools import groupby
 from vxlab.backends import batch
 from vxlab.backends.run import Run
 from vxlab.backends.site import Site
-from vxlab.errors import ApplyError, VxlabError
+from vxlab.errors import ApplyError, VxlabError, in_words
 from vxlab.operations import Command, NodeName, Operation
 
-_NUMBERS = {os.strerror(code): code for code in errno.errorcode}
-_NAMES = {**errno.errorcode, errno.EOPNOTSUPP: "EOPNOTSUPP"}
+#: Error numbers by the words that programs print for them.
+NUMBERS = {os.strerror(code): code for code in errno.errorcode}
 
 _ANSWER = re.compile(r"^RTNETLINK answers: (.+)$", re.MULTILINE)
 _EXPLANATION = re.compile(r"^Error: (.+?)\.?$", re.MULTILINE)
@@ -136,9 +136,7 @@ def refusal(operation: str, program: str, outcome: batch.Outcome) -> ApplyError:
     code = _error_number(outcome.said)
     extack = _explanation(outcome)
     if code is not None:
-        return ApplyError(
-            operation, f"{os.strerror(code)} ({_NAMES[code]})", errno=code, extack=extack
-        )
+        return ApplyError(operation, in_words(code), errno=code, extack=extack)
     if extack:
         return ApplyError(operation, "the kernel refused it", extack=extack)
     return ApplyError(operation, told or f"{program} ended with {outcome.code}, without a word")
@@ -154,7 +152,7 @@ def _signal(number: int) -> str:
 def _error_number(said: str) -> int | None:
     """The kernel's error number in what was said; None where it is not there, or unknown."""
     answers = _ANSWER.findall(said)
-    return _NUMBERS.get(answers[-1]) if answers else None
+    return NUMBERS.get(answers[-1]) if answers else None
 
 
 def _explanation(outcome: batch.Outcome) -> str:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import struct
 from collections.abc import Iterable
 
 from vxlab.backends import wire
 from vxlab.backends.run import Run
 from vxlab.backends.site import Site
-from vxlab.errors import ApplyError, VxlabError
+from vxlab.errors import ApplyError, VxlabError, in_words
 from vxlab.operations import AddLink, DelLink, Operation
-
-#: Error names as the kernel's sources have them, where C has two for one number.
-_ERRORS = {**errno.errorcode, errno.EOPNOTSUPP: "EOPNOTSUPP"}
 
 
 class NetlinkBackend:
@@ -64,8 +59,8 @@ class _Run(Run):
         node = batch[0][0].node
         failures = self.site.socket(node).request([request for _, request in batch])
         for position, (code, extack) in sorted(failures.items()):
-            reason = f"{os.strerror(code)} ({_ERRORS.get(code, code)})"
-            raise ApplyError(str(batch[position][0]), reason, errno=code, extack=extack)
+            operation = str(batch[position][0])
+            raise ApplyError(operation, in_words(code), errno=code, extack=extack)
 
     def _encode(self, operation: Operation) -> wire.Request:
         try:

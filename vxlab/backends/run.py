@@ -50,13 +50,13 @@ class Run(ABC):
                 self.rules.append(operation)
                 continue
             self.set_rules()
-            if not self._apply_common(operation):
+            if not self.apply_common(operation):
                 self._collect(operation)
         self.flush()
         self.set_rules()
         self.site.wait_ready()
 
-    def _apply_common(self, operation: Operation) -> bool:
+    def apply_common(self, operation: Operation) -> bool:
         """Do what is the same for all backends; False where it is the backend's to do."""
         match operation:
             case AddNamespace():

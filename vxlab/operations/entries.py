@@ -83,10 +83,6 @@ class FlushFdb(Operation):
     no_states: tuple[str, ...] = ()
     no_flags: tuple[str, ...] = ()
 
-    @property
-    def mac(self) -> None:
-        """None: a flush names no MAC."""
-
     def commands(self) -> tuple[Command, ...]:
         """``bridge fdb flush``."""
         line = ["fdb", "flush", "dev", self.interface, *tables.words(tables.FDB, self)]
@@ -176,15 +172,6 @@ class DelMdb(Operation):
     src_vni: int | None = None
     via: str | None = None
 
-    @property
-    def filter_mode(self) -> None:
-        """None: what is taken away needs no mode."""
-
-    @property
-    def source_list(self) -> tuple[str, ...]:
-        """Empty, for the same reason."""
-        return ()
-
     def commands(self) -> tuple[Command, ...]:
         """``bridge mdb del``."""
         return (_mdb(self, "del", "permanent"),)
@@ -193,5 +180,6 @@ class DelMdb(Operation):
 def _mdb(entry: AddMdb | DelMdb, verb: str, state: str) -> Command:
     line = ["mdb", verb, "dev", entry.interface, "port", entry.interface, "grp", entry.group]
     line += [state, *tables.words(tables.MDB, entry)]
-    line += ["source_list", ",".join(entry.source_list)] if entry.source_list else []
+    if isinstance(entry, AddMdb) and entry.source_list:
+        line += ["source_list", ",".join(entry.source_list)]
     return bridge(entry.node, *line)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from vxlab.backends.rtnetlink import attributes as nested
 from vxlab.state.messages import Message, attributes, raw
 from vxlab.state.rows import Counters, Link
 from vxlab.vxlan import ATTRIBUTES, Attribute, Value
@@ -131,24 +132,13 @@ def _vxlan(data: bytes, below: Callable[[int], str]) -> dict[str, Value]:
 
     pyroute2's own table lacks the newest ones, and takes TTL_INHERIT, a byte, for a flag.
     """
-    read = _nested(data)
+    read = dict(nested(data))
     found: dict[str, Value] = {}
     for attribute in ATTRIBUTES:
         payload = read.get(attribute.number, read.get(attribute.number6))
         value = _value(attribute, payload, below)
         if value is not None:
             found[attribute.name] = value
-    return found
-
-
-def _nested(data: bytes) -> dict[int, bytes]:
-    """Number to payload of nested attributes (struct nlattr, linux/netlink.h)."""
-    found: dict[int, bytes] = {}
-    offset = 0
-    while offset + 4 <= len(data):
-        length, number = struct.unpack_from("=HH", data, offset)
-        found[number & 0x3FFF] = data[offset + 4 : offset + length]
-        offset += max(length + 3 & ~3, 4)
     return found
 
 

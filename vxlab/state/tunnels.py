@@ -12,8 +12,8 @@ import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping
 
-from vxlab import tables
 from vxlab.backends.rtnetlink import attributes
+from vxlab.codec import FILTER_MODES
 from vxlab.state.rows import MdbEntry, NextHop, Vni
 
 Names = Callable[[int], str]
@@ -39,7 +39,7 @@ _STATISTICS = (
 )
 _ETHERTYPES = {b"\x08\x00": 4, b"\x86\xdd": 16}  # and how long such an address is
 _ID, _NH_GROUP, _OIF, _GATEWAY, _FDB = 1, 2, 5, 6, 11
-_MODES = {number: name for name, number in tables.FILTER_MODES.items()}
+_MODES = {number: name for name, number in FILTER_MODES.items()}
 
 
 def _number(payload: bytes | None) -> int | None:

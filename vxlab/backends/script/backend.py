@@ -10,26 +10,18 @@ import subprocess
 from collections.abc import Iterable, Iterator
 
 from vxlab.backends import batch, iproute2
-from vxlab.backends.script.lines import lines_of, loopback, quoted
+from vxlab.backends.run import Run
+from vxlab.backends.script.lines import lines_of, quoted
 from vxlab.backends.site import Site
 from vxlab.errors import ApplyError, VxlabError
-from vxlab.operations import (
-    AddNamespace,
-    AddRule,
-    NodeName,
-    Operation,
-    SetSysctl,
-    StartDaemon,
-    StopDaemon,
-)
+from vxlab.operations import AddRule, NodeName, Operation, SetSysctl
 from vxlab.programs import SYSTEM_PATH, find_program
 
 #: Seconds that one script may take, and more for each of its operations: those take milliseconds.
 _DEADLINE, _EACH = 30.0, 0.5
 
 #: Error numbers by their words, with those of dash (its errmsg()) for a file that is not there.
-_NUMBERS = {os.strerror(code): code for code in errno.errorcode}
-_NUMBERS |= {"Directory nonexistent": errno.ENOENT, "nonexistent": errno.ENOENT}
+_NUMBERS = iproute2.NUMBERS | {"Directory nonexistent": errno.ENOENT, "nonexistent": errno.ENOENT}
 
 #: How the lines are run: a number and a line each; the first that fails is told of, with its code.
 _FRAME = r"""
@@ -70,31 +62,19 @@ class ScriptBackend:
             site.forget_all()  # nobody told which interface got which index
 
 
-class _Run:
+class _Run(Run):
     """One application of a plan."""
 
     def __init__(self, site: Site) -> None:
-        self.site = site
+        super().__init__(site)
         self.collected: list[tuple[Operation, list[str]]] = []
-        self.settled = False
 
     def apply(self, operations: Iterable[Operation]) -> None:
+        """Apply ``operations`` in order; settings and rules are lines of the script as all else."""
         for operation in operations:
-            match operation:
-                case AddNamespace():
-                    self.site.add_node(operation.node)
-                    self.collect(operation)
-                case StartDaemon():
-                    self.send()
-                    if not self.settled:  # pimd looks at its interfaces once, when it starts
-                        self.site.wait_for_links()
-                        self.settled = True
-                    self.site.start_daemon(operation)
-                case StopDaemon():
-                    self.send()
-                    self.site.stop_daemon(operation)
-                case _:
-                    self.collect(operation)
+            own = isinstance(operation, SetSysctl | AddRule)
+            if own or not self.apply_common(operation):
+                self.collect(operation)
         self.send()
         self.site.wait_ready()
 
@@ -108,8 +88,6 @@ class _Run:
 
     def _lines(self, operation: Operation) -> list[str]:
         self.site.node(operation.node)
-        if isinstance(operation, AddNamespace):
-            return lines_of(loopback(operation))
         try:
             lines = lines_of(operation)
             words = [word for command in operation.commands() for word in command.words]

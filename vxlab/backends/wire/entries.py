@@ -78,8 +78,7 @@ def encode(operation: object, index_of: IndexOf) -> Request | None:
         case AddNexthop():
             return RTM_NEWNEXTHOP, _new_flags(operation), _nexthop(operation, index_of)
         case DelNexthop():
-            head = struct.pack("=BBBxI", socket.AF_UNSPEC, 0, 0, 0)
-            return RTM_DELNEXTHOP, NLM_F_REQUEST, head + u32(1, operation.id)
+            return RTM_DELNEXTHOP, NLM_F_REQUEST, _nexthop(operation, index_of)
     return None
 
 
@@ -161,30 +160,25 @@ def _mdb(entry: AddMdb | DelMdb, index_of: IndexOf) -> bytes:
 
 
 def _mdb_fields(entry: AddMdb | DelMdb, index_of: IndexOf) -> bytes:
-    found = b""
-    for field in tables.MDB:
-        value = getattr(entry, field.name)
-        if field.name == "filter_mode" and value is not None:
-            found += attribute(field.number, struct.pack("=B", tables.FILTER_MODES[value]))
-    plain = tuple(field for field in tables.MDB if field.name != "filter_mode")
-    found += _fields(plain, entry, entry.node, index_of)
+    found = _fields(tables.MDB, entry, entry.node, index_of)
     sources = b"".join(
         attribute(
             MDBE_SRC_LIST_ENTRY | NLA_F_NESTED,
             attribute(MDBE_SRCATTR_ADDRESS, ipaddress.ip_address(source).packed),
         )
-        for source in entry.source_list
+        for source in (entry.source_list if isinstance(entry, AddMdb) else ())
     )
     return found + (attribute(MDBE_ATTR_SRC_LIST | NLA_F_NESTED, sources) if sources else b"")
 
 
-def _nexthop(entry: AddNexthop, index_of: IndexOf) -> bytes:
+def _nexthop(entry: AddNexthop | DelNexthop, index_of: IndexOf) -> bytes:
     kind = socket.AF_UNSPEC
-    if entry.via:
+    if isinstance(entry, AddNexthop) and entry.via:
         kind = socket.AddressFamily(family(ipaddress.ip_address(entry.via).version))
     head = struct.pack("=BBBxI", kind, 0, 0, 0)  # struct nhmsg
     body = _fields(tables.NEXTHOP, entry, entry.node, index_of)
-    if entry.group:  # struct nexthop_grp: id, weight - 1, and padding
+    if isinstance(entry, AddNexthop) and entry.group:
+        # struct nexthop_grp: id, weight - 1, and padding
         members = (struct.pack("=IBxxx", one, weight - 1) for one, weight in entry.members())
         body += attribute(NHA_GROUP, b"".join(members))
     return head + body
