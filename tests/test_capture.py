@@ -120,7 +120,7 @@ def counters(node: Namespaces, interface: str) -> tuple[int, int]:
 
 
 def test_a_burst_of_20000_frames_is_captured_without_loss(wire: Wire) -> None:
-    with Capture(wire.b, "eth0", node="b") as capture:
+    with Capture(wire.b, "eth0", node="b", buffer=64 << 20) as capture:
         send(wire.a, "eth0", *(numbered(number) for number in range(20_000)))
     assert capture.dropped == 0
     assert len(capture.frames) == 20_000
@@ -129,7 +129,7 @@ def test_a_burst_of_20000_frames_is_captured_without_loss(wire: Wire) -> None:
 
 
 def test_a_burst_of_20000_full_sized_frames_is_captured_without_loss(wire: Wire) -> None:
-    with Capture(wire.b, "eth0", node="b") as capture:
+    with Capture(wire.b, "eth0", node="b", buffer=64 << 20) as capture:
         send(wire.a, "eth0", *(numbered(number, 1514) for number in range(20_000)))
     assert (len(capture.frames), capture.dropped) == (20_000, 0)
     assert all(len(frame.data) == frame.length == 1514 for frame in capture.frames)
