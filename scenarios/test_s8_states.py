@@ -171,6 +171,7 @@ def not_the_50th(operation):
     source="drivers/net/vxlan/vxlan_core.c: vxlan_vs_find_vni()",
 )
 @pytest.mark.control("one of b's has another VNI", change=not_the_50th, because="50")
+@pytest.mark.slow
 @pytest.mark.topology(bare())
 def test_a_hundred_devices_work_side_by_side(lab):
     hundred(lab)
@@ -184,6 +185,7 @@ def test_a_hundred_devices_work_side_by_side(lab):
     source="drivers/net/vxlan/vxlan_core.c: __vxlan_sock_release_prep()",
 )
 @pytest.mark.control("one of b's has another VNI", change=not_the_50th, because="10.0.50.3")
+@pytest.mark.slow
 @pytest.mark.topology(bare())
 def test_deleting_some_of_a_hundred_leaves_the_others(lab):
     hundred(lab)
