@@ -17,13 +17,13 @@ collect_ignore = ["bench", "build", "dist"]
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_auto_num_workers() -> int:
-    """`-n auto`: two workers a processor, as labs wait for the kernel more than they compute."""
-    return 2 * len(os.sched_getaffinity(0))
+    """`-n auto`: three workers a processor, as labs wait for the kernel more than they compute."""
+    return 3 * len(os.sched_getaffinity(0))
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Define the marker of scenarios that wait for the kernel's slow clocks."""
-    config.addinivalue_line("markers", "slow: takes more than 5 s, such as an ageing scan of 10 s")
+    config.addinivalue_line("markers", "slow: takes seconds, such as an ageing scan of 10 s")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

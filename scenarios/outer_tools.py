@@ -195,7 +195,7 @@ def across_a_router(family=4, mtu=1500, **attributes):
     """The same two hosts, each on a link of its own; r between them, with ``mtu`` on b's."""
     one, two = ("10.1.0.0/24", "10.2.0.0/24") if family == 4 else ("fd00:1::/64", "fd00:2::/64")
     t = TopologyBuilder("across-a-router")
-    t.switch("net1", one).switch("net2", two, mtu=mtu)
+    t.cable("net1", one).cable("net2", two, mtu=mtu)
     t.router("r", "net1", "net2", daemon=None)
     t.segment("overlay", 42, port=4789, attributes=attributes)
     for number, name in enumerate("ab"):

@@ -38,15 +38,20 @@ UDP_SEGMENT, UDP_GRO = 103, 104
 
 
 def two_hosts(inner=4, outer=4, mtu=1500):
-    """Two hosts on one underlay, overlay addresses 172.18.1.2 and .3, or fd00:172::2 and ::3."""
+    """Two hosts and a cable, overlay addresses 172.18.1.2 and .3, or fd00:172::2 and ::3."""
     t = TopologyBuilder("two hosts")
-    t.switch("lan", "192.168.57.0/24" if outer == 4 else "fd00:192:168:57::/64", mtu=mtu)
+    t.cable("lan", "192.168.57.0/24" if outer == 4 else "fd00:192:168:57::/64", mtu=mtu)
     t.segment("overlay", 42, port=4789)
     for number, name in enumerate("ab", 2):
         t.host(name, "lan")
         address = f"172.18.1.{number}/24" if inner == 4 else f"fd00:172::{number}/64"
         t.vtep(name, "overlay", addresses=address)
     return t.build()
+
+
+def on_a_switch(**which):
+    """The two hosts, with a switch between them."""
+    return two_hosts(**which).with_switch("lan", cable=False)
 
 
 def address_of(lab, host):

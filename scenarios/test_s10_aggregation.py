@@ -22,6 +22,7 @@ from s10_tools import (
     largest,
     limit,
     offload,
+    on_a_switch,
     two_hosts,
     unrecorded,
 )
@@ -116,7 +117,7 @@ def test_gro_max_size_limits_what_is_made(lab, most):
 @pytest.mark.control(
     "b's card has GRO off", arguments={"state": "off"}, because=rf"{FULL} > {FULL}"
 )
-@pytest.mark.topology(two_hosts, **FAMILIES)
+@pytest.mark.topology(on_a_switch, **FAMILIES)
 @pytest.mark.parametrize("state", ["on"])
 def test_a_card_puts_tunnelled_packets_together(lab, state):
     offload(lab, "lan:b tso off", f"b:eth0 gro {state}", "b:vxlan0 gro off")

@@ -217,11 +217,11 @@ def with_card(operation):
 
 
 def two_cards(*, family=4):
-    """a and b on two switches, each bound to its first card; c on the second only."""
+    """a and b joined by two cables, each bound to its first card."""
     t = TopologyBuilder("two cards")
     for number in (1, 2):
         network = f"192.168.{number}.0/24" if family == 4 else f"fd00:{number}::/64"
-        t.switch(f"net{number}", network)
+        t.cable(f"net{number}", network)
     t.segment("overlay", 42, group=catalog.GROUPS[family], port=4789)
     for host in "ab":
         t.host(host, "net1")

@@ -19,9 +19,9 @@ GROUP = "239.1.1.1"
 
 
 def two_cards():
-    """Hosts a and b with a card each on two switches."""
+    """Hosts a and b joined by two cables."""
     t = TopologyBuilder("two cards")
-    t.switch("lan", "192.168.57.0/24").switch("lan2", "192.168.58.0/24")
+    t.cable("lan", "192.168.57.0/24").cable("lan2", "192.168.58.0/24")
     for name, last in (("a", 50), ("b", 54)):
         t.host(name, "lan", f"192.168.57.{last}/24")
         t.nic(name, "lan2", f"192.168.58.{last}/24", device="eth1")

@@ -240,10 +240,11 @@ BREAKS = {
         "link-down", "b:eth0", "b eth0 is down", one_switch, (SetLink("b", "eth0", up=False),),
     ),
     "card down, unicast": Break(
-        "link-down", "b:eth0", "b eth0 is down", point_to_point, (SetLink("b", "eth0", up=False),),
+        "link-down", "b:eth0", "b eth0, the other end of its cable, is down", point_to_point,
+        (SetLink("b", "eth0", up=False),),
     ),
     "card down in ipv6": Break(
-        "link-down", "b:eth0", "b eth0 is down", lambda: point_to_point(family=6),
+        "link-down", "b:eth0", "b eth0 is down", lambda: point_to_point(family=6, hosts=3),
         (SetLink("b", "eth0", up=False),),
     ),
     "card of the router down": Break(
@@ -279,7 +280,8 @@ BREAKS = {
         (SetLink("vbr", "a", up=False),),
     ),
     "switch down": Break(
-        "link-down", "lan:switch", "switch of the switch lan is down", point_to_point,
+        "link-down", "lan:switch", "switch of the switch lan is down",
+        lambda: point_to_point(hosts=3),
         (SetLink("lan", "switch", up=False),),
     ),
     "address of nobody": Break(
@@ -308,7 +310,8 @@ BREAKS = {
         bridged, run("b", "bridge link set dev ns1-eth0 state 0"),
     ),
     "out of the switch": Break(
-        "bridge", "net2:lxc2", "the port lxc2 of the switch net2 is in none", kim_and_lee,
+        "bridge", "net2:lxc2", "the port lxc2 of the switch net2 is in none",
+        lambda: kim_and_lee().with_switch("net2", cable=False),
         (SetLink("net2", "lxc2", master=""),),
     ),
     "router that forwards nothing": Break(

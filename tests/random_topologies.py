@@ -52,7 +52,7 @@ MTUS = st.sampled_from([1500, 1400, 9000, 65535])
 
 @st.composite
 def topologies(draw: Any) -> Topology:
-    """A valid topology: one or two switches, up to four hosts and three segments."""
+    """A valid topology: one or two switches or cables, up to four hosts and three segments."""
     family = draw(st.sampled_from([4, 6]))
     switches = draw(st.integers(1, 2))
     # a container's link is named after the first ten letters of its name
@@ -81,7 +81,11 @@ def topologies(draw: Any) -> Topology:
             draw(st.sampled_from([_bare, _addressed, _bridged, _absent]))(
                 draw, t, host, segment, number, names
             )
-    return t.build()
+    topology = t.build()
+    for lan in lans:
+        if len(topology.cards(topology.switch(lan))) == 2 and draw(st.booleans()):
+            topology = topology.with_switch(lan, cable=True, snooping=False)
+    return topology
 
 
 def _absent(*_: Any) -> None:

@@ -62,6 +62,10 @@ def lan(network: str = "10.0.0.0/24", **switch: Any) -> TopologyBuilder:
     return fresh().switch("lan", network, **switch)
 
 
+def two() -> TopologyBuilder:
+    return lan().host("h1", "lan").host("h2", "lan")
+
+
 def red(**segment: Any) -> TopologyBuilder:
     return lan().host("h1", "lan").segment("red", **{"vni": 42, **segment})
 
@@ -84,6 +88,42 @@ BAD: dict[str, tuple[Any, str, str, str]] = {
     "VNI None": (lambda: red(vni=None), "segment red", "vni", "whole number, found None"),
     "port as text": (lambda: red(port="8472"), "segment red", "port", "found '8472'"),
     "MTU as text": (lambda: lan(mtu="1500"), "switch lan", "mtu", "whole number, found '1500'"),
+    "cable as a number": (
+        lambda: lan().build().with_switch("lan", cable=1),
+        "cable lan",
+        "cable",
+        "True or False",
+    ),
+    "cable that snoops": (
+        lambda: two().build().with_switch("lan", cable=True, snooping=True),
+        "cable lan",
+        "snooping",
+        "wanted False",
+    ),
+    "cable without ends": (
+        lambda: fresh().cable("lan", "10.0.0.0/24"),
+        "cable lan",
+        "cable",
+        "found none",
+    ),
+    "cable with one end": (
+        lambda: fresh().cable("lan", "10.0.0.0/24").host("h1", "lan"),
+        "cable lan",
+        "cable",
+        "found host h1",
+    ),
+    "cable with three ends": (
+        lambda: two().host("h3", "lan").build().with_switch("lan", cable=True),
+        "cable lan",
+        "cable",
+        "found host h1, host h2, host h3",
+    ),
+    "cable of a switch's name": (
+        lambda: lan().cable("lan", "10.0.1.0/24"),
+        "topology t",
+        "switches",
+        "'lan' twice",
+    ),
     "snooping as a number": (lambda: lan(snooping=1), "switch lan", "snooping", "True or False"),
     "network as a number": (lambda: lan(10), "switch lan", "network", "string, found 10"),
     "host's name as a number": (lambda: lan().host(5), "node", "name", "string, found 5"),

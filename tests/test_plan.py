@@ -296,6 +296,27 @@ def test_a_switch_s_mtu_holds_for_all_its_links() -> None:
     assert [each.peer.mtu for each in links[1:]] == [9000, 9000]
 
 
+def test_a_cable_is_one_veth_pair_between_two_cards() -> None:
+    t = TopologyBuilder("t").cable("lan", "10.0.0.0/24", mtu=9000)
+    t.host("h", "lan", device="ens33").router("r", "lan", daemon=None)
+    topology = t.build()
+    assert topology.nodes == ("r", "h")
+    (link,) = of(AddLink, topology)
+    assert (link.node, link.name, link.peer.node, link.peer.name) == ("r", "eth0", "h", "ens33")
+    assert (link.mtu, link.peer.mtu, link.master) == (9000, 9000, None)
+    assert link.index != link.peer.index
+    assert link.mac != link.peer.mac
+    assert SetLink("h", "ens33", up=True) in make_plan(topology)
+
+
+def test_a_switch_in_place_of_a_cable_changes_no_machine() -> None:
+    plain = catalog.kim_and_lee()
+    switched = plain.with_switch("net1", cable=False)
+    assert switched.nodes == ("net1", *plain.nodes)
+    assert switched.machines == plain.machines
+    assert switched.with_switch("net1", cable=True) == plain
+
+
 def test_ports_of_a_switch_are_named_after_the_machines_and_all_are_free_names() -> None:
     t = TopologyBuilder("t").switch("lan", "10.0.0.0/24")
     for name in ("h1", SWITCH_BRIDGE, "lo", "all", "default", "switch-2"):

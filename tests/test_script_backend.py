@@ -89,8 +89,8 @@ def test_a_refusal_is_that_of_iproute2(
 @pytest.mark.parametrize(
     ("operation", "message"),
     [
-        (MoveLink("a", "vxlan0", "nosuch"), "wanted the node 'nosuch', found lan, a, b"),
-        (AddAddress("nosuch", "eth0", "1.2.3.4/24"), "wanted the node 'nosuch', found lan, a, b"),
+        (MoveLink("a", "vxlan0", "nosuch"), "wanted the node 'nosuch', found a, b"),
+        (AddAddress("nosuch", "eth0", "1.2.3.4/24"), "wanted the node 'nosuch', found a, b"),
         (AddAddress("a", "eth\0", "1.2.3.4/24"), "wanted words that fit into a command, found"),
         (AddAddress("a", "eth0", None), "wanted words that fit into a command, found None"),
         (SetVxlan("a", "vxlan0", (("nosuch", 1),)), "wanted values that fit into a command, found"),

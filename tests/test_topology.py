@@ -43,7 +43,7 @@ def test_looking_up_leaves_a_topology_equal_and_does_not_show() -> None:
 
 def test_nodes_come_as_switches_routers_hosts_containers() -> None:
     assert catalog.kim_and_lee().nodes == (
-        *("net1", "net2", "router", "lxc1", "lxc2"),
+        *("router", "lxc1", "lxc2"),
         *("kim-srv1", "lee-srv1", "kim-srv2", "lee-srv2"),
     )
     assert [each.name for each in catalog.kim_and_lee().machines] == ["router", "lxc1", "lxc2"]

@@ -58,6 +58,14 @@ def _ttl(ttl: Ttl) -> dict[str, vxlan.Value]:
     return {"ttl": 8} if ttl == "device" else {}
 
 
+def _lan(t: TopologyBuilder, hosts: int, network: str) -> None:
+    """What joins all hosts: a cable where they are two."""
+    if hosts == 2:
+        t.cable("lan", network)
+    else:
+        t.switch("lan", network)
+
+
 def point_to_point(
     *,
     family: int = 4,
@@ -71,14 +79,15 @@ def point_to_point(
 
         a eth0 .50 ──┐                 ┌── eth0 .54 b
           vxlan0     ├─ 192.168.57.0 ──┤     vxlan0
-          172.18.1.2 ┘   (switch lan)  └ 172.18.1.3
+          172.18.1.2 ┘   (cable lan)   └ 172.18.1.3
 
-    With more than two hosts (c, d, …) each floods to all others.  ``bind`` says which devices
-    are bound to their card and address (``dev``, ``local``): the first host's, all, or none.
+    With more hosts (c, d, …) lan is a switch, and each floods to all others.  ``bind`` says which
+    devices are bound to their card and address (``dev``, ``local``): the first host's, all, or
+    none.
     """
     _choice("point-to-point", "bind", bind, "a", "both", "none")
     t = TopologyBuilder("point-to-point")
-    t.switch("lan", _network(family, "192.168.57.0/24"))
+    _lan(t, hosts, _network(family, "192.168.57.0/24"))
     t.segment("overlay", vni, port=port)
     for number, name in enumerate(_names(t.name, hosts)):
         last = 50 if number == 0 else 53 + number
@@ -114,7 +123,7 @@ def bridged(
     and ns3 on ``b``.  With ``group`` the segment floods by multicast (see :func:`multicast`).
     """
     t = TopologyBuilder("bridged" if group is None else "multicast")
-    t.switch("lan", _network(family, "192.168.57.0/24"))
+    _lan(t, hosts, _network(family, "192.168.57.0/24"))
     t.segment("overlay", vni, port=port, group=group, flood=flood)
     checks.number(t.name, "containers", containers, 0, 250)
     for number, name in enumerate(_names(t.name, hosts)):
@@ -193,8 +202,8 @@ def kim_and_lee(
     shared = group or GROUPS[family]
     rules = (raise_ttl(shared),) if ttl == "rule" else ()
     t = TopologyBuilder("kim-and-lee")
-    t.switch("net1", _network(family, "192.168.11.0/24"))
-    t.switch("net2", _network(family, "192.168.12.0/24"))
+    t.cable("net1", _network(family, "192.168.11.0/24"))
+    t.cable("net2", _network(family, "192.168.12.0/24"))
     t.router("router", "net1", "net2", daemon=router)
     if not isinstance(vnis, tuple) or len(vnis) != 2:
         raise TopologyError(t.name, "vnis", f"wanted a pair of VNIs, found {vnis!r}")
@@ -236,7 +245,7 @@ def routed(
     t = TopologyBuilder("routed")
     names = _names(t.name, hosts)
     for number in range(1, hosts + 1):
-        t.switch(f"net{number}", _network(family, f"192.168.{10 + number}.0/24"))
+        t.cable(f"net{number}", _network(family, f"192.168.{10 + number}.0/24"))
     t.router("router", *(f"net{number}" for number in range(1, hosts + 1)), daemon=router)
     t.segment("overlay", vni, port=port, group=shared, attributes=_ttl(ttl))
     for number, name in enumerate(names, 1):

@@ -63,6 +63,8 @@ def check_topology(topology: Topology) -> None:
 
 
 def _check_switches(topology: Topology) -> None:
+    names = (switch.name for switch in topology.switches)
+    checks.unique(f"topology {topology}", "switches", names, "switch name")
     switches = {switch.name: switch for switch in topology.switches}
     taken: dict[tuple[str, str], str] = {}
     for element in topology.machines:
@@ -84,6 +86,13 @@ def _check_switches(topology: Topology) -> None:
                     str(element), nic.device, f"wanted an address of its own, {nic.ip} is {other}'s"
                 )
         _check_overlaps(str(element), "nics", [(nic.device, nic.interface) for nic in element.nics])
+    for switch in topology.switches:
+        ends = [str(end) for end, _ in topology.cards(switch)] if switch.cable else ["", ""]
+        if len(ends) != 2:
+            found = ", ".join(ends) or "none"
+            raise TopologyError(
+                str(switch), "cable", f"wanted two ends, found {found}: make it a switch"
+            )
 
 
 def _check_on_network(element: Host | Router, nic: Nic, switch: Switch) -> None:

@@ -86,7 +86,7 @@ class _Planner:
         for node in topology.nodes:
             yield from self._settings(node)
         for switch in topology.switches:
-            yield from self._switch(switch)
+            yield from [self._cable(switch)] if switch.cable else self._switch(switch)
         for router in topology.routers:
             yield from self._addresses(router)
         for host in topology.hosts:
@@ -145,12 +145,18 @@ class _Planner:
             up=True,
         )
         taken = {SWITCH_BRIDGE, *checks.RESERVED}
-        for machine in self.topology.machines:
-            for nic in machine.nics:
-                if nic.switch == switch.name:
-                    yield self._cable(switch, machine, nic, _port_name(machine.name, taken))
+        for machine, nic in self.topology.cards(switch):
+            yield self._port(switch, machine, nic, _port_name(machine.name, taken))
 
-    def _cable(self, switch: Switch, machine: Host | Router, nic: Nic, port: str) -> AddLink:
+    def _cable(self, switch: Switch) -> AddLink:
+        mtu = _mtu(switch.mtu)
+        (machine, nic), (other, far) = self.topology.cards(switch)
+        peer = Peer(other.name, far.device, self.index(other.name), self.mac(far.mac), mtu)
+        index = self.index(machine.name, peer.index)
+        mac = self.mac(nic.mac)
+        return AddLink(machine.name, nic.device, "veth", index, peer=peer, mac=mac, mtu=mtu)
+
+    def _port(self, switch: Switch, machine: Host | Router, nic: Nic, port: str) -> AddLink:
         mtu = _mtu(switch.mtu)
         peer = Peer(machine.name, nic.device, self.index(machine.name), self.mac(nic.mac), mtu)
         return AddLink(

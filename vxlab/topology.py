@@ -53,13 +53,18 @@ class Topology:
     @property
     def nodes(self) -> tuple[str, ...]:
         """The names of all nodes: switches, routers, hosts, containers, in this order."""
-        groups = (self.switches, self.routers, self.hosts, self.containers)
+        switches = (switch for switch in self.switches if not switch.cable)
+        groups = (switches, self.routers, self.hosts, self.containers)
         return tuple(element.name for group in groups for element in group)
 
     @property
     def machines(self) -> tuple[Router | Host, ...]:
         """All that has network cards: routers and hosts."""
         return (*self.routers, *self.hosts)
+
+    def cards(self, switch: Switch) -> tuple[tuple[Router | Host, Nic], ...]:
+        """All cards on a switch, each with its machine."""
+        return tuple((m, nic) for m in self.machines for nic in m.nics if nic.switch == switch.name)
 
     def host(self, name: str) -> Host:
         """The host of that name; TopologyError where there is none."""
@@ -68,6 +73,10 @@ class Topology:
     def router(self, name: str) -> Router:
         """The router of that name; TopologyError where there is none."""
         return _find(self._names("routers", self.routers), name, "router", str(self))
+
+    def switch(self, name: str) -> Switch:
+        """The switch or cable of that name; TopologyError where there is none."""
+        return _find(self._names("switches", self.switches), name, "switch", str(self))
 
     def segment(self, name: str) -> Segment:
         """The segment of that name; TopologyError where there is none."""
@@ -183,6 +192,12 @@ class Topology:
         vteps = tuple(new if vtep is old else vtep for vtep in self.host(host).vteps)
         return self.with_host(host, vteps=vteps)
 
+    def with_switch(self, name: str, **changes: Any) -> Topology:
+        """The same topology with fields of one switch changed (``cable=False`` makes it one)."""
+        switch = dataclasses.replace(self.switch(name), **changes)
+        switches = tuple(switch if old.name == name else old for old in self.switches)
+        return dataclasses.replace(self, switches=switches)
+
     def with_router(self, name: str, **changes: Any) -> Topology:
         """The same topology with fields of one router changed."""
         router = dataclasses.replace(self.router(name), **changes)
@@ -195,7 +210,7 @@ def _find(elements: Mapping[str, E], name: str, kind: str, topology: str) -> E:
         return elements[name]
     raise TopologyError(
         f"topology {topology}",
-        f"{kind}s",
+        f"{kind}{'es' if kind == 'switch' else 's'}",
         f"wanted the {kind} {name!r}, found {', '.join(elements) or 'none at all'}",
     )
 
@@ -231,6 +246,11 @@ class TopologyBuilder:
     ) -> TopologyBuilder:
         """An underlay segment with its subnet."""
         self._switches.append(Switch(name, network, snooping, mtu))
+        return self
+
+    def cable(self, name: str, network: str, *, mtu: int = 1500) -> TopologyBuilder:
+        """An underlay segment of exactly two cards, without a switch between them."""
+        self._switches.append(Switch(name, network, mtu=mtu, cable=True))
         return self
 
     def router(self, name: str, *switches: str, daemon: str | None = "smcroute") -> TopologyBuilder:

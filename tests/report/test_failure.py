@@ -36,7 +36,7 @@ def test_the_state_of_every_node_is_told(used):
     text = text_of(used)
     assert text.startswith("topology bridged, built by netlink\n")
     parts = dict(part.split("\n", 1) for part in text.split("--- ")[1:])
-    assert list(parts) == list(used) == ["lan", "a", "b", "ns0", "ns1"]
+    assert list(parts) == list(used) == ["a", "b", "ns0", "ns1"]
     assert "172.18.1.3" in parts["ns1"]
     assert "vxlan id 42" in parts["a"]
     assert "vxlan id 42" not in parts["ns0"]
@@ -76,7 +76,6 @@ def test_a_frame_a_line(used, monkeypatch):
         ["a/ns0-eth0", "<-"],
         ["a/vxlan0", "->"],
         ["a/eth0", "->"],
-        ["lan/a", "<-"],
         ["b/eth0", "<-"],
         ["b/vxlan0", "<-"],
         ["ns1/eth0", "<-"],

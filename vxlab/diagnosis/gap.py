@@ -101,10 +101,12 @@ class Gap:
                 return party.host.name
             if place.part == "port" and place.interface == party.port:
                 return party.node
-        for machine in self.lab.topology.machines:
-            for nic in machine.nics:
-                if (machine.name, nic.device) == (place.node, place.interface):
-                    return nic.switch
+        topology = self.lab.topology
+        for switch in topology.switches:
+            cards = [(machine.name, nic.device) for machine, nic in topology.cards(switch)]
+            if (place.node, place.interface) in cards:
+                far = (node for node, _ in cards if node != place.node)
+                return next(far, None) if switch.cable else switch.name
         return None
 
     def entries(self, mac: str) -> tuple[FdbEntry, ...]:
@@ -192,7 +194,8 @@ class Gap:
     def switch(self, place: Place) -> Iterator[Finding]:
         """What is wrong with the switch that a card is plugged into."""
         plugged = self.cable(place)
-        if plugged is None:
+        machines = {machine.name for machine in self.lab.topology.machines}
+        if plugged is None or plugged[0] in machines:
             return
         switch, port = plugged
         for link in (port, self.links(switch).get(SWITCH_BRIDGE)):
