@@ -205,10 +205,11 @@ def pieces(capture):
 def joined(segments):
     """The data of TCP segments, each where its sequence number says."""
     numbers = [int.from_bytes(segment.udp[4:8], "big") for segment in segments]
-    whole = bytearray()
-    for number, segment in zip(numbers, segments, strict=True):
-        data = segment.udp[(segment.udp[12] >> 4) * 4 :]
-        at = (number - numbers[0]) & 0xFFFFFFFF
+    # they may come in another order than they were sent in, and the numbers start again at 2^32
+    steps = [(number - numbers[0] + (1 << 31)) % (1 << 32) for number in numbers]
+    whole = bytearray(max(steps) - min(steps))
+    for step, segment in zip(steps, segments, strict=True):
+        data, at = segment.udp[(segment.udp[12] >> 4) * 4 :], step - min(steps)
         whole[at : at + len(data)] = data
     return bytes(whole)
 
