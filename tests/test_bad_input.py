@@ -594,7 +594,7 @@ def test_a_lab_without_rules_and_daemons_needs_no_program() -> None:
         for name in ("ip", "ping", "bridge"):
             with pytest.raises(MissingProgram, match=f"wanted the program '{name}', found none in"):
                 lab["h1"].run(name)
-        with pytest.raises(MissingProgram, match=r"'setpriv'.*util-linux"):
+        with pytest.raises(MissingProgram, match=r"'unshare'.*util-linux"):
             lab["h1"].run(sys.executable)
         assert lab["h1"].state.links
 

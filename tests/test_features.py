@@ -231,7 +231,7 @@ def test_the_version_is_found_in_what_a_program_says(said: str, version: str) ->
 def test_every_program_found_tells_its_version() -> None:
     found = [features.probe(check.name) for check in tools.CHECKS]
     here = [feature for feature in found if feature.available]
-    assert {"ip", "setpriv"} <= {feature.name for feature in here}
+    assert {"ip", "unshare"} <= {feature.name for feature in here}
     assert not [feature for feature in here if feature.version == "found"]
 
 

@@ -158,23 +158,23 @@ def test_a_missing_program_starts_nothing(node: Namespaces) -> None:
     assert traces() == before
 
 
-def test_without_setpriv_there_is_no_first_process(
+def test_without_unshare_there_is_no_first_process(
     node: Namespaces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("vxlab.programs.SYSTEM_PATH", ())
-    with pytest.raises(MissingProgram, match=r"'setpriv'.*util-linux"):
+    with pytest.raises(MissingProgram, match=r"'unshare'.*util-linux"):
         node.popen([sys.executable, "-c", ""])
 
 
 def test_a_node_that_gets_no_proc_of_its_own_says_so(
     node: Namespaces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake = tmp_path / "mount"
+    fake = tmp_path / "unshare"
     fake.write_text("#!/bin/sh\nexit 32\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    with pytest.raises(SandboxError, match=r"n1: wanted a /proc of its own, mount refused it"):
+    with pytest.raises(SandboxError, match=r"n1: wanted a /proc of its own, unshare refused it"):
         node.popen(["true"])
 
 

@@ -1,6 +1,6 @@
 """The namespaces of one node, and starting programs inside them.
 
-A node is a network namespace and a UTS namespace (its host name), held open by file
+A node is a network namespace, its ``lo`` up, and a UTS namespace (its host name), held open by file
 descriptors and by nothing else: when the process that made them ends, in whatever way, the
 kernel takes them away.
 
@@ -41,6 +41,7 @@ from vxlab.syscalls import (
     MS_NOSUID,
     MS_PRIVATE,
     MS_REC,
+    lo_up,
     mount,
     sethostname,
     setns,
@@ -49,8 +50,8 @@ from vxlab.syscalls import (
 
 T = TypeVar("T")
 
-#: Process 1 of a node: once it is a cat that echoes, its /proc is mounted.
-_INIT = "mount -t proc proc /proc && exec cat"
+#: Process 1 of a node: once it is a cat that echoes, its /proc is mounted, in mounts of its own.
+_INIT = ("unshare", "--mount-proc", "cat")
 
 
 class _Launcher:
@@ -174,6 +175,7 @@ class Namespaces:
             for fd, flag in homes:
                 undo.callback(setns, fd, flag)
             sethostname(self.name)
+            lo_up()
             self.net = _open("net")
             self._uts = _open("uts")
 
@@ -318,7 +320,7 @@ class Namespaces:
         mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
         mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
         init = subprocess.Popen(
-            [find_program("setpriv"), "--pdeathsig", "KILL", "--", "sh", "-c", _INIT],
+            [find_program(_INIT[0]), *_INIT[1:]],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -331,7 +333,8 @@ class Namespaces:
         if init.stdout.readline() != "ready\n":
             with contextlib.suppress(BrokenPipeError):
                 init.communicate()
-            raise SandboxError(f"{self.name}: wanted a /proc of its own, mount refused it")
-        self._mnt = launcher.open("thread-self/ns/mnt")
+            raise SandboxError(f"{self.name}: wanted a /proc of its own, unshare refused it")
+        self._mnt = launcher.open(f"{init.pid}/ns/mnt")
+        setns(self._mnt, CLONE_NEWNS)
         self._pids = launcher.open(f"{init.pid}/ns/pid")
         self._init = init

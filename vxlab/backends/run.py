@@ -14,7 +14,6 @@ from vxlab.operations import (
     AddNamespace,
     AddRule,
     Operation,
-    SetLink,
     SetSysctl,
     StartDaemon,
     StopDaemon,
@@ -61,7 +60,6 @@ class Run(ABC):
         match operation:
             case AddNamespace():
                 self.site.add_node(operation.node)
-                self._collect(SetLink(operation.node, "lo", up=True))
             case SetSysctl():
                 self.send()
                 self.settings.append(operation)

@@ -18,7 +18,7 @@ from typing import Protocol
 from vxlab.backends.rtnetlink import NetlinkSocket
 from vxlab.daemons import Helper, Pimd, RunningDaemon, Smcroute, wait_all_ready
 from vxlab.elements import DAEMONS
-from vxlab.errors import ApplyError, VxlabError
+from vxlab.errors import ApplyError, SandboxError, VxlabError
 from vxlab.netns import Namespaces, write_file
 from vxlab.operations import (
     AddLink,
@@ -70,9 +70,15 @@ class Site:
         return self.namespaces[name]
 
     def socket(self, node: str) -> NetlinkSocket:
-        """The netlink socket of a node, opened at its first use."""
+        """The netlink socket of a node, opened at its first use; SandboxError where refused."""
         if node not in self.netlink:
-            self.netlink[node] = NetlinkSocket(self.node(node))
+            try:
+                self.netlink[node] = NetlinkSocket(self.node(node))
+            except OSError as error:
+                raise SandboxError(
+                    f"wanted a netlink socket in {node!r}, found {error.strerror}: raise the limit "
+                    "(open files: `ulimit -n`)"
+                ) from error
         return self.netlink[node]
 
     def add_node(self, name: str) -> Namespaces:

@@ -70,7 +70,7 @@ CHECKS: tuple[Check, ...] = (
     installed("iptables", "IPv4 packet filter", "-V"),
     installed("ip6tables", "IPv6 packet filter", "-V"),
     installed("ethtool", "switches a device's offloads", "--version"),
-    installed("setpriv", "starts programs with fewer rights", "--version"),
+    installed("unshare", "gives a node processes and mounts of its own", "--version"),
     installed("smcrouted", "static multicast router", "-v"),
     installed("pimd", "PIM multicast router", "--version"),
     optional("tcpdump", "shows packets", "--version", "install the package tcpdump"),
