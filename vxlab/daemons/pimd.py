@@ -65,6 +65,9 @@ _VIF = re.compile(r"^ *(\d+)  (\S+) +(?!register_vif)\S+ +\d+ ", re.MULTILINE)
 _ROUTE = re.compile(r"^INADDR_ANY +(\S+) .*\nJoined.*\nPruned.*\nLeaves +oifs: (\S+)", re.MULTILINE)
 _END = "Number of Cache MIRRORs:"
 
+#: The signals that a process catches (proc_pid_status(5)).
+_CAUGHT = re.compile(r"^SigCgt:\s*([0-9a-f]+)$", re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class Pimd(MulticastRouter):
@@ -158,6 +161,7 @@ class RunningPimd(RunningDaemon):
         self._next_round = 0.0
         self._asked = False
         self._has_pid = False
+        self._catches = False
         self._members: set[tuple[str, str]] = set()
         self._trouble = ""
         super().__init__(described.program, namespaces, argv, log)
@@ -169,7 +173,7 @@ class RunningPimd(RunningDaemon):
 
     def _ready(self) -> bool:
         self._has_pid = self._has_pid or self._wrote_pid(PID_FILE)
-        if not self._has_pid:
+        if not self._has_pid or not self._listens():
             return False
         if time.monotonic() >= self._next_round:
             self._send()
@@ -184,9 +188,22 @@ class RunningPimd(RunningDaemon):
             _flush_multicast_cache(self.namespaces)
         return settled
 
+    def _listens(self) -> bool:
+        """Whether SIGUSR1 asks it for a dump; it has a pid file before, and would die of it."""
+        if not self._catches:
+            try:
+                status = Path(f"/proc/{self._process.pid}/status").read_text()
+            except OSError:  # it has ended, which its caller finds out
+                return False
+            caught = int(_CAUGHT.findall(status)[0], 16)
+            self._catches = bool(caught >> (signal.SIGUSR1 - 1) & 1)
+        return self._catches
+
     def _found(self) -> str:
         if not self._has_pid:
             return f"no {PID_FILE} with its process number"
+        if not self._catches:
+            return "no handler for the signal that asks for a dump"
         missing = sorted(self.described.leaves() - self._members)
         if not missing:
             return "no sign of the bootstrap message" + self._trouble
