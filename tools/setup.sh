@@ -12,6 +12,8 @@
 #                       /var/cache/vxlab/tools for root, ~/.cache/vxlab/tools for others. They are
 #                       never installed: their packages conflict with one another, and installing
 #                       either starts it in the machine's own network.
+#   virtual machines    QEMU, and in the cache of `vxlab vm` the kernel that vxlab's own tests boot.
+#                       A machine that cannot have them can do all the rest.
 set -eu
 
 project=$(cd "$(dirname "$0")/.." && pwd -P)
@@ -32,6 +34,9 @@ work=        # a private folder for downloads and logs, made when first needed
 packages=    # Debian packages still to be installed
 installed='' # what this run installed, for its last line
 problems=0
+machines=no   # whether virtual machines can be had
+kernel=6.1    # the one that vxlab's own tests boot
+new_venv=no   # whether this run has filled .venv
 
 say() { printf 'setup: %s\n' "$*"; }
 
@@ -98,9 +103,41 @@ want_package() {
 look_for_programs() {
     for pair in ip:iproute2 bridge:iproute2 ss:iproute2 tc:iproute2 ping:iputils-ping \
         iptables:iptables ip6tables:iptables ethtool:ethtool sysctl:procps ps:procps \
-        setpriv:util-linux flock:util-linux shellcheck:shellcheck; do
+        setpriv:util-linux unshare:util-linux flock:util-linux shellcheck:shellcheck; do
         command -v "${pair%%:*}" >/dev/null || want_package "${pair#*:}"
     done
+}
+
+# The programs of virtual machines, where Debian has them; sets $machines to yes.
+look_for_machines() {
+    missing=
+    for pair in qemu-system-x86_64:qemu-system-x86 depmod:kmod mkfs.ext4:e2fsprogs; do
+        command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
+    done
+    if ! command -v apt-get >/dev/null ||
+        [ "$(dpkg --print-architecture 2>/dev/null)" != amd64 ]; then
+        no_machines "they need Debian on amd64"
+        return 0
+    fi
+    for package in $missing; do
+        if is_unknown "$package"; then
+            no_machines "apt knows no package $package"
+            return 0
+        fi
+    done
+    for package in $missing; do
+        want_package "$package"
+    done
+    machines=yes
+}
+
+no_machines() {
+    say "virtual machines with other kernels are not available here ($*); all the rest is"
+}
+
+# is_unknown PACKAGE: apt has lists, and it is in none
+is_unknown() {
+    ls /var/lib/apt/lists/*Packages* >/dev/null 2>&1 && ! apt-cache show "$1" >/dev/null 2>&1
 }
 
 # A first try that fails has one of these causes: no package lists, or old ones, or an earlier
@@ -321,6 +358,7 @@ fill_venv() {
         project_hash
     } >"$venv/made-from"
     rm -f "$venv/unfinished"
+    new_venv=yes
     new=$(list_venv | comm -13 "$work/before" - | sed 's/==/ /' | paste -s -d , | sed 's/,/, /g')
     installed="${installed:+$installed, }Python packages: ${new:-none new}"
 }
@@ -335,14 +373,40 @@ provide_venv() {
     fi
 }
 
+# --- virtual machines ---------------------------------------------------------------------------
+
+# what a kernel boots from depends on the versions in .venv
+machine_is_there() {
+    if [ "$uid" -eq 0 ]; then cache=/var/cache/vxlab; else cache=${user_tools%/tools}; fi
+    cache=${VXLAB_CACHE:-$cache}
+    [ "$new_venv" = no ] && [ -e "$cache/kernels/found/$kernel" ] &&
+        ls "$cache"/roots/*/root.ext4 >/dev/null 2>&1
+}
+
+provide_machine() {
+    [ "$machines" = yes ] && venv_is_current && ! machine_is_there || return 0
+    command -v qemu-system-x86_64 >/dev/null || return 0 # told above
+    need_work
+    {
+        "$venv/bin/vxlab" vm fetch --kernel "$kernel" 2>&1 </dev/null || : >"$work/no-machine"
+    } | tee "$work/machine" | sed 's/^/setup: /'
+    if [ -e "$work/no-machine" ]; then
+        no_machines "see above: tests that boot one are skipped"
+    elif [ -s "$work/machine" ]; then
+        installed="${installed:+$installed, }Linux $kernel for virtual machines"
+    fi
+}
+
 exec 9<"$project"
 lock_folder 9
 look_for_programs
+look_for_machines
 provide_daemon smcroute smcrouted smcroutectl
 provide_daemon pimd pimd
 venv_is_current || look_for_python
 install_packages
 provide_venv
+provide_machine
 
 if [ "$problems" -gt 0 ]; then
     [ -z "$installed" ] || say "installed: $installed"

@@ -1,4 +1,4 @@
-"""The command line: ``vxlab doctor``, ``list``, ``plan``, ``script``, ``compare``.
+"""The command line: ``vxlab doctor``, ``list``, ``plan``, ``script``, ``vm``, ``iproute2``, ``compare``.
 
 Each subcommand is a :class:`~vxlab.commands.Command`: its options, and a function that runs it
 and returns the exit code (0 for success, 1 for a plain no, 2 for a wrong command line, as argparse
@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING
 
-from vxlab.commands import Command, compare, topologies
+from vxlab.commands import Command, bundles, compare, machines, topologies
 from vxlab.errors import SandboxError, VxlabError
 
 if TYPE_CHECKING:
@@ -138,6 +138,8 @@ def wants_colour(stream: IO[str]) -> bool:
 COMMANDS: tuple[Command, ...] = (
     Command("doctor", "show what this machine and its kernel can do", _doctor_options, _doctor),
     *topologies.COMMANDS,
+    *machines.COMMANDS,
+    *bundles.COMMANDS,
     *compare.COMMANDS,
 )
 

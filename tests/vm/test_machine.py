@@ -1,0 +1,249 @@
+"""A guest's end is told as what it was; QEMU is a script here, test_boots.py has the real one."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+
+import pytest
+from fake_machine import install
+from panics import PANICS
+
+from vxlab.errors import MissingProgram
+from vxlab.vm import cache, machine
+from vxlab.vm.machine import End, Machine, fingerprint_of
+
+#: (what QEMU does, how that ended, exit code, part of the reason)
+ENDS = {
+    "done": ("up; ends 0", End.DONE, 0, ""),
+    "code": ("up; ends 7", End.DONE, 7, ""),
+    "panic": (
+        'up; echo "[ 1.0] Kernel panic - not syncing: sysrq triggered crash" >$log',
+        *(End.CRASHED, None, "Kernel panic - not syncing: sysrq triggered crash"),
+    ),
+    "oops": ('up; echo "[ 1.0] BUG: unable to handle" >$log', End.CRASHED, None, "BUG: unable"),
+    "early panic": (
+        'echo "[ 1.0] Kernel panic - not syncing: VFS" >$log',
+        *(End.NO_BOOT, None, "not syncing: VFS (before any command)"),
+    ),
+    "silent": ("echo first >$log; echo last >>$log", End.NO_BOOT, None, "ends with: last"),
+    "no log": (":", End.NO_BOOT, None, "ends with: nothing"),
+    "reset": ("up", End.CRASHED, None, "it ended without a result"),
+    "refused": ("echo no such disk >&2; exit 1", End.NO_BOOT, None, "with 1: no such disk"),
+    "refused later": ("up; exit 1", End.LOST, None, "QEMU ended with 1: no word"),
+    "killed": ("up; kill -9 $$", End.LOST, None, "QEMU was ended by SIGKILL"),
+    "full": (
+        """up; say '{"guest": "full", "value": "/tmp"}'; ends 0""",
+        *(End.FULL, 0, "nothing is left in its /tmp"),
+    ),
+    "trouble": (
+        """up; say '{"guest": "trouble", "value": "not packed"}'; ends 0""",
+        *(End.FULL, 0, "trouble: not packed"),
+    ),
+    "cut off": ("""up; say '{"guest": "exit", "val'""", End.CRASHED, None, "without a result"),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_an_end_is_told_as_what_it_was(name, tmp_path, monkeypatch):
+    body, end, code, reason = ENDS[name]
+    guest = install(tmp_path, monkeypatch, body)
+    with Machine(guest, deadline=60, kvm=False) as running:
+        outcome = running.run()
+    assert (outcome.end, outcome.code) == (end, code)
+    assert reason in outcome.reason
+    assert bool(outcome.reason) == (end is not End.DONE)
+    assert (outcome.booted is None) == (end is End.NO_BOOT)
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "end", "reason"),
+    [
+        ("up; exec sleep 1000", End.DEADLINE, "it had not ended after 0.5 s"),
+        ("exec sleep 1000", End.NO_BOOT, "it had not ended after 0.5 s (before any command)"),
+        (
+            'up; echo "Kernel panic - not syncing: x" >$log; exec sleep 1000',
+            *(End.CRASHED, "Kernel panic - not syncing: x"),
+        ),
+    ],
+)
+def test_a_guest_that_hangs_is_ended_at_its_deadline(body, end, reason, tmp_path, monkeypatch):
+    guest = install(tmp_path, monkeypatch, body)
+    began = time.monotonic()
+    with Machine(guest, deadline=0.5, kvm=False) as running:
+        outcome = running.run()
+        with pytest.raises(ProcessLookupError):
+            os.kill(running.pid, 0)
+    assert (outcome.end, outcome.reason) == (end, reason)
+    assert 0.5 <= outcome.seconds <= time.monotonic() - began
+
+
+def test_output_and_reports_come_while_it_runs_and_whole(tmp_path, monkeypatch):
+    body = """up; printf 'one\\ntw' >>$out; say '{"cell": 1}'; printf '{"ce' >>$reports
+    until [ -e "$(dirname $0)/go" ]; do :; done
+    printf 'o' >>$out; say 'll": 2}'; say 'no json'; say '{"cell": 3}'; ends 0"""
+    guest = install(tmp_path, monkeypatch, body)
+    output, reports = [], []
+
+    def take(report):
+        reports.append(report)
+        (tmp_path / "bin/go").touch()
+
+    with Machine(guest, deadline=60, kvm=False, output=output.append, report=take) as running:
+        outcome = running.run()
+    assert outcome.end is End.DONE
+    assert b"".join(output) == b"one\ntwo"
+    assert reports == [{"cell": 1}, {"cell": 2}, {"cell": 3}]
+
+
+def test_files_come_back_and_none_leave_their_folder(tmp_path, monkeypatch):
+    body = """mkdir -p "$(dirname $0)/o/below" && cd "$(dirname $0)/o" && echo hello >below/x
+    tar -cf "$disk" . ; up; ends 0"""
+    guest = install(tmp_path, monkeypatch, body)
+    back = tmp_path / "back"
+    with Machine(guest, deadline=60, kvm=False) as running:
+        running.run()
+        running.unpack(back)
+    assert (back / "below/x").read_text() == "hello\n"
+    assert [x.name for x in back.rglob("*")] == ["below", "x"]
+
+
+def test_no_files_come_back_where_a_guest_gave_none(tmp_path, monkeypatch):
+    guest = install(tmp_path, monkeypatch, "up; ends 0")
+    back = tmp_path / "back"
+    back.mkdir()
+    with Machine(guest, deadline=60, kvm=False) as running:
+        running.run()
+        running.unpack(back)
+    assert list(back.iterdir()) == []
+
+
+def test_leaving_early_ends_qemu(tmp_path, monkeypatch):
+    guest = install(tmp_path, monkeypatch, "exec sleep 1000")
+    with Machine(guest, deadline=60, kvm=False) as running:
+        running.start()
+        os.kill(running.pid, 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(running.pid, 0)
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_what_qemu_is_told(tmp_path, monkeypatch):
+    guest = install(tmp_path, monkeypatch, 'printf "%s\\n" "$@" >$out; up; ends 0')
+    output = []
+    with Machine(guest, deadline=60, kvm=False, output=output.append) as running:
+        running.run()
+    words = b"".join(output).decode().splitlines()
+    assert words[words.index("-cpu") + 1].split(",")[:2] == ["max", "-cx16"]
+    assert words[words.index("-m") + 1] == str(guest.memory)
+    line = words[words.index("-append") + 1]
+    assert line.endswith("modules=/dev/vdb input=/dev/vdc output=/dev/vdd")
+    disks = [word.partition(",")[0] for word in words if word.startswith("file=")]
+    assert disks[:3] == [f"file={x}" for x in (guest.root, guest.modules, guest.files)]
+    assert sum("readonly=on" in word for word in words) == 3
+
+
+def test_without_qemu_the_package_is_named(tmp_path, monkeypatch):
+    guest = install(tmp_path, monkeypatch, "")
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    with (
+        pytest.raises(MissingProgram, match=r"qemu-system-x86_64.*package qemu-system-x86"),
+        Machine(guest, deadline=60, kvm=False) as running,
+    ):
+        running.run()
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+# --- what a panic is known by ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("release", PANICS)
+def test_a_real_panic_is_named_by_what_it_said_and_where(release):
+    found = fingerprint_of(PANICS[release])
+    assert "Kernel panic - not syncing: sysrq triggered crash" in found
+    assert "sysrq_handle_crash" in found
+
+
+def test_the_same_panic_has_one_name_on_all_kernels():
+    assert len({fingerprint_of(text) for text in PANICS.values()}) == 1
+
+
+def test_a_panic_is_the_same_at_other_addresses_and_times():
+    one = PANICS["6.1"]
+    moved = one.replace("0x", "0x1").replace("[   ", "[  9")
+    assert moved != one
+    assert fingerprint_of(moved) == fingerprint_of(one)
+
+
+def test_panics_of_another_kind_or_place_are_others():
+    one = PANICS["6.1"]
+    kind = one.replace("sysrq triggered crash", "Fatal exception")
+    place = one.replace("sysrq_handle_crash", "vxlan_xmit")
+    assert len({fingerprint_of(text) for text in (one, kind, place)}) == 3
+
+
+def test_a_log_without_a_panic_has_no_fingerprint():
+    assert fingerprint_of("[    0.0] Linux version 6.1\n[    1.0] panic=-1\n") == ""
+
+
+# --- KVM -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tried", "answer", "noted"), [(True, True, "yes"), (False, False, "no"), (None, False, None)]
+)
+def test_kvm_is_tried_once_for_each_boot_of_the_machine(
+    tried, answer, noted, tmp_path, monkeypatch
+):
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path))
+    monkeypatch.setattr("os.access", lambda *_, **__: True)
+    tries = []
+    monkeypatch.setattr(machine, "_try_kvm", lambda: tries.append(1) or tried)
+    assert [machine.has_kvm(), machine.has_kvm()] == [answer, answer]
+    assert len(tries) == (1 if noted else 2)
+    assert [x.read_text() for x in (tmp_path / "kvm").iterdir()] == ([noted] if noted else [])
+
+
+def test_without_the_device_nothing_is_tried(monkeypatch):
+    monkeypatch.setattr("os.access", lambda *_, **__: False)
+    monkeypatch.setattr(machine, "_try_kvm", lambda: pytest.fail("tried"))
+    assert not machine.has_kvm()
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        ('echo "vxlab: probed"', True),
+        ("echo nothing", False),
+        ("exec sleep 1000", False),  # it hangs inside of another virtual machine
+    ],
+)
+def test_kvm_works_where_it_boots_in_time(body, answer, tmp_path, monkeypatch):
+    guest = install(tmp_path, monkeypatch, body)
+    kernel = type("Kernel", (), {"image": guest.kernel})
+    monkeypatch.setattr("vxlab.vm.kernels.any_kept", lambda: kernel)
+    monkeypatch.setattr("vxlab.vm.images.start", lambda _: guest.start)
+    monkeypatch.setattr(machine, "_KVM_DEADLINE", 0.5 if "sleep" in body else 60)
+    assert machine._try_kvm() is answer
+
+
+def test_qemu_ends_with_vxlab(tmp_path, monkeypatch):
+    """However vxlab ends: here by SIGKILL, when it can tidy nothing."""
+    guest = install(tmp_path, monkeypatch, "echo $$ >$out; exec sleep 1000")
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        running = Machine(guest, deadline=60, kvm=False, output=lambda x: os.write(write, x))
+        running.run()
+        os._exit(1)
+    os.close(write)
+    with open(read) as pipe:
+        pid = int(pipe.readline())
+    watched = os.pidfd_open(pid)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert select.select([watched], [], [], 30)[0], "QEMU outlives vxlab"
+    os.close(watched)

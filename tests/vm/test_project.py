@@ -1,0 +1,107 @@
+"""What of a project goes into a guest, and how."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from vxlab.errors import VxlabError
+from vxlab.vm import cache, project
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A project with one test, a hidden file, and folders that are no part of it."""
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    root = tmp_path / "project"
+    for name in (
+        *("test_one.py", "tools.py", "data/ä b.txt", ".hidden", ".venv/x.py"),
+        *("env/pyvenv.cfg", "env/lib/x.py", "__pycache__/test_one.x.pyc", "ignored.log"),
+    ):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("assert 1 + 1 == 2\n")
+    (root / ".gitignore").write_text("*.log\n__pycache__\nenv\n.venv\n")
+    return root
+
+
+def names(root):
+    return [str(x) for x in project.files_of(root)]
+
+
+def git(root, *words):
+    subprocess.run(["git", "-C", root, *words], check=True, capture_output=True)
+
+
+def test_without_git_all_that_is_not_hidden(folder):
+    assert names(folder) == ["data/ä b.txt", "ignored.log", "test_one.py", "tools.py"]
+
+
+def test_with_git_what_git_would_keep(folder):
+    git(folder, "init")
+    git(folder, "add", "test_one.py", "tools.py")
+    (folder / "tools.py").unlink()
+    assert names(folder) == [".gitignore", ".hidden", "data/ä b.txt", "test_one.py"]
+
+
+def test_where_git_is_not_installed(folder, monkeypatch, tmp_path):
+    git(folder, "init")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "ignored.log" in names(folder)
+
+
+def test_a_project_that_is_too_large_is_named(folder, monkeypatch, tmp_path):
+    monkeypatch.setattr(project, "LARGEST", 1 << 20)
+    with (folder / "large").open("wb") as file:
+        file.truncate((2 << 20) + 1)
+    with pytest.raises(VxlabError, match=rf"at most 1 MB, found 2 MB in {folder}: run it in"):
+        project.stage(folder, tmp_path / "tree")
+    assert not (tmp_path / "tree").exists()
+
+
+def test_the_project_and_vxlab_are_put_where_the_guest_has_them(folder, tmp_path):
+    project.stage(folder, tmp_path / "tree")
+    inside, library = tmp_path / "tree/work/project", tmp_path / "tree/work/lib"
+    assert (inside / "data/ä b.txt").exists()
+    assert not (inside / ".venv").exists()
+    assert (library / "vxlab/vm/project.py").read_bytes() == Path(project.__file__).read_bytes()
+    found = subprocess.run(
+        [sys.executable, "-S", "-c", "import importlib.metadata as m; "
+         "print(*m.entry_points(group='pytest11'))"],
+        env={"PYTHONPATH": str(library)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "value='vxlab.plugin'" in found.stdout
+
+
+def test_an_empty_folder_is_a_project_too(tmp_path, monkeypatch):
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    (tmp_path / "empty").mkdir()
+    project.stage(tmp_path / "empty", tmp_path / "tree")
+    assert list((tmp_path / "tree/work/project").iterdir()) == []
+
+
+def test_the_tar_has_the_command_and_belongs_to_root(folder, tmp_path):
+    project.stage(folder, tmp_path / "tree")
+    tar = tmp_path / "files.tar"
+    project.pack(tmp_path / "tree", tar, ["echo $A", "exit 3"], {"A": "it's $HOME"})
+    with tarfile.open(tar) as packed:
+        assert {(x.uid, x.gid, x.uname) for x in packed} == {(0, 0, "root")}
+        assert packed.getmember("usr/local/bin/pytest").mode & 0o111
+        command = packed.extractfile("vxlab/command").read().decode()
+    where = command.replace(project.INSIDE, str(folder))
+    done = subprocess.run(["bash", "-c", where], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("it's $HOME\n", 3)
+
+
+def test_a_project_cannot_hide_what_is_installed(folder, tmp_path):
+    """A folder vxlab in the project, as in vxlab's own, is not what pytest's plugin comes from."""
+    project.stage(folder, tmp_path / "tree")
+    script = (tmp_path / "tree/usr/local/bin/vxlab").read_text()
+    assert "python3 -P -m vxlab.cli" in script
+    script = (tmp_path / "tree/usr/local/bin/pytest").read_text()
+    assert script.count("python3 -P -m pytest") == 2
+    assert "/work/lib/vxlab" in script
+    assert str(Path(project.__file__).parents[2]) not in script

@@ -1,0 +1,37 @@
+"""``vxlab iproute2``: the iproute2 of another version, for ``pytest --iproute2=DIR``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from vxlab.commands import Command
+
+
+def _options(options: argparse.ArgumentParser) -> None:
+    options.add_argument(
+        "wanted",
+        nargs="?",
+        metavar="VERSION|DIR",
+        help="a version that the system's mirror offers (6.15), or the folder of your own build; "
+        "prints the folder for `pytest --iproute2`. Without it, lists the versions that there are",
+    )
+
+
+def say(text: str) -> None:
+    """Tell a person who waits what is being done."""
+    print(f"vxlab iproute2: {text}", file=sys.stderr, flush=True)
+
+
+def _iproute2(arguments: argparse.Namespace) -> int:
+    from vxlab.vm import bundles
+
+    if arguments.wanted is None:
+        for version, suite in bundles.offered(say).items():
+            print(f"{version}  {suite}")
+    else:
+        print(bundles.find(arguments.wanted, say).folder)
+    return 0
+
+
+COMMANDS = (Command("iproute2", "get iproute2 of another version", _options, _iproute2),)

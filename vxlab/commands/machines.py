@@ -1,0 +1,150 @@
+"""``vxlab vm``: a command on another kernel, in a throw-away virtual machine."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+from vxlab.commands import Command
+from vxlab.errors import VxlabError
+
+_DEFAULTS = "default: %(default)s"
+_DEFAULT = ("pytest", "scenarios/")
+#: Less memory than this, in MB, and a guest does not come as far as its command.
+_LEAST = 192
+#: The exit code where a guest did not end by itself; 125 is what `git bisect run` skips.
+NO_RESULT = 125
+
+
+def _options(options: argparse.ArgumentParser) -> None:
+    below = options.add_subparsers(required=True, metavar="run|shell|fetch|clean")
+    run = below.add_parser(
+        "run",
+        help="run a command there, with this folder inside",
+        description="Run a command on another kernel, with this folder inside. The exit code is "
+        f"the command's, or {NO_RESULT} where the machine gave none.",
+    )
+    shell = below.add_parser("shell", help="a prompt there, with this folder inside")
+    fetch = below.add_parser("fetch", help="make ready what a machine needs, and boot none")
+    for each in (run, shell, fetch):
+        each.add_argument(
+            "--kernel",
+            required=True,
+            metavar="VERSION|FILE",
+            help="a version that the system's mirror offers (6.12), a .deb, or a bzImage",
+        )
+        each.add_argument("--modules", type=Path, help="the modules of a bzImage (lib/modules/REL)")
+    for each in (run, shell):
+        each.add_argument("--memory", type=_memory, default=1024, metavar="MB", help=_DEFAULTS)
+    run.add_argument("--deadline", type=_seconds, default=3600, metavar="SECONDS", help=_DEFAULTS)
+    run.add_argument(
+        "--files", type=Path, metavar="DIR", help="put here what the command left in $VXLAB_OUTPUT"
+    )
+    run.add_argument(
+        "arguments",
+        nargs="*",
+        metavar="-- COMMAND",
+        help=f"default: {' '.join(_DEFAULT)}",
+    )
+    run.set_defaults(what=_run)
+    shell.set_defaults(what=_shell)
+    fetch.set_defaults(what=_fetch)
+    clean = below.add_parser("clean", help="remove kernels, images and packages that were kept")
+    clean.set_defaults(what=_clean)
+
+
+def _memory(text: str) -> int:
+    if not text.isdecimal() or int(text) < _LEAST:
+        raise argparse.ArgumentTypeError(f"wanted {_LEAST} MB or more, found {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < float("inf"):
+        raise argparse.ArgumentTypeError(f"wanted seconds, more than 0, found {text!r}")
+    return found
+
+
+def _vm(arguments: argparse.Namespace) -> int:
+    """Run a subcommand; what ends it from outside leaves nothing behind either."""
+    before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        code: int = arguments.what(arguments)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise VxlabError(f"virtual machine: {error}") from error
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return code
+
+
+def _end(number: int, _: object) -> None:
+    sys.exit(128 + number)
+
+
+def say(text: str) -> None:
+    """Tell a person who waits what is being done."""
+    print(f"vxlab vm: {text}", file=sys.stderr, flush=True)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from vxlab.vm import machine, run
+
+    words = arguments.arguments or list(_DEFAULT)
+    outcome = run.run(
+        [shlex.join(words)],
+        kernel=arguments.kernel,
+        modules=arguments.modules,
+        deadline=arguments.deadline,
+        memory=arguments.memory,
+        files=arguments.files,
+        output=machine.to_terminal,
+        say=say,
+    )
+    if outcome.end is machine.End.DONE and outcome.code is not None:
+        return outcome.code
+    sys.stdout.flush()
+    told = machine.telling(outcome.log)
+    print(f"vxlab vm: {outcome.end}: {outcome.reason}", file=sys.stderr)
+    if told:
+        print(f"from the kernel's log:\n{told}", file=sys.stderr)
+    return NO_RESULT
+
+
+def _shell(arguments: argparse.Namespace) -> int:
+    from vxlab.vm import run
+
+    if not sys.stdin.isatty():
+        raise VxlabError("vxlab vm shell: wanted a terminal, found none: use `vxlab vm run`")
+    say("the prompt ends with `exit`")
+    return run.shell(
+        kernel=arguments.kernel, modules=arguments.modules, memory=arguments.memory, say=say
+    )
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    from vxlab.vm import run
+
+    run.ready(kernel=arguments.kernel, modules=arguments.modules, say=say)
+    return 0
+
+
+def _clean(_: argparse.Namespace) -> int:
+    from vxlab.vm import cache
+
+    print(f"removed {cache.clean() >> 20} MB from {cache.folder()}")
+    return 0
+
+
+COMMANDS = (Command("vm", "run a command on another kernel", _options, _vm),)

@@ -1,0 +1,12 @@
+"""Other kernels: a command in a throw-away virtual machine, with the project inside.
+
+    packages   Debian packages of any suite, fetched and unpacked, never installed
+    cache      what is made once and kept, by what it is made from
+    kernels    a kernel by its version, from a package, or a developer's own
+    images     what a machine boots from: first stage, root file system, modules
+    machine    QEMU: starts it, follows it, says how it ended
+    project    the project as a guest sees it
+    run        all of that together
+
+No network: a guest gets its input as a disk and gives its files back as one.
+"""

@@ -1,0 +1,138 @@
+"""What is made once and kept: folders named after what they are made from."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from vxlab.errors import VxlabError
+
+#: Seconds for which what the mirror offers is believed.
+FRESH = 3 * 24 * 3600.0
+
+#: What virtual machines keep; the same folder has the multicast routers that set-up unpacked.
+_KINDS = (
+    *("apt", "kernels", "roots", "modules", "starts", "busybox", "compiled", "iproute2", "kvm"),
+    "locks",
+)
+
+#: Names the folder that everything is kept in.
+VARIABLE = "VXLAB_CACHE"
+
+
+def folder() -> Path:
+    """The cache: ``$VXLAB_CACHE``, else /var/cache/vxlab for root, ~/.cache/vxlab for others."""
+    chosen = os.environ.get(VARIABLE)
+    if chosen:
+        return Path(chosen).absolute()
+    if os.geteuid() == 0 and os.access("/var/cache", os.W_OK):  # in a sandbox anyone is root
+        return Path("/var/cache/vxlab")
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(home, "vxlab").absolute()
+
+
+def part(*names: str) -> Path:
+    """A folder of the cache, made if need be; VxlabError where it cannot be."""
+    found = folder().joinpath(*names)
+    try:
+        found.mkdir(parents=True, exist_ok=True)
+        if not os.access(found, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise VxlabError(
+            f"wanted to write to the folder {found}, found: {error.strerror}: "
+            f"set {VARIABLE} to another"
+        ) from error
+    return found
+
+
+def key(*parts: object) -> str:
+    """A short name for all that something is made from; files count by their content."""
+    digest = hashlib.sha256()
+    for one in parts:
+        data = one.read_bytes() if isinstance(one, Path) else repr(one).encode()
+        digest.update(len(data).to_bytes(8) + data)
+    return digest.hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def lock(name: str) -> Iterator[None]:
+    """One process at a time does what ``name`` stands for."""
+    path = part("locks") / name
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def keep(kind: str, name: str, make: Callable[[Path], None]) -> Path:
+    """The folder ``kind/name`` of the cache; ``make`` fills it the first time, whole or not at all.
+
+    What makes it gets an empty folder beside it, which takes its name when it is done.
+    """
+    final = part(kind) / name
+    if final.is_dir():
+        return final
+    with lock(f"{kind}-{name}"):
+        if final.is_dir():
+            return final
+        made = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=final.parent))
+        try:
+            made.chmod(0o755)
+            make(made)
+            made.rename(final)
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
+    return final
+
+
+def remember(kind: str, name: str, find: Callable[[], Path]) -> Path:
+    """The folder of ``kind`` that ``find`` found last for ``name``, for as long as it is fresh.
+
+    Looking for a version in the package lists takes seconds.  Where ``find`` fails, as without a
+    network, the last one is good however old.
+    """
+    note = part(kind, "found") / name
+    known = None
+    with contextlib.suppress(OSError):
+        known = folder() / kind / note.read_text()
+        if not known.is_dir():
+            known = None
+        elif time.time() - note.stat().st_mtime < FRESH:
+            return known
+    try:
+        found = find()
+    except VxlabError:
+        if known is None:
+            raise
+        return known
+    write(note, found.name)
+    return found
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file that others may read at the same time: they see the old text or the new."""
+    handle, name = tempfile.mkstemp(prefix=".", dir=path.parent)
+    with open(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(name, path)
+
+
+def clean() -> int:
+    """Remove all that virtual machines have kept; the bytes that were in it."""
+    size = 0
+    for kind in _KINDS:
+        place = folder() / kind
+        for file in place.rglob("*") if place.is_dir() else ():
+            with contextlib.suppress(OSError):
+                size += file.lstat().st_blocks * 512
+        shutil.rmtree(place, ignore_errors=True)
+    return size

@@ -1,0 +1,134 @@
+"""The project as a guest sees it: what is in its folder, and vxlab itself.
+
+In the guest the project is /work/project and vxlab /work/lib, which is on Python's path.  Both
+arrive compiled where this Python and the guest's are the same version.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+
+import vxlab
+from vxlab import sandbox
+from vxlab.errors import VxlabError
+from vxlab.vm import compiled
+from vxlab.vm.images import TOOLS, same_python
+
+#: Where the project is in a guest, and where it leaves files that are to come back.
+INSIDE, OUTPUT = "/work/project", "/out"
+_LIBRARY = "/work/lib"
+
+#: What is no part of a project that no version control describes.
+_LEFT_OUT = {"__pycache__", "build", "dist", "node_modules"}
+
+#: The most that a project may hold, in bytes: all of it goes into the guest's memory.
+LARGEST = 256 << 20
+
+
+def files_of(project: Path) -> list[Path]:
+    """The files of a project, relative to it: what git would keep, or all that is not hidden."""
+    words = ["git", "-C", str(project), "ls-files", "-z", "-co", "--exclude-standard"]
+    with contextlib.suppress(OSError):
+        done = subprocess.run(words, capture_output=True, check=False)
+        if done.returncode == 0:
+            names = filter(None, done.stdout.decode(errors="surrogateescape").split("\0"))
+            return sorted(Path(name) for name in names if (project / name).is_file())
+    return sorted(_walk(project))
+
+
+def _walk(project: Path) -> Iterator[Path]:
+    for folder, below, files in os.walk(project):
+        below[:] = [x for x in below if not x.startswith(".") and x not in _LEFT_OUT]
+        below[:] = [x for x in below if not Path(folder, x, "pyvenv.cfg").exists()]
+        yield from (Path(folder, name).relative_to(project) for name in files if name[0] != ".")
+
+
+def stage(project: Path, folder: Path) -> None:
+    """Put the project and vxlab into ``folder``, as they will be in the guest below /."""
+    files = files_of(project)
+    size = sum((project / file).stat().st_size for file in files)
+    if size > LARGEST:
+        raise VxlabError(
+            f"wanted a project of at most {LARGEST >> 20} MB, found {size >> 20} MB in {project}: "
+            "run it in the project's own folder"
+        )
+    inside = folder / INSIDE.lstrip("/")
+    inside.mkdir(parents=True)
+    for file in files:
+        (inside / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(project / file, inside / file)
+    library = folder / _LIBRARY.lstrip("/")
+    shutil.copytree(
+        Path(vxlab.__file__).parent,
+        library / "vxlab",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    _describe(library)
+    _programs(folder / "usr/local/bin")
+    if same_python():
+        compiled.add(sorted(folder.rglob("*.py")))
+
+
+def _describe(library: Path) -> None:
+    """What makes pytest find vxlab's plugin."""
+    version = metadata.version("vxlab")
+    about = library / f"vxlab-{version}.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vxlab\nVersion: {version}\n")
+    (about / "entry_points.txt").write_text("[pytest11]\nvxlab = vxlab.plugin\n")
+
+
+def _programs(folder: Path) -> None:
+    """What would have been installed.  -P: nothing in the project hides what is installed.
+
+    pytest enters its sandbox at once; to do so it would start anew, and that takes seconds.
+    """
+    own = str(Path(sandbox.__file__).parent)
+    starter = shlex.quote(sandbox.STARTER.replace(own, f"{_LIBRARY}/vxlab"))
+    plain = 'exec python3 -P -m pytest "$@"'
+    first = 'exec python3 -I -S -c {} keep="$PWD" -- /usr/bin/python3 -P -m pytest "$@"'
+    scripts = {
+        "pytest": f'case " $* " in *" --no-sandbox "*) {plain} ;; esac\n{first.format(starter)}',
+        "vxlab": 'exec python3 -P -m vxlab.cli "$@"',
+    }
+    folder.mkdir(parents=True)
+    for name, text in scripts.items():
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+
+
+def pack(
+    folder: Path, tar: Path, command: Iterable[str], environment: Mapping[str, str] | None = None
+) -> None:
+    """Write the tar that a guest gets: the staged project, and the lines of its command."""
+    exports = {
+        "PYTHONPATH": _LIBRARY,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "LOGNAME": "root",
+        "USER": "root",
+        "VXLAB_TOOLS": TOOLS,
+        "VXLAB_OUTPUT": OUTPUT,
+        "VXLAB_REPORTS": "/dev/ttyS2",
+        **(environment or {}),
+    }
+    own = folder / "vxlab"
+    own.mkdir(exist_ok=True)
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
+    (own / "command").write_text("\n".join([*lines, f"cd {INSIDE}", *command, ""]))
+    with tarfile.open(tar, "w", format=tarfile.GNU_FORMAT) as packed:
+        for name in sorted(os.listdir(folder)):
+            packed.add(folder / name, name, filter=_as_root)
+
+
+def _as_root(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    info.uid = info.gid = 0
+    info.uname = info.gname = "root"
+    return info
