@@ -6,7 +6,7 @@ ARGS ?=
 COVERAGE_GATE := 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup scenarios test lint format docs bench doctor clean
+.PHONY: help setup scenarios test matrix lint format docs bench doctor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -20,6 +20,11 @@ scenarios: setup ## Run the VXLAN experiments, each in namespaces of its own
 test: setup ## Run vxlab's own tests, and measure how much of it they run
 	$(BIN)/pytest tests/ -n auto --cov=vxlab --cov-report=term-missing:skip-covered \
 		--cov-fail-under=$(COVERAGE_GATE) $(ARGS)
+
+matrix: setup ## Run the experiments on four kernels with four versions of iproute2
+	$(BIN)/vxlab matrix --kernels 5.10,6.1,6.12,7.2 --iproute2 5.10,6.1,6.15,7.3 \
+		--results matrix/results.sqlite --junit matrix/junit --html matrix/index.html \
+		scenarios/test_e*.py $(ARGS)
 
 lint: setup ## Check style and types, change nothing
 	$(BIN)/ruff check .
@@ -40,6 +45,6 @@ doctor: setup ## Show what this machine and its kernel can do
 	$(BIN)/vxlab doctor
 
 clean: ## Remove what these commands made in this folder, .venv included
-	rm -rf .venv build dist bench/build *.egg-info .coverage .coverage.* htmlcov \
+	rm -rf .venv build dist matrix bench/build *.egg-info .coverage .coverage.* htmlcov \
 		.mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

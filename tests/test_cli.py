@@ -83,8 +83,8 @@ def test_help_lists_every_subcommand(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit) as ended:
         cli.main(["--help"])
     assert ended.value.code == 0
-    said = capsys.readouterr().out
-    assert all(f"{command.name} " in said and command.summary in said for command in cli.COMMANDS)
+    said = " ".join(capsys.readouterr().out.split())  # a long name has its summary below it
+    assert all(f" {command.name} {command.summary}" in said for command in cli.COMMANDS)
 
 
 @pytest.mark.usefixtures("in_place")

@@ -1,4 +1,4 @@
-"""The command line: ``vxlab doctor``, ``list``, ``plan``, ``script``, ``vm``, ``iproute2``, ``compare``.
+"""The command line: ``vxlab doctor``, ``list``, ``plan``, ``script``, ``vm``, ``compare``.
 
 Each subcommand is a :class:`~vxlab.commands.Command`: its options, and a function that runs it
 and returns the exit code (0 for success, 1 for a plain no, 2 for a wrong command line, as argparse
@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING
 
-from vxlab.commands import Command, bundles, compare, machines, topologies
+from vxlab.commands import Command, bundles, compare, machines, matrix, results, topologies
 from vxlab.errors import SandboxError, VxlabError
 
 if TYPE_CHECKING:
@@ -140,7 +140,9 @@ COMMANDS: tuple[Command, ...] = (
     *topologies.COMMANDS,
     *machines.COMMANDS,
     *bundles.COMMANDS,
+    *matrix.COMMANDS,
     *compare.COMMANDS,
+    *results.COMMANDS,
 )
 
 if __name__ == "__main__":

@@ -11,13 +11,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from vxlab import parametrise, plugin_backend, plugin_behaviours, plugin_sandbox
+from vxlab import (
+    parametrise,
+    plugin_backend,
+    plugin_behaviours,
+    plugin_reports,
+    plugin_sandbox,
+)
 from vxlab.errors import VxlabError
 from vxlab.parametrise import Variant
 from vxlab.plugin_behaviours import (
@@ -49,6 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     plugin_sandbox.add_options(parser)
     plugin_behaviours.add_options(parser)
     plugin_backend.add_options(parser)
+    plugin_reports.add_options(parser)
     group = parser.getgroup("vxlab")
     group.addoption(
         "--vxlab-router",
@@ -79,11 +86,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Define the markers, and give an xdist worker its own namespaces."""
     plugin_sandbox.configure(config)
     plugin_backend.configure(config)
+    plugin_reports.configure(config)
     for line in (
         "topology(what, **arguments): the lab's topology: a Topology, or a function and its "
         "arguments, where a list stands for several variants",
         "requires(*features): skip where the machine lacks one of these (see `vxlab doctor`)",
         *plugin_behaviours.MARKERS,
+        plugin_reports.MARKER,
     ):
         config.addinivalue_line("markers", line)
 
@@ -125,13 +134,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             raise VxlabError(f"the marker requires: wanted names of features, found {name!r}")
     if names:
         plugin_sandbox.require(item.config)
-        _skip_without(names)
+        _skip_without(item.config, names)
 
 
-def _skip_without(names: list[str] | tuple[str, ...]) -> None:
+def _skip_without(config: pytest.Config, names: Iterable[str]) -> None:
     from vxlab import features
 
-    missing = features.missing(names)
+    missing = features.missing(plugin_backend.also_needed(config, names))
     if missing:
         pytest.skip("; ".join(feature.sentence() for feature in missing))
 
@@ -168,7 +177,7 @@ def lab(request: pytest.FixtureRequest, topology: Topology) -> Iterator[Lab]:
     plugin_sandbox.require(request.config)
     topology = Variant(topology).build()  # who overrides the fixture may return a builder
     topology = plugin_behaviours.break_topology(request.node, topology)
-    _skip_without(parametrise.features_of(topology))
+    _skip_without(request.config, parametrise.features_of(topology))
     made = plugin_backend.new_lab(request.config, topology)
     plugin_behaviours.break_building(request.node, made)
     with made as lab:

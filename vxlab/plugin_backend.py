@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ from vxlab.waiting import DEADLINE
 if TYPE_CHECKING:
     from vxlab.lab import Lab
     from vxlab.topology import Topology
+
+#: What of iproute2 belongs to features of the kernel, beside the attribute of the same name.
+_OBJECTS = {"vxlan.vnifilter": ["bridge.vni"], "vxlan-mdb": ["bridge.mdb"]}
 
 _VERSION = pytest.StashKey[str]()
 
@@ -94,6 +98,18 @@ def header(config: pytest.Config) -> list[str]:
     except MissingProgram:
         version = "no ip"
     return [f"vxlab: labs are built by {backend}; {version}, {place}"]
+
+
+def also_needed(config: pytest.Config, names: Iterable[str]) -> list[str]:
+    """The features ``names``, and what iproute2 must know of them where it is to build labs."""
+    wanted = list(names)
+    if config.getoption("vxlab_backend") == backends.NAMES[0]:
+        return wanted
+    for name in tuple(wanted):
+        kind, _, attribute = name.partition(".")
+        wanted += [f"ip.{attribute}"] if kind == "vxlan" and attribute else []
+        wanted += _OBJECTS.get(name, ())
+    return list(dict.fromkeys(wanted))
 
 
 def new_lab(config: pytest.Config, topology: Topology) -> Lab:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import signal
 import socket
 import struct
 
@@ -53,6 +54,14 @@ def sethostname(name: str) -> None:
     """Set the host name of the calling thread's UTS namespace."""
     raw = name.encode()
     _check(_libc.sethostname(raw, ctypes.c_size_t(len(raw))), "sethostname")
+
+
+def die_with_parent() -> None:
+    """Let the calling process be killed when the thread that started it ends, in whatever way.
+
+    For ``preexec_fn``; prctl(2), PR_SET_PDEATHSIG.
+    """
+    _libc.prctl(1, signal.SIGKILL)
 
 
 def lo_up() -> None:

@@ -8,7 +8,6 @@ log by a third; its files come back as a tar on a disk of their own.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import hashlib
 import json
@@ -31,10 +30,9 @@ from pathlib import Path
 from typing import Any
 
 from vxlab.errors import VxlabError
+from vxlab.syscalls import die_with_parent
 from vxlab.vm import cache
 from vxlab.vm.packages import program
-
-_libc = ctypes.CDLL(None)  # before any fork: a child of several threads must import nothing
 
 #: A report of a guest, as it arrives.
 Report = dict[str, Any]
@@ -178,7 +176,7 @@ class Machine:
                 stdin=None if terminal else subprocess.DEVNULL,
                 stdout=None if terminal else subprocess.DEVNULL,
                 stderr=errors,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
                 process_group=None if terminal else 0,
             )
 
@@ -304,11 +302,6 @@ class Machine:
             tarfile.open(self._folder / "files", "r:") as packed,
         ):
             packed.extractall(folder, filter="data")
-
-
-def _die_with_parent() -> None:
-    """QEMU ends when vxlab does, in whatever way (prctl(2): PR_SET_PDEATHSIG)."""
-    _libc.prctl(1, signal.SIGKILL)
 
 
 def fingerprint_of(log: str) -> str:

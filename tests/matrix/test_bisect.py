@@ -1,0 +1,138 @@
+"""One kernel, one answer: what is good, what is bad, and what cannot be told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matrix_tools import tiny
+
+from vxlab import _boot, cli
+from vxlab.matrix.bisect import Verdict, ask, judge
+
+GOOD, BAD, UNKNOWN = Verdict
+
+
+def case(outcome: str, nodeid: str = "t.py::test_a", **fields: str) -> dict[str, Any]:
+    return {"event": "case", "cell": 0, "case": nodeid, "outcome": outcome, **fields}
+
+
+def end(state: str = "done", **fields: str) -> dict[str, Any]:
+    return {"event": "end", "cell": 0, "state": state, "seconds": 1.0, **fields}
+
+
+UNREAD = case("error", "t.py", reason="SyntaxError", evidence="line 7")
+
+
+@pytest.mark.parametrize(
+    ("events", "verdict", "why"),
+    [
+        ([case("passed"), case("passed"), end()], GOOD, "2 passed"),
+        ([case("xfailed"), case("skipped"), end()], GOOD, "1 xfailed, 1 skipped"),
+        ([case("xpassed"), end()], GOOD, "1 xpassed"),
+        (
+            [case("passed"), case("failed", reason="no answer\nmore"), end()],
+            BAD,
+            "1 passed, 1 failed: t.py::test_a: no answer",
+        ),
+        ([case("error", reason="no lab"), end()], BAD, "1 error: t.py::test_a: no lab"),
+        ([case("failed"), end("kernel crashed", last="t.py::b")], BAD, "1 failed: t.py::test_a: "),
+        ([UNREAD, end()], UNKNOWN, "t.py could not be collected: SyntaxError"),
+        ([UNREAD, case("failed", reason="x"), end()], BAD, "1 error, 1 failed: t.py::test_a: x"),
+        (
+            [end("kernel crashed", last="t.py::b", reason="BUG", log="oops")],
+            BAD,
+            "kernel crashed while t.py::b ran: BUG",
+        ),
+        ([end("deadline", last="t.py::b")], BAD, "deadline while t.py::b ran: "),
+        ([end("kernel crashed", reason="BUG")], UNKNOWN, "kernel crashed: BUG"),
+        ([end("deadline", reason="late")], UNKNOWN, "deadline: late"),
+        ([end("boot failed", reason="no root")], UNKNOWN, "boot failed: no root"),
+        ([end("disk full", last="t.py::b")], UNKNOWN, "disk full while t.py::b ran: "),
+        ([end("machine lost", last="t.py::b")], UNKNOWN, "machine lost while t.py::b ran: "),
+        ([case("passed"), end("pytest aborted", reason="4")], UNKNOWN, "pytest aborted: 4"),
+        (
+            [case("skipped", reason="needs vrf"), case("skipped", reason="needs vrf"), end()],
+            UNKNOWN,
+            "2 skipped: needs vrf",
+        ),
+        ([end()], UNKNOWN, "no scenario ran"),
+    ],
+)
+def test_what_events_mean(events: list[dict[str, Any]], verdict: Verdict, why: str) -> None:
+    answer = judge(events)
+    assert (answer.verdict, answer.why) == (verdict, why)
+
+
+def test_evidence_is_of_what_failed_or_the_log() -> None:
+    failed = case("failed", evidence="what was seen")
+    assert judge([case("passed"), failed, end()]).evidence == ["t.py::test_a\nwhat was seen"]
+    assert judge([UNREAD, failed, end()]).evidence == ["t.py::test_a\nwhat was seen"]
+    assert judge([UNREAD, end()]).evidence == ["line 7"]
+    assert judge([end("kernel crashed", log="oops")]).evidence == ["oops"]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv(_boot.VARIABLE, raising=False)
+    folder = tiny(tmp_path / "project")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_the_kernel_that_runs_is_asked(project: Path) -> None:
+    told: list[dict[str, Any]] = []
+    answer = ask(
+        "here",
+        ["test_tiny.py", "-k", "differs or passes"],
+        backend="iproute2",
+        say=print,
+        tell=told.append,
+    )
+    assert answer.verdict is BAD
+    assert answer.why.startswith("1 passed, 1 failed: test_tiny.py::test_differs: ")
+    assert "it differs" in answer.evidence[0]
+    assert told[-1]["event"] == "end"
+
+
+def bisect(*words: str) -> int:
+    return cli.main(["bisect-run", *words])
+
+
+def test_a_kernel_that_is_not_there_cannot_be_told(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bisect("--kernel", "./bzImage", "test_tiny.py") == 125
+    assert "vxlab bisect-run: " in capsys.readouterr().err
+    assert bisect("--kernel", "here", "test_gone.py") == 125
+    assert "found no test_gone.py" in capsys.readouterr().err
+
+
+def test_no_error_of_ours_calls_a_kernel_bad(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr("vxlab.matrix.bisect.ask", fail)
+    assert bisect("--kernel", "here", "test_tiny.py") == 125
+    assert "RuntimeError: a mistake" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "the following arguments are required: --kernel"),
+        (("--kernel", "here", "--backend", "magic"), "invalid choice: 'magic'"),
+        (("--kernel", "here", "--deadline", "-1"), "wanted seconds, more than 0, found '-1'"),
+        (("--kernel", "here", "--memory", "0"), "wanted a whole number, 1 or more, found '0'"),
+    ],
+)
+def test_a_wrong_command_line_ends_the_bisection(
+    words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        bisect(*words)
+    assert ended.value.code == 129  # git ends at a code from 128 on; 2 would mean "bad"
+    assert said in capsys.readouterr().err

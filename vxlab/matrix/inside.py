@@ -1,0 +1,146 @@
+"""What runs on a kernel: the scenarios once for each cell, all cells from one warm Python.
+
+    python3 -m vxlab.matrix.inside JOB
+
+JOB is a file with one object of JSON: ``arguments`` of pytest, the file ``reports``, and ``cells``,
+each with a ``cell`` (its id), a ``backend`` and the folder of its ``iproute2`` ('' for the one in
+PATH).  To the reports of :mod:`vxlab.plugin_reports` it adds ``{"begin": cell, "tools": {…}}``
+before and ``{"end": cell, "code": exit code of pytest}`` after those of a cell.
+
+Under emulation most of the time goes into importing, and into collecting the tests.  So this
+program does both once, and forks for each cell.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vxlab import sandbox
+
+#: Bytes below which a file system counts as full.
+_NOTHING = 1 << 16
+
+#: pytest is run by a program that has imported what it would have rewritten; scenarios it has not.
+_QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+
+#: What scenarios import while they run.
+_MODULES = (
+    "pyroute2",
+    "scapy.layers.l2",
+    "scapy.layers.inet",
+    "scapy.layers.inet6",
+    "scapy.layers.vxlan",
+    "testinfra",
+    "vxlab.capture",
+    "vxlab.lab",
+    "vxlab.report.failure",
+    "vxlab.diagnosis",
+    "vxlab.state",
+    "vxlab.testinfra_backend",
+)
+
+
+def main(path: str) -> int:
+    """Run the cells of a job, in a sandbox; 1 where a disk is full, and cells are left."""
+    if not sandbox.inside():
+        argv = [sys.executable, "-m", "vxlab.matrix.inside", path]
+        sandbox.reenter(argv, keep=[os.getcwd()])
+    job = json.loads(Path(path).read_text())
+    with open(job["reports"], "a", encoding="utf-8") as reports:
+
+        def say(**fields: object) -> None:
+            reports.write(json.dumps(fields) + "\n")
+            reports.flush()
+
+        _warm_up(job["arguments"])
+        for cell in job["cells"]:
+            say(begin=cell["cell"], tools=_tools(cell["iproute2"]))
+            code = _forked([*job["arguments"], *_options(cell, job["reports"])])
+            full = _full()
+            say(end=cell["cell"], code=code, full=full)
+            if full:
+                return 1
+    return 0
+
+
+def _options(cell: Mapping[str, Any], reports: str) -> list[str]:
+    options = [f"--vxlab-backend={cell['backend']}", f"--vxlab-reports={reports}"]
+    return options + ([f"--iproute2={cell['iproute2']}"] if cell["iproute2"] else [])
+
+
+def _warm_up(arguments: Sequence[str]) -> None:
+    """Import what scenarios will need, and the scenarios; find out what the kernel can do."""
+    import gc
+    import importlib
+
+    import pytest
+
+    from vxlab import features
+    from vxlab.features import attributes, kernel
+
+    for name in _MODULES:
+        importlib.import_module(name)
+    pytest.main([*_QUIET, *arguments, "--collect-only", "-q", "-q"])
+    for check in (*kernel.CHECKS, *attributes.CHECKS):
+        features.probe(check.name)
+    gc.collect()
+    gc.freeze()  # what all cells share is not looked through again in each
+
+
+def _forked(arguments: Sequence[str]) -> int:
+    """Run pytest in a process and namespaces of its own; its exit code, 128 + N for a signal."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        code = 70
+        try:
+            import pytest
+
+            sandbox.isolate_worker(keep=[os.getcwd()])
+            code = int(pytest.main([*_QUIET, *arguments]))
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _tools(iproute2: str) -> dict[str, str]:
+    """What the programs of a cell say of their versions, and the Python that runs it."""
+    from vxlab.programs import find_program
+
+    found = {"python": sys.version.split()[0]}
+    for name in ("ip", "bridge"):
+        program = os.path.join(iproute2, name) if iproute2 else find_program(name)
+        done = subprocess.run([program, "-V"], capture_output=True, text=True, check=False)
+        said = (done.stdout + done.stderr).strip()
+        version = re.search(r"(?:iproute2-|utility, )([\w.+~-]+)", said)
+        found[name] = version[1] if version else said
+    return found
+
+
+def _full() -> list[str]:
+    """The folders that nothing can be written to any more."""
+    folders = dict.fromkeys(("/", "/tmp", os.environ.get("TMPDIR", "/tmp"), "/dev/shm"))
+    full = []
+    for folder in folders:
+        found = os.statvfs(folder)
+        if found.f_blocks and found.f_bavail * found.f_frsize < _NOTHING:
+            full.append(folder)
+    return full
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

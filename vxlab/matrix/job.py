@@ -1,0 +1,93 @@
+"""What is to be run on one kernel: nothing but values, which travel to other machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vxlab import backends
+from vxlab.errors import VxlabError
+
+#: The kernel of the machine that vxlab runs on, and the iproute2 that is in PATH there.
+HERE = "here"
+SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A cell's place in the table: a kernel, an iproute2 and a backend, as a person names them."""
+
+    kernel: str
+    iproute2: str
+    backend: str
+
+    @property
+    def name(self) -> str:
+        """How it is shown: ``6.12 / 6.15 / netlink``."""
+        return " / ".join((self.kernel, self.iproute2, self.backend))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Cells that share one kernel, each with an id; and how to run them.
+
+    ``arguments`` are pytest's, ``project`` is the folder that they are about.  ``deadline`` is each
+    cell's, in seconds from its beginning; ``boot`` is that from a machine's start to its first
+    cell.  ``memory`` is a machine's, in MB; ``modules`` belongs to a kernel of one's own.
+    """
+
+    kernel: str
+    cells: tuple[tuple[int, Place], ...]
+    arguments: tuple[str, ...]
+    project: str
+    deadline: float = 1800.0
+    boot: float = 240.0
+    memory: int = 1024
+    modules: str | None = None
+
+
+def table(
+    kernels: Sequence[str], iproute2: Sequence[str], backend_names: Sequence[str]
+) -> list[Place]:
+    """All places, kernel by kernel; VxlabError where a list is empty, or names something twice."""
+    for what, names in (("kernel", kernels), ("iproute2", iproute2), ("backend", backend_names)):
+        if not all(names) or not names:
+            raise VxlabError(
+                f"matrix: {what}: wanted names with commas between, found an empty one"
+            )
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise VxlabError(f"matrix: {what}: wanted each once, found {twice[0]} twice")
+    for name in backend_names:
+        if name not in backends.NAMES:
+            wanted = ", ".join(backends.NAMES)
+            raise VxlabError(f"matrix: backend: wanted one of {wanted}, found {name!r}")
+    return [
+        Place(kernel, tool, backend)
+        for kernel in kernels
+        for tool in iproute2
+        for backend in backend_names
+    ]
+
+
+def jobs_of(
+    cells: Sequence[tuple[int, Place]], template: Job, *, at_most: int | None = None
+) -> list[Job]:
+    """The jobs of these cells: one for each kernel, or several with ``at_most`` so many cells."""
+    by_kernel: dict[str, list[tuple[int, Place]]] = {}
+    for number, place in cells:
+        by_kernel.setdefault(place.kernel, []).append((number, place))
+    return [
+        Job(
+            kernel,
+            tuple(each[start : start + (at_most or len(each))]),
+            template.arguments,
+            template.project,
+            template.deadline,
+            template.boot,
+            template.memory,
+            template.modules,
+        )
+        for kernel, each in by_kernel.items()
+        for start in range(0, len(each), at_most or len(each))
+    ]

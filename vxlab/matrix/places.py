@@ -1,0 +1,358 @@
+"""A kernel to run cells on: this machine's own, or a virtual machine's.
+
+A place is a context manager; its ``run`` starts :mod:`vxlab.matrix.inside` there for some cells,
+hands on each report as it comes, and says how that ended.  A cell that takes too long ends it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from vxlab.errors import VxlabError
+from vxlab.matrix.job import HERE, SYSTEM, Job
+from vxlab.results.model import CellState
+from vxlab.syscalls import die_with_parent
+
+Cells = Sequence[tuple[int, Any]]
+Report = dict[str, Any]
+Say = Callable[[str], None]
+
+#: What of a log is kept: its end, in characters.
+_LOG = 20_000
+
+#: The exit code of vxlab.matrix.inside where a disk is full: what is left needs another machine.
+FULL = 1
+
+#: Where a guest finds its job.
+_JOB = "/vxlab/job"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run of a place ended: DONE also where it left cells for another run."""
+
+    state: CellState
+    reason: str = ""
+    fingerprint: str = ""
+    log: str = ""
+
+
+class Stop:
+    """Ends what is running, in other threads, now and from now on."""
+
+    def __init__(self) -> None:
+        self.why = ""
+        self._lock = threading.Lock()
+        self._ends: dict[int, Callable[[], object]] = {}
+
+    def set(self, why: str) -> None:
+        """Stop everything, and remember why."""
+        with self._lock:
+            self.why = self.why or why
+            for end in self._ends.values():
+                end()
+
+    @contextlib.contextmanager
+    def ends(self, end: Callable[[], object]) -> Iterator[None]:
+        """While in here, ``end`` is what stops the calling thread's work."""
+        with self._lock:
+            self._ends[id(end)] = end
+            if self.why:
+                end()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._ends[id(end)]
+
+
+class Place(Protocol):
+    """A kernel to run cells on."""
+
+    release: str
+    config: str
+
+    def __enter__(self) -> Place: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def run(self, cells: Cells, report: Callable[[Report], None]) -> Ending:
+        """Run cells, one after another; each report goes to ``report`` as it comes."""
+        ...
+
+
+def place_of(job: Job, luggage: Path | None, stop: Stop, say: Say) -> Place:
+    """Where a job is to be run; ``luggage`` is of :func:`luggage_for`."""
+    if job.kernel == HERE:
+        return _Here(job, stop, say)
+    if luggage is None:
+        raise VxlabError(f"matrix: wanted the project packed for the kernel {job.kernel}")
+    return _Guest(job, luggage, stop, say)
+
+
+@contextlib.contextmanager
+def luggage_for(kernels: Sequence[str], project: Path, say: Say) -> Iterator[Path | None]:
+    """The project and vxlab as a tar for guests; None where no kernel is a guest's."""
+    from vxlab.vm import project as packing
+
+    if all(kernel == HERE for kernel in kernels):
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="vxlab-luggage-") as folder:
+        say("packing the project")
+        tree, tar = Path(folder, "tree"), Path(folder, "project.tar")
+        packing.stage(project, tree)
+        packing.pack(tree, tar, [f"exec python3 -m vxlab.matrix.inside {_JOB}"])
+        shutil.rmtree(tree)
+        yield tar
+
+
+def _bundles(job: Job, cells: Cells, say: Say) -> dict[str, Any]:
+    """The iproute2 of each cell, by its name; the system's own is none of them."""
+    from vxlab.vm import bundles
+
+    names = dict.fromkeys(place.iproute2 for _, place in cells if place.iproute2 != SYSTEM)
+    return {name: bundles.find(name, say) for name in names}
+
+
+def _description(job: Job, cells: Cells, folders: Mapping[str, Any], reports: str) -> str:
+    """The file that vxlab.matrix.inside reads."""
+    listed = [
+        {
+            "cell": number,
+            "backend": place.backend,
+            "iproute2": str(folders[place.iproute2].folder) if place.iproute2 != SYSTEM else "",
+        }
+        for number, place in cells
+    ]
+    arguments = [*job.arguments, "-p", "no:cacheprovider"]
+    return json.dumps({"arguments": arguments, "reports": reports, "cells": listed})
+
+
+# --- a virtual machine's ---------------------------------------------------------------------
+
+
+class _Guest:
+    """A kernel in virtual machines, one after another."""
+
+    def __init__(self, job: Job, luggage: Path, stop: Stop, say: Say) -> None:
+        from vxlab.vm import bundles, images, kernels
+
+        self._job, self._luggage, self._stop = job, luggage, stop
+        modules = Path(job.modules) if job.modules else None
+        self._kernel = kernels.find(job.kernel, modules=modules, say=say)
+        self.release, self.config = self._kernel.release, self._kernel.config
+        self._bundles = _bundles(job, job.cells, say)
+        self._tools, self._mount = None, Path()
+        if self._bundles:
+            self._tools, self._mount = bundles.image(tuple(self._bundles.values()))
+        self._root, self._modules = images.root(say), images.modules(self._kernel)
+        self._start = images.start(self._kernel)
+        self._folder = Path()
+
+    def __enter__(self) -> _Guest:
+        self._folder = Path(tempfile.mkdtemp(prefix="vxlab-matrix-"))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def run(self, cells: Cells, report: Callable[[Report], None]) -> Ending:
+        """Boot a machine, and run cells in it."""
+        from vxlab.vm.machine import End, Guest, Machine
+
+        job = self._job
+        guest = Guest(
+            self._kernel.image,
+            self._start,
+            self._root,
+            self._modules,
+            self._files(cells),
+            tools=self._tools,
+            memory=job.memory,
+        )
+        output = bytearray()
+        began = time.monotonic()
+
+        began_cells = False
+
+        def taken(each: Report) -> None:
+            nonlocal began_cells
+            if "begin" in each or "end" in each:
+                began_cells = True
+                machine.deadline = time.monotonic() - began + job.deadline
+            report(each)
+
+        def end() -> None:
+            machine.deadline = 0.0
+
+        machine = Machine(guest, deadline=job.boot, output=output.extend, report=taken)
+        with machine, self._stop.ends(end):
+            outcome = machine.run()
+        log = outcome.log
+        state, reason = CellState(str(outcome.end)), outcome.reason
+        if self._stop.why:
+            state, reason = CellState.INTERRUPTED, self._stop.why
+        elif outcome.end is End.DEADLINE:
+            reason = _late(began_cells, job)
+        elif outcome.end is End.DONE and outcome.code not in (0, FULL):
+            state, reason = CellState.ABORTED, _last_line(output.decode(errors="replace"))
+            log = output.decode(errors="replace")
+        elif outcome.end is End.FULL:  # of which the cell's own report has told
+            state = CellState.DONE
+        return Ending(state, reason, outcome.fingerprint, log[-_LOG:])
+
+    def _files(self, cells: Cells) -> Path:
+        """What the guest unpacks: the luggage, its job, and where its iproute2 belongs."""
+        tar = self._folder / "files.tar"
+        shutil.copyfile(self._luggage, tar)
+        with tarfile.open(tar, "a", format=tarfile.GNU_FORMAT) as packed:
+            job = _description(self._job, cells, self._bundles, "/dev/ttyS2")
+            _add(packed, _JOB, job)
+            if self._tools is not None:
+                _add(packed, "/vxlab/tools", str(self._mount))
+        return tar
+
+
+def _add(packed: tarfile.TarFile, path: str, text: str) -> None:
+    import io
+
+    info = tarfile.TarInfo(path.lstrip("/"))
+    info.size = len(text.encode())
+    packed.addfile(info, io.BytesIO(text.encode()))
+
+
+# --- this machine's own ----------------------------------------------------------------------
+
+
+class _Here:
+    """The kernel that runs already."""
+
+    def __init__(self, job: Job, stop: Stop, say: Say) -> None:
+        self._job, self._stop = job, stop
+        self.release = os.uname().release
+        self.config = _running_config(self.release)
+        self._bundles = _bundles(job, job.cells, say)
+
+    def __enter__(self) -> _Here:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def run(self, cells: Cells, report: Callable[[Report], None]) -> Ending:
+        """Run cells in one sandbox."""
+        read, write = os.pipe()
+        with tempfile.TemporaryDirectory(prefix="vxlab-matrix-") as folder:
+            path, log = Path(folder, "job"), Path(folder, "log")
+            path.write_text(_description(self._job, cells, self._bundles, f"/dev/fd/{write}"))
+            with log.open("wb") as file, os.fdopen(read, encoding="utf-8") as reports:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "vxlab.matrix.inside", str(path)],
+                    cwd=self._job.project,
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=file,
+                    pass_fds=[write],
+                    start_new_session=True,
+                    preexec_fn=die_with_parent,
+                )
+                os.close(write)
+                dog = self._follow(process, reports, report)
+            return self._judge(process.wait(), dog, log.read_text(errors="replace"))
+
+    def _follow(
+        self,
+        process: subprocess.Popen[bytes],
+        reports: IO[str],
+        report: Callable[[Report], None],
+    ) -> _Watchdog:
+        """Hand on reports until there are no more."""
+        dog = _Watchdog(process, self._job.boot)
+        with dog, self._stop.ends(dog.bite):
+            for line in reports:
+                with contextlib.suppress(ValueError):  # a line that was cut off
+                    each = json.loads(line)
+                    if "begin" in each or "end" in each:
+                        dog.postpone(self._job.deadline)
+                    report(each)
+        return dog
+
+    def _judge(self, status: int, dog: _Watchdog, log: str) -> Ending:
+        kept = log[-_LOG:]
+        if self._stop.why:
+            return Ending(CellState.INTERRUPTED, self._stop.why)
+        if dog.bit:
+            return Ending(CellState.DEADLINE, _late(dog.postponed, self._job), log=kept)
+        if status in (0, FULL):
+            return Ending(CellState.DONE)
+        return Ending(CellState.ABORTED, _last_line(log) or f"it ended with {status}", log=kept)
+
+
+class _Watchdog:
+    """Kills a process and all of its session in time, unless it is told to wait longer."""
+
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
+        self._process = process
+        self.bit = self.postponed = False
+        self._timer = self._started(seconds)
+
+    def _started(self, seconds: float) -> threading.Timer:
+        timer = threading.Timer(seconds, self.bite)
+        timer.daemon = True
+        timer.start()
+        return timer
+
+    def bite(self) -> None:
+        """Kill them now."""
+        self.bit = True
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def postpone(self, seconds: float) -> None:
+        """So many seconds from now."""
+        self.postponed = True
+        self._timer.cancel()
+        self._timer = self._started(seconds)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+
+def _running_config(release: str) -> str:
+    """The configuration of the kernel that runs here, '' where nobody tells."""
+    import gzip
+
+    with contextlib.suppress(OSError):
+        return Path(f"/boot/config-{release}").read_text()
+    with contextlib.suppress(OSError):
+        return gzip.decompress(Path("/proc/config.gz").read_bytes()).decode()
+    return ""
+
+
+def _late(began: bool, job: Job) -> str:
+    if not began:
+        return f"no cell had begun {job.boot:g} s after the start"
+    return f"it had not ended {job.deadline:g} s after it began"
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else ""

@@ -1,0 +1,173 @@
+"""What a person sees of a running matrix: a line for each cell that has ended, bars meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from vxlab.matrix.job import Place
+from vxlab.matrix.runner import Event
+
+
+@dataclass
+class _Cell:
+    place: Place
+    counts: Counter[str] = field(default_factory=Counter)
+    expected: int = 0
+    state: str = ""
+    running: str = ""
+    task: TaskID | None = None
+
+    @property
+    def done(self) -> int:
+        return self.counts.total()
+
+    def told(self) -> str:
+        bad = self.counts["failed"] + self.counts["error"]
+        parts = [f"{self.counts['passed']:4} passed", f"{bad:3} failed"]
+        return ", ".join([*parts, f"{self.counts['skipped']:3} skipped"])
+
+
+class Progressing:
+    """Shows events on a console (:class:`vxlab.matrix.run.Watcher`); a context manager.
+
+    Where the console is no terminal it gets plain lines, and no bars.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True, highlight=False)
+        self._live = self._console.is_terminal
+        self._cells: dict[int, _Cell] = {}
+        self._began = time.monotonic()
+        self._width = 0
+        self._bars = Progress(
+            TextColumn("  {task.description}", markup=False),  # node ids have brackets
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("{task.fields[told]}", style="dim", markup=False),
+            console=self._console,
+            transient=True,
+        )
+        self._whole = self._bars.add_task("all", total=1, told="", visible=False)
+
+    def __enter__(self) -> Progressing:
+        if self._live:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._bars.stop()
+
+    def say(self, text: str) -> None:
+        """Something is being prepared."""
+        self._print(f"matrix: {text}", "dim")
+
+    def cells(self, cells: Mapping[int, Place]) -> None:
+        """These are going to be run."""
+        self._cells = {number: _Cell(place) for number, place in cells.items()}
+        self._width = max((len(place.name) for place in cells.values()), default=0)
+        self._print(f"matrix: {_count(len(cells), 'cell')}")
+
+    def event(self, event: Event) -> None:
+        """Something has happened (:mod:`vxlab.matrix.runner`)."""
+        if event["event"] == "boot":
+            kernel = self._cells[event["cells"][0]].place.kernel
+            self._print(f"matrix: starting {kernel} for {_count(len(event['cells']), 'cell')}")
+            return
+        cell = self._cells[event["cell"]]
+        match event["event"]:
+            case "begin":
+                name = f"{cell.place.name:{self._width}}"
+                self._forget(cell)  # of an attempt that was lost
+                cell.task = self._bars.add_task(name, total=self._guess(), told="")
+            case "collected":
+                cell.expected = event["count"]
+            case "start":
+                cell.running = event["nodeid"].partition("::")[2]
+            case "case":
+                cell.counts[event["outcome"]] += 1
+                if event["outcome"] in ("failed", "error") and not self._live:
+                    self._print(f"  {cell.place.name}: {event['case']} {event['outcome']}")
+            case "end":
+                self._end(cell, event)
+        self._show(cell)
+
+    def _end(self, cell: _Cell, event: Event) -> None:
+        self._remove_bar(cell)
+        cell.state = event["state"]
+        bad = cell.state != "done"
+        name = f"{cell.place.name:{self._width}}"
+        line = f"  {name}  {cell.told()}  {clock(event['seconds'])}"
+        if bad:
+            line += f"  {cell.state}: {event.get('reason', '')}"
+            line += f" (while {event['last']} ran)" if event.get("last") else ""
+        red = bad or cell.counts["failed"] or cell.counts["error"]
+        self._print(line, "red" if red else "green")
+        if not self._live:
+            self._print(f"  {self._left()}")
+
+    def _forget(self, cell: _Cell) -> None:
+        self._remove_bar(cell)
+        cell.counts.clear()
+        cell.state = ""
+
+    def _remove_bar(self, cell: _Cell) -> None:
+        if cell.task is not None:
+            self._bars.remove_task(cell.task)
+            cell.task = None
+
+    def _show(self, cell: _Cell) -> None:
+        if cell.task is not None:
+            bad = cell.counts["failed"] + cell.counts["error"]
+            told = f"{bad} failed  " * bool(bad) + cell.running
+            total = cell.expected or self._guess()
+            self._bars.update(cell.task, completed=cell.done, total=total, told=told)
+        self._bars.update(
+            self._whole,
+            description=f"{'all':{self._width}}",
+            visible=True,
+            completed=self._done(),
+            total=max(1, self._all()),
+            told=self._left(),
+        )
+
+    def _guess(self) -> int:
+        """How many scenarios a cell has that has not said so."""
+        return max((cell.expected for cell in self._cells.values()), default=0)
+
+    def _all(self) -> int:
+        guess = self._guess()
+        return sum(
+            cell.done if cell.state else cell.expected or guess for cell in self._cells.values()
+        )
+
+    def _done(self) -> int:
+        return sum(cell.done for cell in self._cells.values())
+
+    def _left(self) -> str:
+        ended = sum(bool(cell.state) for cell in self._cells.values())
+        passed = time.monotonic() - self._began
+        told = f"{ended} of {_count(len(self._cells), 'cell')}, {clock(passed)}"
+        done = self._done()
+        if done and ended < len(self._cells):
+            told += f", about {clock((self._all() - done) * passed / done)} left"
+        return told
+
+    def _print(self, text: str, style: str = "") -> None:
+        self._console.print(text, style=style, markup=False, soft_wrap=True)
+
+
+def clock(seconds: float) -> str:
+    """A time for a person: ``42 s``, ``12 min 5 s``."""
+    whole = round(seconds)
+    return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

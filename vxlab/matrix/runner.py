@@ -1,0 +1,143 @@
+"""A job from its first cell to its last, whatever happens to the machines that run it.
+
+What happens is told as events, objects of JSON, so that they can come from another machine::
+
+    {"event": "boot", "cells": [4, 5, 6]}
+    {"event": "begin", "cell": 4, "release": "6.1.0-51-cloud-amd64", "tools": {…}, "config": "…"}
+    {"event": "collected", "cell": 4, "count": 143}
+    {"event": "start", "cell": 4, "nodeid": "scenarios/test_a.py::test_b"}
+    {"event": "case", "cell": 4, "case": "scenarios/test_a.py::test_b", "outcome": "passed", …}
+    {"event": "end", "cell": 4, "state": "done", "seconds": 211.3}
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vxlab.errors import VxlabError
+from vxlab.matrix import places
+from vxlab.matrix.job import Job
+from vxlab.matrix.places import Ending, Place, Report, Say, Stop
+from vxlab.results.model import CellState
+
+Event = dict[str, Any]
+Tell = Callable[[Event], None]
+
+#: Exit codes of pytest that leave a cell's cases as they should be: all passed, some failed,
+#: modules that could not be collected (which are cases of their own), nothing selected.
+_SOUND = (0, 1, 2, 5)
+
+#: What other exit codes of pytest mean (docs.pytest.org, "Exit codes").
+_MEANINGS = {3: ", an internal error", 4: ", a wrong command line"}
+
+#: So many machines in a row that do not come up are enough to believe that none will.
+_BOOTS = 2
+
+
+def run(job: Job, tell: Tell, luggage: Path | None, stop: Stop, say: Say) -> None:
+    """Run a job's cells, each once; in a new machine where one has died."""
+    left = list(job.cells)
+    failed_boots = 0
+    try:
+        place = places.place_of(job, luggage, stop, say)
+    except VxlabError as error:
+        for number, _ in left:
+            _end(tell, number, Ending(CellState.BOOT_FAILED, str(error)))
+        return
+    with place:
+        while left and not stop.why:
+            follower = _Follower(place, tell)
+            tell({"event": "boot", "cells": [number for number, _ in left]})
+            ending = place.run(left, follower.take)
+            follower.settle(ending)
+            if follower.ended:
+                failed_boots = 0
+            elif not stop.why:
+                failed_boots += 1
+                lost = left if failed_boots == _BOOTS else left[:1]
+                for number, _ in lost:
+                    _end(tell, number, _no_cell(ending))
+                    follower.ended.add(number)
+            left = [cell for cell in left if cell[0] not in follower.ended]
+
+
+def _no_cell(ending: Ending) -> Ending:
+    """How a machine ended that began no cell at all."""
+    if ending.state in (CellState.ABORTED, CellState.MACHINE_LOST):
+        return ending
+    return Ending(CellState.BOOT_FAILED, ending.reason, ending.fingerprint, ending.log)
+
+
+def _end(tell: Tell, cell: int, ending: Ending, last: str = "", seconds: float = 0.0) -> None:
+    event: Event = {"event": "end", "cell": cell, "state": str(ending.state), "seconds": seconds}
+    fields = {
+        "reason": ending.reason,
+        "fingerprint": ending.fingerprint,
+        "last": last,
+        "log": ending.log,
+    }
+    tell(event | {name: value for name, value in fields.items() if value})
+
+
+class _Follower:
+    """Makes events of what one machine reports."""
+
+    def __init__(self, place: Place, tell: Tell) -> None:
+        self._place, self._tell = place, tell
+        self.ended: set[int] = set()
+        self._cell: int | None = None
+        self._last = ""
+        self._began = 0.0
+
+    def take(self, report: Report) -> None:
+        """A line of :mod:`vxlab.matrix.inside`, or of pytest below it."""
+        if "begin" in report:
+            self._cell, self._last, self._began = report["begin"], "", time.monotonic()
+            self._say(
+                "begin",
+                release=self._place.release,
+                config=self._place.config,
+                tools=report["tools"],
+            )
+        elif "end" in report:
+            self._finish(self._judged(report))
+        elif "collected" in report:
+            self._say("collected", count=report["collected"])
+        elif "start" in report:
+            self._last = report["start"]
+            self._say("start", nodeid=self._last)
+        elif "case" in report:
+            self._last = ""
+            self._say("case", **report)
+
+    def _judged(self, report: Report) -> Ending:
+        code = report["code"]
+        if report["full"]:
+            return Ending(CellState.DISK_FULL, f"no room is left on {', '.join(report['full'])}")
+        if code in _SOUND and not self._last:
+            return Ending(CellState.DONE)
+        how = f"was ended by signal {code - 128}" if code > 128 else f"ended with {code}"
+        how += " within a test" if code in _SOUND else _MEANINGS.get(code, "")
+        return Ending(CellState.ABORTED, f"pytest {how}")
+
+    def settle(self, ending: Ending) -> None:
+        """The machine has ended: so has the cell that was running."""
+        if self._cell is not None:
+            if ending.state is CellState.DONE:
+                ending = Ending(CellState.ABORTED, "the machine ended before the cell did")
+            self._finish(ending)
+
+    def _finish(self, ending: Ending) -> None:
+        if self._cell is None:
+            return
+        last = self._last if ending.state is not CellState.DONE else ""
+        _end(self._tell, self._cell, ending, last, round(time.monotonic() - self._began, 1))
+        self.ended.add(self._cell)
+        self._cell = None
+
+    def _say(self, event: str, **fields: Any) -> None:
+        if self._cell is not None:
+            self._tell({"event": event, "cell": self._cell, **fields})
