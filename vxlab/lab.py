@@ -139,6 +139,21 @@ class Lab(Mapping[str, Node]):
             for recorder in self.recorders.values():
                 recorder.drain()
 
+    def unreached(
+        self, pairs: Iterable[tuple[str, str]], timeout: float = 5.0
+    ) -> list[tuple[str, str]]:
+        """Of pairs of a node's name and an address, those where the node gets no echo.
+
+        All nodes ask at once, one time each, without a program; see :func:`vxlab.echo.unanswered`.
+        :meth:`Node.ping <vxlab.node.Node.ping>` is the real ping, one at a time.
+        """
+        from vxlab import echo
+
+        asked = list(pairs)
+        missing = echo.unanswered(((self[name].namespaces, to) for name, to in asked), timeout)
+        self._drain()
+        return [asked[number] for number in missing]
+
     def stop_daemon(self, router: str) -> None:
         """Stop the multicast daemon of a router."""
         self.apply(StopDaemon(router, self._daemon(router).program))

@@ -282,6 +282,26 @@ class Namespaces:
 
         return _get_launcher().call(start)
 
+    def quick(
+        self, argv: Sequence[str], stdout: int | IO[Any] | None = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
+        """Start a program that ends soon by itself, and needs nothing of the node but its network.
+
+        It shares all the rest with this process, which saves the node its first process; who
+        starts it waits for it, or kills it.  MissingProgram where it is not installed.
+        """
+        program = find_program(argv[0])
+        with self.entered():
+            return subprocess.Popen(
+                argv,
+                executable=program,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+            )
+
     def in_mounts(self, job: Callable[[], T]) -> T:
         """Call ``job`` where this node's own ``/proc``, ``/sys`` and ``/run`` are seen."""
         folder = _working_directory()

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: Seconds that a command in a node may take, unless told otherwise.
 COMMAND_DEADLINE = 30.0
 
+#: Objects of `ip` that look at /run or /sys, which a node has of its own.
+_OTHERS = frozenset({"netns", "tuntap", "tap", "vrf"})
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -94,7 +97,18 @@ class Node:
         WaitTimeout, the program killed, after ``timeout`` seconds.
         """
         pipe = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
-        with self.popen(*argv, stdin=pipe, env=env) as process:
+        return self._wait(self.popen(*argv, stdin=pipe, env=env), argv, check, timeout, stdin)
+
+    def _wait(
+        self,
+        started: subprocess.Popen[str],
+        argv: tuple[str, ...],
+        check: bool,
+        timeout: float,
+        stdin: str | None = None,
+    ) -> Result:
+        """What a program did, once it has ended."""
+        with started as process:
             try:
                 stdout, stderr = process.communicate(stdin, timeout=timeout)
             except subprocess.TimeoutExpired as error:
@@ -128,7 +142,9 @@ class Node:
         argv = ["ping", "-n", "-c", str(count), "-i", str(interval), "-W", f"{timeout:g}"]
         argv += ["-I", interface] if interface else []
         argv += ["-s", str(size)] if size is not None else []
-        result = self.run(*argv, address, check=False, timeout=timeout + count + COMMAND_DEADLINE)
+        argv.append(address)
+        deadline = timeout + count + COMMAND_DEADLINE
+        result = self._wait(self.namespaces.quick(argv), tuple(argv), False, deadline)
         if result.code > 1:  # 1: no answer (ping(8))
             raise CommandError(self.name, result.argv, result.code, result.stderr or result.stdout)
         for line in result.stdout.splitlines():
@@ -149,7 +165,11 @@ class Node:
         return self._json("bridge", words)
 
     def _json(self, program: str, words: tuple[str, ...]) -> Any:
-        output = self.run(program, "-j", *words).stdout
+        argv = (program, "-j", *words)
+        if _OTHERS.isdisjoint(words):
+            output = self._wait(self.namespaces.quick(argv), argv, True, COMMAND_DEADLINE).stdout
+        else:
+            output = self.run(*argv).stdout
         try:
             return json.loads(output) if output.strip() else []
         except json.JSONDecodeError as error:

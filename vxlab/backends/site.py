@@ -138,7 +138,7 @@ class Site:
                     if rule.node not in started:
                         waiting.remove(rule)
                         argv = [rule.program, "-w", *rule.words]
-                        process = self.node(rule.node).popen(argv)
+                        process = self.node(rule.node).quick(argv)
                         started[rule.node] = rule, processes.enter_context(process)
                 for rule, process in started.values():
                     _finish(rule, process)

@@ -101,7 +101,7 @@ def _ping_words(near: Live, wanted: str, timeout: float, size: int | None) -> tu
 
 def _ping(node: Node, words: Sequence[str], captures: Collection[Capture] = ()) -> str | None:
     """Ping, and read what comes meanwhile; None where it is answered, else ping's complaint."""
-    with node.popen(*words, stdout=subprocess.DEVNULL) as process:
+    with node.namespaces.quick(words, stdout=subprocess.DEVNULL) as process:
         while True:
             try:
                 _, complaint = process.communicate(timeout=_READ_EVERY)

@@ -80,7 +80,10 @@ def _dropping_rules(
     found: dict[str, tuple[Counter[str], str]] = {name: (Counter(), "") for name in nodes}
     for program in programs:
         try:
-            started = {name: node.popen(f"{program}-save", "-c") for name, node in nodes.items()}
+            started = {
+                name: node.namespaces.quick([f"{program}-save", "-c"])
+                for name, node in nodes.items()
+            }
         except MissingProgram as error:
             found = {name: (rules, str(error)) for name, (rules, _) in found.items()}
             continue
