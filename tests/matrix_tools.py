@@ -97,6 +97,7 @@ class Machines:
     def __init__(self, *machines: Machine) -> None:
         self.machines = list(machines)
         self.given: list[list[int]] = []
+        self.seen: list[dict[int, list[str]]] = []
         self.is_open = False
 
     def __enter__(self) -> Machines:
@@ -106,8 +107,14 @@ class Machines:
     def __exit__(self, *_: object) -> None:
         self.is_open = False
 
-    def run(self, cells: Sequence[tuple[int, Place]], report: Callable[[Event], None]) -> Ending:
+    def run(
+        self,
+        cells: Sequence[tuple[int, Place]],
+        report: Callable[[Event], None],
+        seen: Mapping[int, Sequence[str]],
+    ) -> Ending:
         assert self.is_open
+        self.seen.append({cell: list(ids) for cell, ids in seen.items()})
         self.given.append([number for number, _ in cells])
         machine = self.machines.pop(0) if self.machines else good
         return machine(self.given[-1], report)

@@ -45,11 +45,21 @@ def add_options(parser: pytest.Parser) -> None:
         type=Path,
         help="append to FILE what each test did as soon as it has ended, a line of JSON each",
     )
+    parser.getgroup("vxlab").addoption(
+        "--vxlab-seen",
+        metavar="FILE",
+        type=Path,
+        help="leave out the tests whose node ids FILE lists, as JSON: an earlier run has seen them",
+    )
 
 
 def configure(config: pytest.Config) -> None:
     """Begin to report where that was asked for; for the hook ``pytest_configure``."""
     config.pluginmanager.register(_Markers(), f"{_NAME}-markers")
+    seen: Path | None = config.getoption("vxlab_seen")
+    if seen is not None:
+        place = config.invocation_params.dir / seen
+        config.pluginmanager.register(_Seen(place), f"{_NAME}-seen")
     path: Path | None = config.getoption("vxlab_reports")
     if path is None:
         return
@@ -73,6 +83,27 @@ class _Markers:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         item.stash[_KNOWN] = known_differences(item)
+
+
+class _Seen:
+    """Leaves out what an earlier run has seen, after all others have chosen what to run."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._seen = set(json.loads(path.read_text()))
+        except (OSError, ValueError) as error:
+            wanted = "--vxlab-seen: wanted a file with a list of node ids as JSON"
+            raise pytest.UsageError(f"{wanted}, found {path}: {error}") from error
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> Generator[None, None, None]:
+        yield
+        left_out = [item for item in items if item.nodeid in self._seen]
+        if left_out:
+            items[:] = [item for item in items if item.nodeid not in self._seen]
+            config.hook.pytest_deselected(items=left_out)
 
 
 class _Facts:

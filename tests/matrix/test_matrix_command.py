@@ -98,7 +98,7 @@ def test_a_run_ends_with_its_figures_and_a_complete_one_is_not_resumed(
     machines.machines = [dead(after=1)]
     assert matrix(*options) == 1
     assert capsys.readouterr().out.splitlines()[:2] == [
-        "run 2 in r: 1 cell done, 1 passed",
+        "run 2 in r: 1 cell done, 1 error, 2 passed",
         "  here / system / script: kernel crashed",
     ]
 

@@ -45,7 +45,7 @@ def test_one_machine_runs_all_cells_and_all_is_told(run: Run) -> None:
 
 @pytest.mark.parametrize(
     "state",
-    [CellState.CRASHED, CellState.MACHINE_LOST, CellState.DEADLINE, CellState.ABORTED],
+    [CellState.MACHINE_LOST, CellState.DEADLINE, CellState.ABORTED],
 )
 def test_a_machine_that_dies_takes_the_cell_that_ran_and_no_other(
     run: Run, state: CellState
@@ -57,6 +57,40 @@ def test_a_machine_that_dies_takes_the_cell_that_ran_and_no_other(
     end = ends(events)[2]
     assert (end["last"], end["reason"]) == ("t.py::test_deadly", "BUG: in vxlan_xmit")
     assert (end["fingerprint"], end["log"]) == ("vxlan_xmit+BUG", "the log")
+
+
+def test_a_cell_whose_kernel_crashes_goes_on_without_the_scenario_that_did_it(run: Run) -> None:
+    machines = Machines(dead(CellState.CRASHED, after=1))
+    events = run(machines)
+    assert machines.given == [[1, 2, 3, 4], [2, 3, 4]]
+    assert machines.seen == [{}, {2: ["t.py::test_deadly"]}]
+    assert states(events) == {1: "done", 2: "kernel crashed", 3: "done", 4: "done"}
+    assert [event["cell"] for event in events if event["event"] == "begin"] == [1, 2, 3, 4]
+    assert [event["cell"] for event in events if event["event"] == "collected"] == [1, 2, 3, 4]
+    end = ends(events)[2]
+    assert (end["last"], end["reason"]) == ("t.py::test_deadly", "BUG: in vxlan_xmit")
+    assert (end["fingerprint"], end["log"]) == ("vxlan_xmit+BUG", "the log")
+    crashed, after = [e for e in events if e["event"] == "case" and e["cell"] == 2]
+    assert (crashed["case"], crashed["outcome"]) == ("t.py::test_deadly", "error")
+    assert crashed["reason"] == "kernel crashed: BUG: in vxlan_xmit"
+    assert crashed["evidence"] == "vxlan_xmit+BUG\nthe log"
+    assert (after["case"], after["outcome"]) == ("t.py::test_a", "passed")
+
+
+def test_a_cell_whose_kernel_crashes_again_and_again_is_given_up(run: Run) -> None:
+    machines = Machines(*[dead(CellState.CRASHED, after=0)] * runner._CRASHES)
+    events = run(machines, count=2)
+    assert states(events) == {1: "kernel crashed", 2: "done"}
+    assert machines.given == [[1, 2]] * runner._CRASHES + [[2]]
+    crashes = [e for e in events if e["event"] == "case" and e["cell"] == 1]
+    assert len(crashes) == runner._CRASHES - 1
+
+
+def test_a_kernel_that_does_not_come_up_again_after_a_crash_has_crashed(run: Run) -> None:
+    unbooted = dead(begun=False)
+    events = run(Machines(dead(CellState.CRASHED, after=0), unbooted, unbooted), count=1)
+    (end,) = ends(events).values()
+    assert (end["state"], end["last"]) == ("kernel crashed", "t.py::test_deadly")
 
 
 def test_a_machine_that_dies_between_scenarios_names_none(run: Run) -> None:
@@ -87,11 +121,15 @@ def test_a_machine_that_ends_in_peace_before_its_cell_does_aborts_it(run: Run) -
         ([dead(begun=False)] * 2, ["boot failed"] * 4, 2),
         # two that are not in a row condemn nothing
         (
-            [dead(begun=False), dead(after=0), dead(begun=False)],
-            ["boot failed", "kernel crashed", "boot failed", "done"],
+            [dead(begun=False), dead(CellState.MACHINE_LOST), dead(begun=False)],
+            ["boot failed", "machine lost", "boot failed", "done"],
             4,
         ),
-        ([dead(after=2), dead(begun=False)], ["done", "done", "kernel crashed", "boot failed"], 2),
+        (
+            [dead(CellState.MACHINE_LOST, after=2), dead(begun=False)],
+            ["done", "done", "machine lost", "boot failed"],
+            2,
+        ),
         (
             [dead(CellState.MACHINE_LOST, begun=False)],
             ["machine lost", "done", "done", "done"],

@@ -3,9 +3,10 @@
     python3 -m vxlab.matrix.inside JOB
 
 JOB is a file with one object of JSON: ``arguments`` of pytest, the file ``reports``, and ``cells``,
-each with a ``cell`` (its id), a ``backend`` and the folder of its ``iproute2`` ('' for the one in
-PATH).  To the reports of :mod:`vxlab.plugin_reports` it adds ``{"begin": cell, "tools": {…}}``
-before and ``{"end": cell, "code": exit code of pytest}`` after those of a cell.
+each with a ``cell`` (its id), a ``backend``, the folder of its ``iproute2`` ('' for the one in
+PATH), and the node ids of tests not to be run, since they were ``seen``.  To the reports of
+:mod:`vxlab.plugin_reports` it adds ``{"begin": cell, "tools": {…}}`` before and ``{"end": cell,
+"code": exit code of pytest}`` after those of a cell.
 
 Under emulation most of the time goes into importing, and into collecting the tests.  So this
 program does both once, and forks for each cell.
@@ -18,6 +19,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -63,7 +65,11 @@ def main(path: str) -> int:
         _warm_up(job["arguments"])
         for cell in job["cells"]:
             say(begin=cell["cell"], tools=_tools(cell["iproute2"]))
-            code = _forked([*job["arguments"], *_options(cell, job["reports"])])
+            with tempfile.NamedTemporaryFile("w", suffix=".json") as seen:
+                json.dump(cell["seen"], seen)
+                seen.flush()
+                options = _options(cell, job["reports"])
+                code = _forked([*job["arguments"], *options, f"--vxlab-seen={seen.name}"])
             full = _full()
             say(end=cell["cell"], code=code, full=full)
             if full:

@@ -29,6 +29,7 @@ from vxlab.syscalls import die_with_parent
 
 Cells = Sequence[tuple[int, Any]]
 Report = dict[str, Any]
+Seen = Mapping[int, Sequence[str]]
 Say = Callable[[str], None]
 
 #: What of a log is kept: its end, in characters.
@@ -90,8 +91,11 @@ class Place(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def run(self, cells: Cells, report: Callable[[Report], None]) -> Ending:
-        """Run cells, one after another; each report goes to ``report`` as it comes."""
+    def run(self, cells: Cells, report: Callable[[Report], None], seen: Seen) -> Ending:
+        """Run cells, one after another; each report goes to ``report`` as it comes.
+
+        ``seen`` are scenarios that a cell does not run.
+        """
         ...
 
 
@@ -129,13 +133,16 @@ def _bundles(job: Job, cells: Cells, say: Say) -> dict[str, Any]:
     return {name: bundles.find(name, say) for name in names}
 
 
-def _description(job: Job, cells: Cells, folders: Mapping[str, Any], reports: str) -> str:
+def _description(
+    job: Job, cells: Cells, seen: Seen, folders: Mapping[str, Any], reports: str
+) -> str:
     """The file that vxlab.matrix.inside reads."""
     listed = [
         {
             "cell": number,
             "backend": place.backend,
             "iproute2": str(folders[place.iproute2].folder) if place.iproute2 != SYSTEM else "",
+            "seen": list(seen.get(number, ())),
         }
         for number, place in cells
     ]
@@ -171,7 +178,7 @@ class _Guest:
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def run(self, cells: Cells, report: Callable[[Report], None]) -> Ending:
+    def run(self, cells: Cells, report: Callable[[Report], None], seen: Seen) -> Ending:
         """Boot a machine, and run cells in it."""
         from vxlab.vm.machine import End, Guest, Machine
 
@@ -181,7 +188,7 @@ class _Guest:
             self._start,
             self._root,
             self._modules,
-            self._files(cells),
+            self._files(cells, seen),
             tools=self._tools,
             memory=job.memory,
         )
@@ -216,12 +223,12 @@ class _Guest:
             state = CellState.DONE
         return Ending(state, reason, outcome.fingerprint, log[-_LOG:])
 
-    def _files(self, cells: Cells) -> Path:
+    def _files(self, cells: Cells, seen: Seen) -> Path:
         """What the guest unpacks: the luggage, its job, and where its iproute2 belongs."""
         tar = self._folder / "files.tar"
         shutil.copyfile(self._luggage, tar)
         with tarfile.open(tar, "a", format=tarfile.GNU_FORMAT) as packed:
-            job = _description(self._job, cells, self._bundles, "/dev/ttyS2")
+            job = _description(self._job, cells, seen, self._bundles, "/dev/ttyS2")
             _add(packed, _JOB, job)
             if self._tools is not None:
                 _add(packed, "/vxlab/tools", str(self._mount))
@@ -254,12 +261,13 @@ class _Here:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def run(self, cells: Cells, report: Callable[[Report], None]) -> Ending:
+    def run(self, cells: Cells, report: Callable[[Report], None], seen: Seen) -> Ending:
         """Run cells in one sandbox."""
         read, write = os.pipe()
         with tempfile.TemporaryDirectory(prefix="vxlab-matrix-") as folder:
             path, log = Path(folder, "job"), Path(folder, "log")
-            path.write_text(_description(self._job, cells, self._bundles, f"/dev/fd/{write}"))
+            reports_file = f"/dev/fd/{write}"
+            path.write_text(_description(self._job, cells, seen, self._bundles, reports_file))
             with log.open("wb") as file, os.fdopen(read, encoding="utf-8") as reports:
                 process = subprocess.Popen(
                     [sys.executable, "-m", "vxlab.matrix.inside", str(path)],

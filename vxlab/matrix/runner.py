@@ -8,12 +8,17 @@ What happens is told as events, objects of JSON, so that they can come from anot
     {"event": "start", "cell": 4, "nodeid": "scenarios/test_a.py::test_b"}
     {"event": "case", "cell": 4, "case": "scenarios/test_a.py::test_b", "outcome": "passed", …}
     {"event": "end", "cell": 4, "state": "done", "seconds": 211.3}
+
+Where a kernel crashes, the scenario that was running is a case with the outcome ``error``, and the
+cell goes on with those that are left, in another machine; its state says at the end that it
+crashed.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +38,9 @@ _SOUND = (0, 1, 2, 5)
 #: What other exit codes of pytest mean (docs.pytest.org, "Exit codes").
 _MEANINGS = {3: ", an internal error", 4: ", a wrong command line"}
 
+#: So many crashes of its kernel end a cell, whatever is left of it.
+_CRASHES = 8
+
 #: So many machines in a row that do not come up are enough to believe that none will.
 _BOOTS = 2
 
@@ -48,19 +56,19 @@ def run(job: Job, tell: Tell, luggage: Path | None, stop: Stop, say: Say) -> Non
             _end(tell, number, Ending(CellState.BOOT_FAILED, str(error)))
         return
     with place:
+        follower = _Follower(place, tell)
         while left and not stop.why:
-            follower = _Follower(place, tell)
             tell({"event": "boot", "cells": [number for number, _ in left]})
-            ending = place.run(left, follower.take)
+            follower.began = False
+            ending = place.run(left, follower.take, follower.seen_before())
             follower.settle(ending)
-            if follower.ended:
+            if follower.began:
                 failed_boots = 0
             elif not stop.why:
                 failed_boots += 1
                 lost = left if failed_boots == _BOOTS else left[:1]
                 for number, _ in lost:
-                    _end(tell, number, _no_cell(ending))
-                    follower.ended.add(number)
+                    follower.end(number, _no_cell(ending))
             left = [cell for cell in left if cell[0] not in follower.ended]
 
 
@@ -69,6 +77,16 @@ def _no_cell(ending: Ending) -> Ending:
     if ending.state in (CellState.ABORTED, CellState.MACHINE_LOST):
         return ending
     return Ending(CellState.BOOT_FAILED, ending.reason, ending.fingerprint, ending.log)
+
+
+@dataclass
+class _Crash:
+    """What a cell has behind it whose kernel has crashed: how it did first, and how often."""
+
+    ending: Ending
+    last: str
+    seconds: float = 0.0
+    count: int = 0
 
 
 def _end(tell: Tell, cell: int, ending: Ending, last: str = "", seconds: float = 0.0) -> None:
@@ -83,34 +101,47 @@ def _end(tell: Tell, cell: int, ending: Ending, last: str = "", seconds: float =
 
 
 class _Follower:
-    """Makes events of what one machine reports."""
+    """Makes events of what machines report, one after another."""
 
     def __init__(self, place: Place, tell: Tell) -> None:
         self._place, self._tell = place, tell
         self.ended: set[int] = set()
+        self.began = False  # whether this machine has begun a cell
+        self._crashes: dict[int, _Crash] = {}
+        self._seen: dict[int, list[str]] = {}
         self._cell: int | None = None
         self._last = ""
-        self._began = 0.0
+        self._since = 0.0
+
+    def seen_before(self) -> dict[int, list[str]]:
+        """The scenarios that cells need not run again, which have crashed in between."""
+        return {cell: self._seen[cell] for cell in self._crashes if cell not in self.ended}
 
     def take(self, report: Report) -> None:
         """A line of :mod:`vxlab.matrix.inside`, or of pytest below it."""
         if "begin" in report:
-            self._cell, self._last, self._began = report["begin"], "", time.monotonic()
-            self._say(
-                "begin",
-                release=self._place.release,
-                config=self._place.config,
-                tools=report["tools"],
-            )
+            self._cell, self._last, self._since = report["begin"], "", time.monotonic()
+            self.began = True
+            if self._cell not in self._crashes:
+                self._seen[self._cell] = []
+                self._say(
+                    "begin",
+                    release=self._place.release,
+                    config=self._place.config,
+                    tools=report["tools"],
+                )
         elif "end" in report:
             self._finish(self._judged(report))
         elif "collected" in report:
-            self._say("collected", count=report["collected"])
+            if self._cell not in self._crashes:
+                self._say("collected", count=report["collected"])
         elif "start" in report:
             self._last = report["start"]
             self._say("start", nodeid=self._last)
         elif "case" in report:
             self._last = ""
+            if self._cell is not None:
+                self._seen[self._cell].append(report["case"])
             self._say("case", **report)
 
     def _judged(self, report: Report) -> Ending:
@@ -128,15 +159,43 @@ class _Follower:
         if self._cell is not None:
             if ending.state is CellState.DONE:
                 ending = Ending(CellState.ABORTED, "the machine ended before the cell did")
-            self._finish(ending)
+            if ending.state is CellState.CRASHED and self._last and self._goes_on(ending):
+                self._cell = None
+            else:
+                self._finish(ending)
+
+    def _goes_on(self, ending: Ending) -> bool:
+        """Write down a crash; whether the cell is to go on after it."""
+        assert self._cell is not None
+        crash = self._crashes.setdefault(self._cell, _Crash(ending, self._last))
+        crash.count += 1
+        if crash.count == _CRASHES:
+            return False
+        crash.seconds += time.monotonic() - self._since
+        self._seen[self._cell].append(self._last)
+        self._say(
+            "case",
+            case=self._last,
+            outcome="error",
+            reason=f"{ending.state}: {ending.reason}",
+            evidence="\n".join(filter(None, (ending.fingerprint, ending.log))),
+        )
+        return True
 
     def _finish(self, ending: Ending) -> None:
         if self._cell is None:
             return
         last = self._last if ending.state is not CellState.DONE else ""
-        _end(self._tell, self._cell, ending, last, round(time.monotonic() - self._began, 1))
-        self.ended.add(self._cell)
+        self.end(self._cell, ending, last, time.monotonic() - self._since)
         self._cell = None
+
+    def end(self, cell: int, ending: Ending, last: str = "", seconds: float = 0.0) -> None:
+        """A cell has ended; one whose kernel has crashed, as it did first."""
+        crash = self._crashes.get(cell)
+        if crash is not None and ending.state is not CellState.INTERRUPTED:
+            ending, last, seconds = crash.ending, crash.last, seconds + crash.seconds
+        _end(self._tell, cell, ending, last, round(seconds, 1))
+        self.ended.add(cell)
 
     def _say(self, event: str, **fields: Any) -> None:
         if self._cell is not None:
