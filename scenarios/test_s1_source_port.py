@@ -82,6 +82,7 @@ def test_the_source_port_is_from_the_local_port_range(lab, far):
     "the source port follows ip_local_port_range when that changes; its upper end is left out",
     source=CHOICE,
 )
+@pytest.mark.known_difference("K52", since="7.2")
 @pytest.mark.control("the range stays as it is", without=operations.SetSysctl)
 @both_ends
 def test_the_source_port_follows_the_local_port_range(lab, far):
@@ -92,6 +93,7 @@ def test_the_source_port_follows_the_local_port_range(lab, far):
 @pytest.mark.behaviour(
     "srcport 10000 10001 is always 10000: the upper end of the range is left out", source=CHOICE
 )
+@pytest.mark.known_difference("K52", since="7.2")
 @pytest.mark.control("srcport goes to 10004", vteps={"a": {"srcport": (10000, 10004)}})
 @pytest.mark.topology(made, family=[4, 6], srcport=(10000, 10001))
 def test_a_range_of_two_ports_is_always_the_first(lab, far):
@@ -103,6 +105,7 @@ def test_a_range_of_two_ports_is_always_the_first(lab, far):
 @pytest.mark.behaviour(
     "each port of srcport but the last gets flows, and no other port", source=CHOICE
 )
+@pytest.mark.known_difference("K52", since="7.2")
 @pytest.mark.control("srcport goes to 10005", vteps={"a": {"srcport": (10000, 10005)}})
 @pytest.mark.topology(made, family=[4, 6], srcport=(10000, 10004))
 def test_all_ports_of_the_range_but_the_last_are_used(lab, far):
@@ -147,6 +150,7 @@ def in_order(operation):
     "each end picks its source ports by itself, and takes packets from any",
     source="RFC 7348, section 5: Source Port; drivers/net/vxlan/vxlan_core.c: vxlan_rcv()",
 )
+@pytest.mark.known_difference("K52", since="7.2")
 @pytest.mark.control("a's device has another port", **always_10000)
 @pytest.mark.topology(
     lambda family: made(family).with_vtep("a", "overlay", srcport=(20000, 20001)), family=[4, 6]

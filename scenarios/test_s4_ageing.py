@@ -197,6 +197,7 @@ def test_what_keeps_an_entry(lab, refresh, by_hand):
 
 
 @pytest.mark.behaviour("neither transmitted frames nor a look at it keep an entry", source=SNOOP)
+@pytest.mark.known_difference("K51", until="6.15")
 @pytest.mark.control("frames are received", arguments={"refresh": receive}, because="assert")
 @pytest.mark.slow
 @pytest.mark.parametrize("refresh", [transmit, look, nothing], ids=["transmit", "get", "nothing"])

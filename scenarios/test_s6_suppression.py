@@ -188,6 +188,7 @@ NO_FLOOD = SetPort("a", "vxlan0", (("flood", False),))
 
 # A host that probes whether a neighbour is still there: older kernels answered that too.
 @pytest.mark.behaviour("a question to one MAC is not answered for, known or not", source=SOURCE)
+@pytest.mark.known_difference("K54", until="6.18")
 @pytest.mark.control("it is to all", arguments={"to": None})
 @pytest.mark.parametrize("to", [MAC])
 @both

@@ -31,7 +31,7 @@ from vxlab import sandbox
 _NOTHING = 1 << 16
 
 #: pytest is run by a program that has imported what it would have rewritten; scenarios it has not.
-_QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+_QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning", "--color=no")
 
 #: What scenarios import while they run.
 _MODULES = (
