@@ -56,7 +56,7 @@ _COMMAND_LINE = (
 _PANIC = re.compile(r"^.*?((?:BUG:|kernel BUG at|Oops:|Kernel panic - not syncing:).*)$", re.M)
 #: A function of a call trace; the kernel is not sure of those with a question mark.  The compiler
 #: splits functions, into xyz.cold or xyz.isra.0, as it likes.
-_FUNCTION = re.compile(r"(?<!\? )\b([a-z_]\w*)(?:\.\w+)*\+0x[0-9a-f]+/0x[0-9a-f]+")
+_FUNCTION = re.compile(r"(?<!\? )(?<![\w.])([a-z_]\w*)(?:\.\w+)*\+0x[0-9a-f]+/0x[0-9a-f]+")
 #: What every panic goes through.
 _COMMON = {"dump_stack", "dump_stack_lvl", "panic", "vpanic", "printk", "_printk"}
 
