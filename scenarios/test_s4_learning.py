@@ -180,6 +180,7 @@ def test_a_dynamic_extern_learn_entry_moves_and_keeps_its_flag(lab):
 
 @pytest.mark.behaviour("a next hop is never overridden: the frame is dropped", source=SNOOP)
 @pytest.mark.known_difference("K53", since="7.2")
+@pytest.mark.known_difference("K50", until="6.12")
 @pytest.mark.control("there is no next hop", without=AddNexthop, because="does not exist")
 @three
 @pytest.mark.parametrize("source", ["b", "c"], ids=["from-a-member", "from-another"])
