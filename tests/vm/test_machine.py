@@ -251,7 +251,9 @@ def test_qemu_ends_with_vxlab(tmp_path, monkeypatch):
 
 def test_frames_that_the_kernel_is_not_sure_of_do_not_count():
     log = "BUG: kernel NULL pointer dereference\n RIP: 0010:vxlan_snoop+0xb9/0x240\n"
-    unsure = " ? console_unlock.cold+0x1/0x2\n ? vxlan_open+0x1/0x2\n ? memcpy.isra.0.cold+0x1/0x2\n"
+    unsure = (
+        " ? console_unlock.cold+0x1/0x2\n ? vxlan_open+0x1/0x2\n ? memcpy.isra.0.cold+0x1/0x2\n"
+    )
     rest = " vxlan_rcv+0x180/0x4e0 [vxlan]\n"
     found = machine.fingerprint_of(log + unsure + rest)
     assert found.endswith("in vxlan_snoop < vxlan_rcv")
