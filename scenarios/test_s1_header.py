@@ -70,6 +70,7 @@ def test_packets_go_to_the_devices_port(lab, far):
     "a device that is given no port has the kernel's 8472, or with gpe IANA's 4790",
     source=f"{CORE}: vxlan_dev_configure(), vxlan_config_apply()",
 )
+@pytest.mark.known_difference("I11", until="6.1", of="iproute2")
 @pytest.mark.control(
     "the device is given port 7777", change=lambda operation: to_7777(operation), because="7777"
 )

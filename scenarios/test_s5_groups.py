@@ -107,7 +107,7 @@ def test_changing_the_group_joins_the_new_one_and_leaves_the_old(lab, by):
 def test_after_a_change_of_group_both_ways_use_the_new_one(lab):
     new = OTHER[group_of(lab)]
     for host in "ab":
-        lab.apply(SetVxlan(host, "vxlan0", (("group", new),)))
+        lab.apply(SetVxlan(host, "vxlan0", (("group", new),)), by="netlink")
     with lab.capture("a", "b") as seen:
         send(lab["a"], "vxlan0", marked(BROADCAST, b"there"))
         seen["b"].wait_for(carries(b"there", lab.topology.ports), "a's flood")
@@ -123,9 +123,9 @@ def test_after_a_change_of_group_both_ways_use_the_new_one(lab):
 @pytest.mark.topology(catalog.one_switch, family=[4, 6], port=4789)
 def test_a_new_group_of_a_device_that_is_down_is_joined_later(lab):
     old, new = group_of(lab), OTHER[group_of(lab)]
-    lab.apply(DOWN, SetVxlan("a", "vxlan0", (("group", new),)))
+    lab.apply(DOWN, SetVxlan("a", "vxlan0", (("group", new),)), by="netlink")
     assert (users_of(lab, "a", old), users_of(lab, "a", new)) == (0, 0)
-    lab.apply(SetLink("a", "vxlan0", up=True))
+    lab.apply(SetLink("a", "vxlan0", up=True), by="netlink")
     assert (users_of(lab, "a", old), users_of(lab, "a", new)) == (0, 1)
 
 
@@ -162,13 +162,14 @@ def on_port(operation, port):
 @pytest.mark.parametrize("way", ["down", "delete", "change"])
 @pytest.mark.topology(catalog.one_switch, family=[4, 6], port=4789)
 def test_a_shared_group_stays_joined_when_one_vni_leaves_it(lab, way):
-    lab.apply(one_more(lab, "vxlan1", 43))
+    lab.apply(one_more(lab, "vxlan1", 43), by="netlink")
     lab.apply(
         {
             "down": DOWN,
             "delete": DelLink("a", "vxlan0"),
             "change": SetVxlan("a", "vxlan0", (("group", OTHER[group_of(lab)]),)),
-        }[way]
+        }[way],
+        by="netlink",
     )
     assert users_of(lab, "a", group_of(lab)) == 1
 

@@ -149,6 +149,7 @@ FRAMES = {
     "a port may be kept from unknown unicast, multicast or broadcast, each by itself",
     source="net/bridge/br_forward.c: br_flood()",
 )
+@pytest.mark.known_difference("I12", until="6.1", of="iproute2")
 @pytest.mark.control("the port gets all", without=SetPort)
 @pytest.mark.parametrize("name", FRAMES)
 @pytest.mark.topology(unlearned())
@@ -194,6 +195,7 @@ QUIET = (
 
 
 @pytest.mark.behaviour("a network where all is known needs no flooding at all", source=BRIDGE)
+@pytest.mark.known_difference("I12", until="6.1", of="iproute2")
 @pytest.mark.control("the neighbours are not known", without=AddNeighbour)
 @pytest.mark.parametrize("address", ["172.18.1.3", "172.18.1.4", "fd42::3", "fd42::4"])
 @pytest.mark.topology(unlearned())

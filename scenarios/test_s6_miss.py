@@ -65,6 +65,7 @@ def lines_of(file):
 
 
 @pytest.mark.behaviour("`ip monitor neigh` prints a miss, with the MAC or address", source=MISS)
+@pytest.mark.known_difference("I13", until="6.1", of="iproute2")
 @pytest.mark.control("the device tells nothing", vteps={"a": {"l2miss": False, "l3miss": False}})
 @pytest.mark.parametrize(
     ("frame", "wanted"),

@@ -265,7 +265,7 @@ def test_an_entry_is_refused_for(lab, case):
     fields, words = REFUSED[case]
     prepared(lab, entry("239.8.8.8"))
     with pytest.raises(ApplyError, match=words) as refused:
-        lab.apply(entry(**fields))
+        lab.apply(entry(**fields), by="netlink")
     assert refused.value.errno == errno.EINVAL
 
 
@@ -275,7 +275,7 @@ def test_an_entry_is_refused_for(lab, case):
 def test_a_vni_too_large_is_refused_as(lab, field):
     prepared(lab, entry("239.8.8.8"))
     with pytest.raises(ApplyError, match="integer out of range") as refused:
-        lab.apply(entry(**{field: 1 << 24}))
+        lab.apply(entry(**{field: 1 << 24}), by="netlink")
     assert refused.value.errno == errno.ERANGE
 
 
@@ -286,7 +286,7 @@ def test_a_vni_too_large_is_refused_as(lab, field):
 def test_a_remote_is_refused_a_second_time(lab):
     prepared(lab, entry("239.8.8.8"))
     with pytest.raises(ApplyError, match="MDB remote entry already exists") as refused:
-        lab.apply(entry("239.8.8.8"), entry("239.8.8.8"))
+        lab.apply(entry("239.8.8.8"), entry("239.8.8.8"), by="netlink")
     assert refused.value.errno == errno.EEXIST
 
 
@@ -304,5 +304,5 @@ def test_a_remote_is_refused_a_second_time(lab):
 def test_nobody_can_delete_an_unknown(lab, group, dst, words):
     prepared(lab, entry())
     with pytest.raises(ApplyError, match=words) as refused:
-        lab.apply(DelMdb("a", "vxlan0", group, dst))
+        lab.apply(DelMdb("a", "vxlan0", group, dst), by="netlink")
     assert refused.value.errno == errno.ENOENT

@@ -218,7 +218,7 @@ def test_without_any_attribute_a_device_is_refused(lab, by):
 @pytest.mark.behaviour("a device made without a VNI has VNI 0", source=CONF)
 @pytest.mark.control("it is given one", change=harmless, because="'id'|== 0|1 ==")
 def test_without_a_vni_the_kernel_takes_0(lab):
-    lab.apply(AddLink("a", "bad", "vxlan", 0, (("dstport", 4789),)))
+    lab.apply(AddLink("a", "bad", "vxlan", 0, (("dstport", 4789),)), by="netlink")
     assert link_of(lab, "a", "bad").attributes["id"] == 0
 
 

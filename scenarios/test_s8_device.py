@@ -176,9 +176,9 @@ def test_a_port_in_use_is_refused_at_up(lab, by):
 @pytest.mark.topology(catalog.point_to_point())
 @pytest.mark.parametrize("flag", ["gbp", "external", "remcsumrx", "udp6zerocsumrx"])
 def test_a_port_is_not_shared_with_a_device_that_differs_in(lab, flag):
-    lab.apply(*device("a", name="second", up=False, **{flag: True}))
+    lab.apply(*device("a", name="second", up=False, **{flag: True}), by="netlink")
     with pytest.raises(ApplyError) as refused:
-        lab.apply(SetLink("a", "second", up=True))
+        lab.apply(SetLink("a", "second", up=True), by="netlink")
     assert refused.value.errno == errno.EADDRINUSE
 
 

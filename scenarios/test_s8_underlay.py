@@ -147,9 +147,9 @@ def test_a_moved_device_survives_a_card_at_its_new_home(lab):
 @pytest.mark.topology(bare, hosts=3)
 def test_a_moved_device_holds_its_vni_at_its_first_home(lab):
     moved(lab)
-    lab.apply(*device("c", name="second", id=42))
+    lab.apply(*device("c", name="second", id=42), by="netlink")
     with pytest.raises(ApplyError, match="specified VNI already exists") as refused:
-        lab.apply(*device("a", name="second", id=42))
+        lab.apply(*device("a", name="second", id=42), by="netlink")
     assert refused.value.errno == errno.EEXIST
 
 
