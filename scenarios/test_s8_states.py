@@ -36,6 +36,7 @@ def at_most_1400(operation):
     "a device may be renamed while it is up, and goes on working",
     source="net/core/dev.c: netif_change_name()",
 )
+@pytest.mark.known_difference("K59", until="6.12")
 @pytest.mark.control("b's device has VNI 43", vteps={"b": {"id": 43}}, because="ping")
 @pytest.mark.topology(catalog.point_to_point())
 def test_a_renamed_device_goes_on_working(lab):
