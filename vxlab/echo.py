@@ -11,10 +11,15 @@ import selectors
 import socket
 import struct
 import time
+from collections import deque
 from collections.abc import Iterable
 
 from vxlab.errors import VxlabError
 from vxlab.netns import Namespaces
+
+#: Requests on their way at one time.  Each may be flooded to all, and the kernel queues a thousand
+#: packets a processor (net.core.netdev_max_backlog).
+AT_ONCE = 16
 
 #: Types of request and reply, by the version of the address.
 _REQUEST, _REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}
@@ -29,38 +34,47 @@ _PAYLOAD = b"vxlab asks for an echo, once   \n"
 def unanswered(asks: Iterable[tuple[Namespaces, str]], timeout: float = 5.0) -> list[int]:
     """Send an echo request for each pair of node and address; the numbers of those not answered.
 
-    All are sent at once, one time each; the call returns when all are answered, or after
-    ``timeout`` seconds.  A request that cannot be sent, for want of a route, say, is not answered.
-    An answer counts if it comes from the address that was asked.  VxlabError for what is no
+    Each is sent one time, :data:`AT_ONCE` together, and has ``timeout`` seconds to be answered.
+    A request that cannot be sent, for want of a route, say, is not answered.  An answer counts if it comes from the address that was asked.  VxlabError for what is no
     address.
     """
     wanted = [(namespaces, _address(text)) for namespaces, text in asks]
+    waiting = deque(enumerate(wanted))
     identifier = int.from_bytes(os.urandom(2))
     sockets: dict[tuple[int, int], socket.socket] = {}
-    left: dict[int, str] = {}
+    asked: dict[int, tuple[str, float]] = {}  # by number: of whom, and until when
+    failed: list[int] = []
     with selectors.DefaultSelector() as selector:
         try:
-            for number, (namespaces, address) in enumerate(wanted):
-                left[number] = str(address)
-                key = id(namespaces), address.version
-                if key not in sockets:
-                    family, protocol = _FAMILIES[address.version]
-                    sockets[key] = namespaces.socket(family, socket.SOCK_RAW, protocol)
-                    sockets[key].setblocking(False)
-                    selector.register(sockets[key], selectors.EVENT_READ, address.version)
-                try:
-                    request = _request(address.version, identifier, number)
-                    sockets[key].sendto(request, (str(address), 0))
-                except OSError:  # no route: no answer will come
+            while waiting or asked:
+                while waiting and len(asked) < AT_ONCE:
+                    number, (namespaces, address) = waiting.popleft()
+                    key = id(namespaces), address.version
+                    if key not in sockets:
+                        family, protocol = _FAMILIES[address.version]
+                        sockets[key] = namespaces.socket(family, socket.SOCK_RAW, protocol)
+                        sockets[key].setblocking(False)
+                        selector.register(sockets[key], selectors.EVENT_READ, address.version)
+                    try:
+                        request = _request(address.version, identifier, number)
+                        sockets[key].sendto(request, (str(address), 0))
+                        asked[number] = str(address), time.monotonic() + timeout
+                    except OSError:  # no route: no answer will come
+                        failed.append(number)
+                if not asked:
                     continue
-            deadline = time.monotonic() + timeout
-            while left and (patience := deadline - time.monotonic()) > 0:
-                for ready, _ in selector.select(patience):
-                    _read(ready.fileobj, ready.data, identifier, left)  # type: ignore[arg-type]
+                patience = min(until for _, until in asked.values()) - time.monotonic()
+                for ready, _ in selector.select(max(0.0, patience)):
+                    _read(ready.fileobj, ready.data, identifier, asked)  # type: ignore[arg-type]
+                now = time.monotonic()
+                late = [number for number, (_, until) in asked.items() if until <= now]
+                failed += late
+                for number in late:
+                    del asked[number]
         finally:
             for each in sockets.values():
                 each.close()
-    return sorted(left)
+    return sorted(failed)
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
@@ -85,8 +99,10 @@ def _checksum(data: bytes) -> int:
     return int(~total & 0xFFFF)
 
 
-def _read(sock: socket.socket, version: int, identifier: int, left: dict[int, str]) -> None:
-    """Take the answers that have come from what is left."""
+def _read(
+    sock: socket.socket, version: int, identifier: int, asked: dict[int, tuple[str, float]]
+) -> None:
+    """Take the answers that have come from what was asked."""
     while True:
         try:
             data, (source, *_) = sock.recvfrom(2048)
@@ -99,5 +115,9 @@ def _read(sock: socket.socket, version: int, identifier: int, left: dict[int, st
         if len(data) < _HEADER.size:
             continue
         kind, _, _, whose, number = _HEADER.unpack_from(data)
-        if kind == _REPLY[version] and whose == identifier and left.get(number) == source:
-            del left[number]
+        if (
+            kind == _REPLY[version]
+            and whose == identifier
+            and asked.get(number, "")[:1] == (source,)
+        ):
+            del asked[number]

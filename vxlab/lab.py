@@ -144,7 +144,7 @@ class Lab(Mapping[str, Node]):
     ) -> list[tuple[str, str]]:
         """Of pairs of a node's name and an address, those where the node gets no echo.
 
-        All nodes ask at once, one time each, without a program; see :func:`vxlab.echo.unanswered`.
+        Many ask at once, one time each, without a program; see :func:`vxlab.echo.unanswered`.
         :meth:`Node.ping <vxlab.node.Node.ping>` is the real ping, one at a time.
         """
         from vxlab import echo

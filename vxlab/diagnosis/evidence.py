@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 import shlex
+import socket
+import struct
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -26,6 +29,10 @@ _HIDDEN = re.compile("incompatible|Warning")
 
 #: Seconds that listing the packet filter rules may take; it takes milliseconds.
 _RULES_DEADLINE = 30.0
+#: A question for all tables of nf_tables, and its answers (linux/netlink.h, linux/netfilter/).
+_DUMP = struct.Struct("=IHHII")
+_NETFILTER, _REQUEST_DUMP = 12, 0x301
+_NEWTABLE, _GETTABLE = 0xA00, 0xA01
 _BUILT_IN = {"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"}
 _DROPPING = (("-j", "DROP"), ("-j", "REJECT"))
 _PROTOCOLS = {"udp": UDP, "icmp": ICMP, "ipv6-icmp": ICMPV6, "icmpv6": ICMPV6}
@@ -73,11 +80,28 @@ def _lost(namespaces: Namespaces) -> dict[str, int]:
     return found
 
 
+def _has_rules(namespaces: Namespaces) -> bool:
+    """Whether there is any table of packet filter rules, without a program that would list them.
+
+    nf_tables is asked by netlink (linux/netfilter/nf_tables.h); the older kind is told in /proc.
+    """
+    for name in ("ip_tables_names", "ip6_tables_names"):
+        with contextlib.suppress(OSError):  # a kernel without that kind
+            if namespaces.read(f"/proc/thread-self/net/{name}").strip():
+                return True
+    asked = struct.pack("=IHHII4x", _DUMP.size + 4, _GETTABLE, _REQUEST_DUMP, 1, 0)
+    with namespaces.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETFILTER) as sock:
+        sock.send(asked)
+        _, kind, *_ = _DUMP.unpack_from(sock.recv(1 << 16))
+    return bool(kind == _NEWTABLE)
+
+
 def _dropping_rules(
     nodes: Mapping[str, Node], programs: Iterable[str]
 ) -> dict[str, tuple[Counter[str], str]]:
     """The rules of each node that drop, with their packets, and a complaint."""
     found: dict[str, tuple[Counter[str], str]] = {name: (Counter(), "") for name in nodes}
+    nodes = {name: node for name, node in nodes.items() if _has_rules(node.namespaces)}
     for program in programs:
         try:
             started = {
@@ -85,7 +109,7 @@ def _dropping_rules(
                 for name, node in nodes.items()
             }
         except MissingProgram as error:
-            found = {name: (rules, str(error)) for name, (rules, _) in found.items()}
+            found |= {name: (found[name][0], str(error)) for name in nodes}
             continue
         for name, process in started.items():
             with process:
