@@ -35,8 +35,8 @@ def unanswered(asks: Iterable[tuple[Namespaces, str]], timeout: float = 5.0) -> 
     """Send an echo request for each pair of node and address; the numbers of those not answered.
 
     Each is sent one time, :data:`AT_ONCE` together, and has ``timeout`` seconds to be answered.
-    A request that cannot be sent, for want of a route, say, is not answered.  An answer counts if it comes from the address that was asked.  VxlabError for what is no
-    address.
+    A request that cannot be sent, for want of a route, say, is not answered.  An answer counts if
+    it comes from the address that was asked.  VxlabError for what is no address.
     """
     wanted = [(namespaces, _address(text)) for namespaces, text in asks]
     waiting = deque(enumerate(wanted))
