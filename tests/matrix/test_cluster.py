@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import threading
@@ -204,8 +205,9 @@ def test_a_scheduler_that_is_not_there_is_named(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster_module, "_PATIENCE", 0.5)
-    with pytest.raises(VxlabError, match=f"--dask: wanted a scheduler at {address}, found"):
+    with pytest.raises(VxlabError, match=f"--dask: wanted a scheduler at {address}, found: ."):
         Cluster(address).cells_a_job(1, ["here"])
+    assert [x for x in gc.get_objects() if type(x) is distributed.Client] == []
 
 
 def test_a_cluster_without_workers_is_refused() -> None:

@@ -12,6 +12,7 @@ A job that loses its worker is run again by another one, from its first cell.  J
 from __future__ import annotations
 
 import contextlib
+import gc
 import queue
 import tempfile
 import threading
@@ -140,12 +141,16 @@ class Cluster:
             raise VxlabError(
                 "--dask: wanted the package distributed, found none: pip install 'vxlab[dask]'"
             ) from error
+        trouble = ""
         try:
             client = distributed.Client(self.address, timeout=_PATIENCE, set_as_default=False)
         except (OSError, ValueError) as error:
-            raise VxlabError(
-                f"--dask: wanted a scheduler at {self.address}, found: {error}"
-            ) from error
+            trouble = str(error)
+        if trouble:
+            # What is half made closes itself when it is collected.  If that happened while
+            # another one starts, both would wait for the same lock for ever.
+            gc.collect()
+            raise VxlabError(f"--dask: wanted a scheduler at {self.address}, found: {trouble}")
         with client:
             yield client
 
