@@ -99,6 +99,13 @@ class Node:
         pipe = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
         return self._wait(self.popen(*argv, stdin=pipe, env=env), argv, check, timeout, stdin)
 
+    def ask(self, *argv: str, check: bool = True, timeout: float = COMMAND_DEADLINE) -> Result:
+        """Run a program that ends soon, and needs nothing of the node but its network.
+
+        As :meth:`run`, and quicker: it sees this process's mounts and processes, not the node's.
+        """
+        return self._wait(self.namespaces.quick(argv), argv, check, timeout)
+
     def _wait(
         self,
         started: subprocess.Popen[str],
@@ -142,9 +149,7 @@ class Node:
         argv = ["ping", "-n", "-c", str(count), "-i", str(interval), "-W", f"{timeout:g}"]
         argv += ["-I", interface] if interface else []
         argv += ["-s", str(size)] if size is not None else []
-        argv.append(address)
-        deadline = timeout + count + COMMAND_DEADLINE
-        result = self._wait(self.namespaces.quick(argv), tuple(argv), False, deadline)
+        result = self.ask(*argv, address, check=False, timeout=timeout + count + COMMAND_DEADLINE)
         if result.code > 1:  # 1: no answer (ping(8))
             raise CommandError(self.name, result.argv, result.code, result.stderr or result.stdout)
         for line in result.stdout.splitlines():
@@ -165,11 +170,8 @@ class Node:
         return self._json("bridge", words)
 
     def _json(self, program: str, words: tuple[str, ...]) -> Any:
-        argv = (program, "-j", *words)
-        if _OTHERS.isdisjoint(words):
-            output = self._wait(self.namespaces.quick(argv), argv, True, COMMAND_DEADLINE).stdout
-        else:
-            output = self.run(*argv).stdout
+        run = self.ask if _OTHERS.isdisjoint(words) else self.run
+        output = run(program, "-j", *words).stdout
         try:
             return json.loads(output) if output.strip() else []
         except json.JSONDecodeError as error:

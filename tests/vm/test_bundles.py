@@ -344,7 +344,7 @@ def test_an_image_holds_the_bundles_that_were_chosen(
         made.append(sorted(x.name for x in tree.iterdir()))
         image.touch()
 
-    monkeypatch.setattr(images, "_ext4", pretend)
+    monkeypatch.setattr(images, "ext4", pretend)
     old, new = bundles.find("5.10"), bundles.find("7.3")
     bundles.find("6.1")
     path, mount = bundles.image([new, old])

@@ -85,7 +85,7 @@ def test_a_folder_that_does_not_fit_into_its_image_is_an_error(tmp_path):
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree/file").write_bytes(b"x" * (4 << 20))
     with pytest.raises(VxlabError, match=r"mkfs\.ext4 of .*tree ended with"):
-        images._ext4(tmp_path / "tree", tmp_path / "image", spare=-11)
+        images.ext4(tmp_path / "tree", tmp_path / "image", spare=-11)
 
 
 @pytest.mark.parametrize("name", ["stage1.sh", "stage2.sh"])

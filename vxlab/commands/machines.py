@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from vxlab.commands import Command
+from vxlab.commands import Command, seconds
 from vxlab.errors import VxlabError
 
 _DEFAULTS = "default: %(default)s"
@@ -39,7 +39,7 @@ def _options(options: argparse.ArgumentParser) -> None:
         each.add_argument("--modules", type=Path, help="the modules of a bzImage (lib/modules/REL)")
     for each in (run, shell):
         each.add_argument("--memory", type=_memory, default=1024, metavar="MB", help=_DEFAULTS)
-    run.add_argument("--deadline", type=_seconds, default=3600, metavar="SECONDS", help=_DEFAULTS)
+    run.add_argument("--deadline", type=seconds, default=3600, metavar="SECONDS", help=_DEFAULTS)
     run.add_argument(
         "--files", type=Path, metavar="DIR", help="put here what the command left in $VXLAB_OUTPUT"
     )
@@ -60,16 +60,6 @@ def _memory(text: str) -> int:
     if not text.isdecimal() or int(text) < _LEAST:
         raise argparse.ArgumentTypeError(f"wanted {_LEAST} MB or more, found {text!r}")
     return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        found = float(text)
-    except ValueError:
-        found = 0.0
-    if not 0 < found < float("inf"):
-        raise argparse.ArgumentTypeError(f"wanted seconds, more than 0, found {text!r}")
-    return found
 
 
 def _vm(arguments: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from vxlab import backends
-from vxlab.commands import Command
+from vxlab.commands import Command, seconds
 from vxlab.errors import VxlabError
 
 if TYPE_CHECKING:
@@ -24,13 +24,6 @@ _RESULTS = "vxlab-results.sqlite"
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
-
-
-def _seconds(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < float("inf"):
-            return float(text)
-    raise argparse.ArgumentTypeError(f"wanted seconds, more than 0, found {text!r}")
 
 
 def _whole(text: str) -> int:
@@ -106,9 +99,9 @@ def _options(options: argparse.ArgumentParser) -> None:
         "--machines", type=_whole, metavar="N", help="so many side by side (default: what fits)"
     )
     options.add_argument(
-        "--cell-deadline", type=_seconds, metavar="SECONDS", help="of each cell (default: 1800)"
+        "--cell-deadline", type=seconds, metavar="SECONDS", help="of each cell (default: 1800)"
     )
-    options.add_argument("--deadline", type=_seconds, metavar="SECONDS", help="of the whole run")
+    options.add_argument("--deadline", type=seconds, metavar="SECONDS", help="of the whole run")
     options.add_argument("--memory", type=_whole, metavar="MB", help="of a machine (default: 1024)")
     options.add_argument(
         "--dask", metavar="ADDRESS", help="run cells on the workers of this Dask scheduler"
@@ -301,7 +294,7 @@ def _bisect_options(options: argparse.ArgumentParser) -> None:
     )
     options.add_argument("--backend", default="netlink", choices=backends.NAMES)
     options.add_argument(
-        "--deadline", type=_seconds, default=600.0, metavar="SECONDS", help="default: 600"
+        "--deadline", type=seconds, default=600.0, metavar="SECONDS", help="default: 600"
     )
     options.add_argument("--memory", type=_whole, default=1024, metavar="MB", help="default: 1024")
     add_selection(options)

@@ -26,7 +26,7 @@ from vxlab.diagnosis.sight import follow
 from vxlab.diagnosis.verdict import broken, reached, steps_of, without_way
 from vxlab.diagnosis.way import Live, find_ends, way
 from vxlab.errors import VxlabError
-from vxlab.node import COMMAND_DEADLINE, Node
+from vxlab.node import Node
 
 if TYPE_CHECKING:
     from vxlab.lab import Lab
@@ -117,8 +117,7 @@ def _forget(lab: Lab, live: Live, addresses: Collection[str]) -> None:
     node, device = lab[live.party.node], live.party.interface
     for row in state.neighbours(node.namespaces):
         if row.interface == device and row.address in addresses and row.state in UNRESOLVED:
-            words = ("ip", "neigh", "del", row.address, "dev", device)
-            node.namespaces.quick(words).communicate(timeout=COMMAND_DEADLINE)
+            node.ask("ip", "neigh", "del", row.address, "dev", device, check=False)
 
 
 def _doubt(capture: Capture) -> str:

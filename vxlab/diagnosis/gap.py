@@ -164,7 +164,7 @@ class Gap:
     def _route(self, node: str, target: str, vrf: str | None = None) -> Any:
         """What ``ip route get`` says: a dict, or why there is none."""
         words = ("ip", "-j", "route", "get", target, *(("vrf", vrf) if vrf else ()))
-        result = self.lab[node].run(*words, check=False)
+        result = self.lab[node].ask(*words, check=False)
         return result.stderr.strip() if result.code else json.loads(result.stdout)[0]
 
     def no_neighbour(self, node: str, target: str) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ program does both once, and forks for each cell.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -63,6 +64,11 @@ def main(path: str) -> int:
             reports.flush()
 
         _warm_up(job["arguments"])
+        if len(job["cells"]) > 1:  # a lone one finds out what it needs, and no more
+            _probe()
+        gc.collect()
+        gc.freeze()  # what all cells share is not looked through again in each
+        gc.set_threshold(50_000, 20, 20)  # and what they make is not looked through so often
         for cell in job["cells"]:
             say(begin=cell["cell"], tools=_tools(cell["iproute2"]))
             with tempfile.NamedTemporaryFile("w", suffix=".json") as seen:
@@ -83,23 +89,23 @@ def _options(cell: Mapping[str, Any], reports: str) -> list[str]:
 
 
 def _warm_up(arguments: Sequence[str]) -> None:
-    """Import what scenarios will need, and the scenarios; find out what the kernel can do."""
-    import gc
+    """Import what scenarios will need, and the scenarios."""
     import importlib
 
     import pytest
 
-    from vxlab import features
-    from vxlab.features import attributes, kernel
-
     for name in _MODULES:
         importlib.import_module(name)
     pytest.main([*_QUIET, *arguments, "--collect-only", "-q", "-q"])
+
+
+def _probe() -> None:
+    """Find out what the kernel can do, once for all cells."""
+    from vxlab import features
+    from vxlab.features import attributes, kernel
+
     for check in (*kernel.CHECKS, *attributes.CHECKS):
         features.probe(check.name)
-    gc.collect()
-    gc.freeze()  # what all cells share is not looked through again in each
-    gc.set_threshold(50_000, 20, 20)  # and what they make is not looked through so often
 
 
 def _forked(arguments: Sequence[str]) -> int:

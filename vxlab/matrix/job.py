@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vxlab import backends
 from vxlab.errors import VxlabError
@@ -78,16 +78,7 @@ def jobs_of(
     for number, place in cells:
         by_kernel.setdefault(place.kernel, []).append((number, place))
     return [
-        Job(
-            kernel,
-            tuple(each[start : start + (at_most or len(each))]),
-            template.arguments,
-            template.project,
-            template.deadline,
-            template.boot,
-            template.memory,
-            template.modules,
-        )
+        replace(template, kernel=kernel, cells=tuple(each[start : start + (at_most or len(each))]))
         for kernel, each in by_kernel.items()
         for start in range(0, len(each), at_most or len(each))
     ]

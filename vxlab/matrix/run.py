@@ -279,19 +279,16 @@ def _alarm(stop: Stop, seconds: float | None) -> Iterator[None]:
 
 def prepare(request: Request, say: Say) -> None:
     """Fetch all that a table needs; VxlabError where a kernel or an iproute2 is not to be had."""
-    from vxlab.vm import bundles, images, kernels
+    from vxlab.vm import bundles
+    from vxlab.vm.run import ready
 
     for name in request.iproute2:
         if name != SYSTEM:
             bundles.find(name, say)
-    others = [name for name in request.kernels if name != HERE]
-    for name in others:
-        modules = Path(request.modules) if request.modules else None
-        kernel = kernels.find(name, modules=modules, say=say)
-        images.modules(kernel)
-        images.start(kernel)
-    if others:
-        images.root(say)
+    modules = Path(request.modules) if request.modules else None
+    for name in request.kernels:
+        if name != HERE:
+            ready(kernel=name, modules=modules, say=say)
 
 
 def summary_of(results: Results, number: int, stopped: str = "") -> Summary:

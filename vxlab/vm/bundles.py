@@ -22,7 +22,8 @@ from pathlib import Path
 
 from vxlab.errors import VxlabError
 from vxlab.programs import IPROUTE2
-from vxlab.vm import cache, images, kernels
+from vxlab.results.versions import version_key
+from vxlab.vm import cache, images
 from vxlab.vm.packages import SUITES, Say, Suite, silent, unpack
 
 #: The suite that patchelf is taken from.
@@ -96,7 +97,7 @@ def image(bundles: Sequence[Bundle]) -> tuple[Path, Path]:
         tree = place / "tree"
         for folder in folders:
             shutil.copytree(folder, tree / folder.name, symlinks=True)
-        images._ext4(tree, place / "tools.ext4", spare=1)
+        images.ext4(tree, place / "tools.ext4", spare=1)
         shutil.rmtree(tree)
 
     name = "image-" + cache.key([folder.name for folder in folders])
@@ -128,7 +129,7 @@ def _offered(say: Say) -> dict[str, str]:
                 found.setdefault(re.split(r"[-+~]", version)[0], suite)
     if not found:
         raise VxlabError("wanted versions of iproute2, found none in any suite of the mirror")
-    return {version: found[version] for version in sorted(found, key=kernels._order)}
+    return {version: found[version] for version in sorted(found, key=version_key)}
 
 
 def _lookup(wanted: str, say: Say) -> tuple[str, str]:

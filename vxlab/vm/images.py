@@ -73,7 +73,7 @@ def root(say: Say = silent) -> Path:
         _finish(tree)
         say("installing Python packages into it")
         _install_python(tree)
-        _ext4(tree, folder / "root.ext4", spare=16)
+        ext4(tree, folder / "root.ext4", spare=16)
         shutil.rmtree(tree)
 
     return cache.keep("roots", cache.key(*recipe), make) / "root.ext4"
@@ -145,7 +145,7 @@ def modules(kernel: Kernel) -> Path | None:
     source = kernel.modules
 
     def make(folder: Path) -> None:
-        _ext4(source, folder / "modules.ext4", spare=1)
+        ext4(source, folder / "modules.ext4", spare=1)
 
     name = cache.key(kernel.release, str(source))
     return cache.keep("modules", name, make) / "modules.ext4"
@@ -236,7 +236,7 @@ def _plain(module: Path) -> bytes:
     return lzma.decompress(data) if module.suffix == ".xz" else data
 
 
-def _ext4(tree: Path, image: Path, *, spare: int) -> None:
+def ext4(tree: Path, image: Path, *, spare: int) -> None:
     """An ext4 image of a folder, all its files root's, with ``spare`` MB to spare."""
     size = sum(x.lstat().st_size // 4096 + 1 for x in tree.rglob("*")) * 4096
     megabytes = int(size / (1 << 20) * 1.1) + 8 + spare

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vxlab.errors import VxlabError
+from vxlab.results.versions import version_key
 from vxlab.vm import cache
 from vxlab.vm.packages import SUITES, Say, Suite, architecture, program, silent, unpack
 
@@ -122,12 +123,8 @@ def _lookup(wanted: str, say: Say) -> tuple[str, str]:
         for version, place in kernels.items():
             if f"{version}.".startswith(f"{wanted}."):
                 return place
-    known = ", ".join(sorted(kernels, key=_order))
+    known = ", ".join(sorted(kernels, key=version_key))
     raise VxlabError(f"wanted the kernel {wanted}, the mirror has {known}: choose one of them")
-
-
-def _order(version: str) -> tuple[int, ...]:
-    return tuple(map(int, re.findall(r"\d+", version)))
 
 
 def _existing(path: Path) -> Path:
