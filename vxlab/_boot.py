@@ -190,25 +190,24 @@ def _enter() -> None:
 # --- the first process inside ----------------------------------------------------------------
 
 
-def _first(
-    alive: int, report: int, mask: set[signal.Signals], keep: list[str], argv: list[str]
-) -> None:
-    """Life of the first process in the PID namespace; never returns."""
-    code = 1
+def _first(alive: int, report: int, keep: list[str]) -> None:
+    """Life of the first process in the PID namespace; returns in its child, the program."""
+    program, code = -1, 1
     try:
         die_with_parent(lambda: _still_open(alive))
         private_mounts(keep)
         lo_up()
         program = os.fork()
         if program == 0:
-            _become(argv, mask)
+            return
         status = _tend(program)
         os.write(report, f"status {status}".encode())
         code = 0
     except OSError as error:
         os.write(report, f"refused {error.errno} {error.strerror}".encode())
     finally:
-        os._exit(code)
+        if program != 0:
+            os._exit(code)
 
 
 def _still_open(pipe: int) -> bool:
@@ -219,19 +218,22 @@ def _still_open(pipe: int) -> bool:
         return True
 
 
-def _become(argv: list[str], mask: set[signal.Signals]) -> None:
-    """Turn the calling process into the program; never returns."""
-    env = dict(os.environ)
-    env[VARIABLE] = mark()
-    env["TMPDIR"] = TEMP
+def _settle(mask: set[signal.Signals]) -> None:
+    """Make the calling process what the program is to be: its variables and signals."""
+    os.environ[VARIABLE] = mark()
+    os.environ["TMPDIR"] = TEMP
     # pytest's own variable; a folder that is now hidden, as in a sandbox in a sandbox, is no use
-    if not os.path.isdir(env.get("PYTEST_DEBUG_TEMPROOT", "")):
-        env["PYTEST_DEBUG_TEMPROOT"] = TEMP
+    if not os.path.isdir(os.environ.get("PYTEST_DEBUG_TEMPROOT", "")):
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = TEMP
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _execute(argv: list[str]) -> None:
+    """Turn the calling process into the program; never returns."""
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python at its start
         signal.signal(ignored, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     try:
-        os.execvpe(argv[0], argv, env)
+        os.execvp(argv[0], argv)
     except OSError as error:
         os.write(2, f"vxlab: wanted to run {argv[0]}, found: {error.strerror}\n".encode())
         unknown = isinstance(error, FileNotFoundError) or "/" not in argv[0]
@@ -299,8 +301,11 @@ def _end(status: int) -> None:
     os._exit(code)
 
 
-def _run(keep: list[str], argv: list[str], parent: int | None) -> int:
-    """Run a program in the namespaces; its wait status.  OSError where the system refuses."""
+def _run(keep: list[str], parent: int | None) -> int | None:
+    """Fork a program in the namespaces, and see it through: its wait status, None in the program.
+
+    OSError where the system refuses.
+    """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     mask = {signal.Signals(one) for one in signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)}
     report_read, report_write = os.pipe()
@@ -311,7 +316,12 @@ def _run(keep: list[str], argv: list[str], parent: int | None) -> int:
     first = os.fork()
     if first == 0:
         os.close(alive_write)
-        _first(alive_read, report_write, mask, keep, argv)
+        os.close(report_read)
+        _first(alive_read, report_write, keep)
+        os.close(alive_read)
+        os.close(report_write)
+        _settle(mask)
+        return None
     os.close(report_write)
     status = _wait(first)
     word, _, rest = os.read(report_read, 4096).decode().partition(" ")
@@ -321,24 +331,33 @@ def _run(keep: list[str], argv: list[str], parent: int | None) -> int:
     return int(rest) if word == "status" else status
 
 
-def main(words: list[str]) -> None:
-    """``[keep=PATH]… [report=FD] [parent=PID] -- PROGRAM [ARGUMENT]…``; never returns.
+def enter(keep: list[str], *, report: int | None = None, parent: int | None = None) -> None:
+    """Return in the namespaces, as a new process; this one passes signals on, and ends as it does.
 
-    ``keep`` are paths to keep visible, ``report`` a descriptor that gets the sentence on why
-    the sandbox could not be entered (else stderr), ``parent`` the process to die with.
+    ``keep`` are paths to keep visible, ``report`` a descriptor that gets the sentence on why the
+    sandbox could not be entered (else stderr), ``parent`` the process to die with.
     """
-    split = words.index("--")
-    options = [word.split("=", 1) for word in words[:split]]
-    numbers = {key: int(value) for key, value in options if key != "keep"}
-    report, uid = numbers.get("report"), os.geteuid()
-    if report is not None:
-        os.set_inheritable(report, False)
-    keep = [value for key, value in options if key == "keep"]
+    uid = os.geteuid()
     try:
-        _end(_run(keep, words[split + 1 :], numbers.get("parent")))
+        status = _run(keep, parent)
     except OSError as error:
         from vxlab._forbidden import explain
 
         sentence = explain(error, uid)
         os.write(report or 2, (sentence if report else f"vxlab: {sentence}\n").encode())
         os._exit(REFUSED)
+    if status is not None:
+        _end(status)
+
+
+def main(words: list[str]) -> None:
+    """``[keep=PATH]… [report=FD] [parent=PID] -- PROGRAM [ARGUMENT]…``; never returns."""
+    split = words.index("--")
+    options = [word.split("=", 1) for word in words[:split]]
+    numbers = {key: int(value) for key, value in options if key != "keep"}
+    report = numbers.get("report")
+    if report is not None:
+        os.set_inheritable(report, False)
+    keep = [value for key, value in options if key == "keep"]
+    enter(keep, report=report, parent=numbers.get("parent"))
+    _execute(words[split + 1 :])
