@@ -131,7 +131,7 @@ def whole(cell: int, report: Callable[[Event], None], code: int = 0, **fields: A
     """All that a cell with one scenario reports."""
     begin(cell, report)
     report({"case": "t.py::test_a", "outcome": "passed", "seconds": 0.5})
-    report({"end": cell, "code": code, "full": [], **fields})
+    report({"end": cell, "code": code, "full": [], "said": "", **fields})
 
 
 def good(cells: list[int], report: Callable[[Event], None]) -> Ending:

@@ -188,7 +188,7 @@ def test_a_run_is_good_where_nothing_failed_that_no_finding_explains(
     def machine(cells: list[int], report: Callable[[Event], None]) -> Ending:
         report({"begin": cells[0], "tools": {"ip": "6.1"}})
         report({"case": "t.py::test_x", **case})
-        report({"end": cells[0], "code": 1, "full": []})
+        report({"end": cells[0], "code": 1, "full": [], "said": ""})
         return good(cells[1:], report)
 
     summary = fake(machine)

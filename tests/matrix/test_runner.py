@@ -173,21 +173,25 @@ def test_codes_of_pytest_that_leave_a_cell_sound(run: Run, code: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "reason"),
+    ("code", "said", "reason"),
     [
-        (137, "pytest was ended by signal 9"),
-        (3, "pytest ended with 3, an internal error"),
-        (4, "pytest ended with 4, a wrong command line"),
-        (70, "pytest ended with 70"),
-        (2, "pytest ended with 2 within a test"),
+        (137, "no word", "pytest was ended by signal 9"),
+        (3, "", "pytest ended with 3, an internal error"),
+        (
+            4,
+            "python: error: no option --x\n  inifile: None\n",
+            "pytest ended with 4, a wrong command line: python: error: no option --x",
+        ),
+        (70, "OSError: x\n", "pytest ended with 70"),
+        (2, "1 passed\n", "pytest ended with 2 within a test"),
     ],
 )
 def test_codes_of_pytest_that_abort_a_cell_and_leave_the_machine(
-    run: Run, code: int, reason: str
+    run: Run, code: int, said: str, reason: str
 ) -> None:
     def machine(cells: list[int], report: Callable[[Event], None]) -> Ending:
         begin(cells[0], report, start="t.py::test_deadly")
-        report({"end": cells[0], "code": code, "full": []})
+        report({"end": cells[0], "code": code, "full": [], "said": said})
         whole(cells[1], report)
         return Ending(CellState.DONE)
 
@@ -196,6 +200,7 @@ def test_codes_of_pytest_that_abort_a_cell_and_leave_the_machine(
     assert machines.given == [[1, 2]]
     assert states(events) == {1: "pytest aborted", 2: "done"}
     assert (ends(events)[1]["reason"], ends(events)[1]["last"]) == (reason, "t.py::test_deadly")
+    assert ends(events)[1].get("log", "") == said
 
 
 def test_a_stop_ends_the_cell_that_runs_and_begins_no_other(run: Run) -> None:

@@ -6,7 +6,8 @@ JOB is a file with one object of JSON: ``arguments`` of pytest, the file ``repor
 each with a ``cell`` (its id), a ``backend``, the folder of its ``iproute2`` ('' for the one in
 PATH), and the node ids of tests not to be run, since they were ``seen``.  To the reports of
 :mod:`vxlab.plugin_reports` it adds ``{"begin": cell, "tools": {…}}`` before and ``{"end": cell,
-"code": exit code of pytest}`` after those of a cell.
+"code": exit code of pytest, "full": folders, "said": the end of its output}`` after those of a
+cell.
 
 Under emulation most of the time goes into importing, and into collecting the tests.  So this
 program does both once, and forks for each cell.
@@ -18,18 +19,22 @@ import gc
 import json
 import os
 import re
+import select
 import subprocess
 import sys
 import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from vxlab import sandbox
 
 #: Bytes below which a file system counts as full.
 _NOTHING = 1 << 16
+
+#: So much of what pytest said is reported, in bytes.
+_SAID = 4000
 
 #: pytest is run by a program that has imported what it would have rewritten; scenarios it has not.
 _QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning", "--color=no")
@@ -54,8 +59,7 @@ _MODULES = (
 def main(path: str) -> int:
     """Run the cells of a job, in a sandbox; 1 where a disk is full, and cells are left."""
     if not sandbox.inside():
-        argv = [sys.executable, "-m", "vxlab.matrix.inside", path]
-        sandbox.reenter(argv, keep=[os.getcwd()])
+        sandbox.enter(keep=[os.getcwd()])
     job = json.loads(Path(path).read_text())
     with open(job["reports"], "a", encoding="utf-8") as reports:
 
@@ -75,9 +79,10 @@ def main(path: str) -> int:
                 json.dump(cell["seen"], seen)
                 seen.flush()
                 options = _options(cell, job["reports"])
-                code = _forked([*job["arguments"], *options, f"--vxlab-seen={seen.name}"])
+                arguments = [*job["arguments"], *options, f"--vxlab-seen={seen.name}"]
+                code, said = _forked(arguments)
             full = _full()
-            say(end=cell["cell"], code=code, full=full)
+            say(end=cell["cell"], code=code, full=full, said=said)
             if full:
                 return 1
     return 0
@@ -108,26 +113,59 @@ def _probe() -> None:
         features.probe(check.name)
 
 
-def _forked(arguments: Sequence[str]) -> int:
-    """Run pytest in a process and namespaces of its own; its exit code, 128 + N for a signal."""
-    sys.stdout.flush()
+def _forked(arguments: Sequence[str]) -> tuple[int, str]:
+    """Run pytest in a process and namespaces of its own.
+
+    Its exit code, 128 + N for a signal, and the end of what it said.
+    """
+    read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        code = 70
-        try:
-            import pytest
-
-            sandbox.isolate_worker(keep=[os.getcwd()])
-            code = int(pytest.main([*_QUIET, *arguments]))
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
+        os.dup2(write, 1)
+        os.dup2(write, 2)
+        os.close(read)
+        os.close(write)
+        _pytest(arguments)
+    os.close(write)
+    said = _heard(read, child)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else 128 - code
+    return (code if code >= 0 else 128 - code), said.decode(errors="replace")
+
+
+def _heard(pipe: int, child: int) -> bytes:
+    """Hand on what comes until the child ends; others may hold the pipe open.  The end of it."""
+    ended = os.pidfd_open(child)
+    said = b""
+    while True:
+        ready = select.select([pipe, ended], [], [])[0]
+        data = os.read(pipe, 1 << 16) if pipe in ready else b""
+        os.write(1, data)
+        said = (said + data)[-_SAID:]
+        if not data and ended in ready:
+            break
+        if not data:  # it has closed its output
+            select.select([ended], [], [])
+            break
+    os.close(ended)
+    os.close(pipe)
+    return said
+
+
+def _pytest(arguments: Sequence[str]) -> NoReturn:
+    """Be pytest, in namespaces of its own."""
+    code = 70  # sysexits.h: an internal error
+    try:
+        import pytest
+
+        sandbox.isolate_worker(keep=[os.getcwd()])
+        code = int(pytest.main([*_QUIET, *arguments]))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _tools(iproute2: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ crashed.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -89,6 +90,12 @@ class _Crash:
     count: int = 0
 
 
+def _why(said: str) -> str:
+    """The line of pytest's output that names an error."""
+    lines = [line.strip() for line in said.splitlines() if re.search(r"\berror\b", line, re.I)]
+    return f": {lines[-1]}" if lines else ""
+
+
 def _end(tell: Tell, cell: int, ending: Ending, last: str = "", seconds: float = 0.0) -> None:
     event: Event = {"event": "end", "cell": cell, "state": str(ending.state), "seconds": seconds}
     fields = {
@@ -152,7 +159,7 @@ class _Follower:
             return Ending(CellState.DONE)
         how = f"was ended by signal {code - 128}" if code > 128 else f"ended with {code}"
         how += " within a test" if code in _SOUND else _MEANINGS.get(code, "")
-        return Ending(CellState.ABORTED, f"pytest {how}")
+        return Ending(CellState.ABORTED, f"pytest {how}{_why(report['said'])}", log=report["said"])
 
     def settle(self, ending: Ending) -> None:
         """The machine has ended: so has the cell that was running."""
