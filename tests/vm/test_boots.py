@@ -17,6 +17,7 @@ import struct
 import subprocess
 import sys
 import termios
+import textwrap
 import time
 from pathlib import Path
 
@@ -89,21 +90,58 @@ def left(project):
     return found
 
 
-def test_a_command_runs_in_the_project_and_all_of_it_comes_back(project, tmp_path):
+@pytest.mark.parametrize("snapshot", [True, False], ids=["snapshot", "boot"])
+def test_a_command_runs_in_the_project_and_all_of_it_comes_back(snapshot, project, tmp_path):
     """Also where a process that it leaves behind keeps the ports open."""
     line = """uname -r; cat word; echo; grep -c ' / ' /proc/mounts; modprobe vxlan && echo loaded
         iptables-save >/dev/null && test -s /usr/share/iproute2/rt_protos && echo found
         (exec 8>/dev/ttyS2; sleep 600) &
+        date +%s
+        /vxlab/python -c 'import sys; print("scapy.layers.vxlan" in sys.modules)'
         mkdir $VXLAB_OUTPUT/below; echo made >$VXLAB_OUTPUT/below/file; seq 1 3000; exit 3"""
-    code, output, said = vm(project, "--files", str(tmp_path / "files"), line)
+    warm = snapshot and not machine.has_kvm()
+    options = ["--files", str(tmp_path / "files"), *([] if snapshot else ["--no-snapshot"])]
+    code, output, said = vm(project, *options, line)
     lines = output.splitlines()
     assert lines[0] == kernels.find(KERNEL).release
     assert lines[1:5] == ["from the project", "1", "loaded", "found"]
-    assert lines[5:] == [str(number) for number in range(1, 3001)]
+    assert abs(int(lines[5]) - time.time()) < LONG
+    assert lines[6] == str(warm)
+    assert lines[7:] == [str(number) for number in range(1, 3001)]
     assert code == 3, said
     assert (tmp_path / "files/below/file").read_text() == "made\n"
-    assert f"booting {lines[0]}" in said
+    assert f"{'starting' if warm else 'booting'} {lines[0]}" in said
     assert left(project) == []
+
+
+TESTS = """
+    import os, random, sys
+    from pathlib import Path
+
+    def test_facts():
+        from vxlab import sandbox
+        draw = os.urandom(4).hex(), random.random()
+        print("facts", sandbox.inside(), os.getpid(), draw, "xdist" in sys.modules)
+
+    def test_fails(tmp_path):
+        assert Path(tmp_path).is_file()
+"""
+
+
+@pytest.mark.usefixtures("few")
+def test_pytest_says_the_same_from_a_snapshot_and_after_a_boot(project):
+    """But for random numbers: those are other ones each time."""
+    (project / "test_it.py").write_text(textwrap.dedent(TESTS))
+    heard, facts = [], []
+    for option in ("--deadline=100", "--deadline=101", "--no-snapshot"):
+        line = "(pytest -s -v; pytest --no-sandbox -x -k fails) 2>&1 | cat"  # it is no terminal
+        _, output, _ = vm(project, option, line)
+        facts.append(re.search(r"facts (True \d+) \((.*)\) True", output).groups())
+        heard.append(re.sub(r"facts .*|in [\d.]+s", "", output))
+    assert heard[0] == heard[1] == heard[2]
+    assert "pytest-of-root/pytest-0/test_fails0" in heard[0]
+    assert len({draw for _, draw in facts}) == 3
+    assert len({inside for inside, _ in facts}) == 1
 
 
 @pytest.mark.usefixtures("few")

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 from fake_machine import install
@@ -140,10 +141,29 @@ def test_what_qemu_is_told(tmp_path, monkeypatch):
     assert words[words.index("-cpu") + 1].split(",")[:2] == ["max", "-cx16"]
     assert words[words.index("-m") + 1] == str(guest.memory)
     line = words[words.index("-append") + 1]
-    assert line.endswith("modules=/dev/vdb input=/dev/vdc output=/dev/vdd")
+    assert line.endswith(" vxlab.modules")
     disks = [word.partition(",")[0] for word in words if word.startswith("file=")]
-    assert disks[:3] == [f"file={x}" for x in (guest.root, guest.modules, guest.files)]
-    assert sum("readonly=on" in word for word in words) == 3
+    assert disks[:2] == [f"file={x}" for x in (guest.root, guest.modules)]
+    assert disks[2].endswith("/none")  # no iproute2 but the root's own
+    assert disks[3] == f"file={guest.files}"
+    assert disks[4].endswith("/files")
+    assert ["readonly=on" in word for word in words if word.startswith("file=")] == [True] * 4 + [
+        False
+    ]
+
+
+def test_a_guest_without_modules_or_with_tools(tmp_path, monkeypatch):
+    guest = install(tmp_path, monkeypatch, 'printf "%s\\n" "$@" >$out; up; ends 0')
+    (tmp_path / "tools").touch()
+    guest = replace(guest, modules=None, tools=tmp_path / "tools")
+    output = []
+    with Machine(guest, deadline=60, kvm=False, output=output.append) as running:
+        running.run()
+    words = b"".join(output).decode().splitlines()
+    assert "vxlab.modules" not in words[words.index("-append") + 1]
+    disks = [word.partition(",")[0] for word in words if word.startswith("file=")]
+    assert disks[1].endswith("/none")
+    assert disks[2] == f"file={guest.tools}"
 
 
 def test_without_qemu_the_package_is_named(tmp_path, monkeypatch):

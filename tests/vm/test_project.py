@@ -99,9 +99,11 @@ def test_the_tar_has_the_command_and_belongs_to_root(folder, tmp_path):
 def test_a_project_cannot_hide_what_is_installed(folder, tmp_path):
     """A folder vxlab in the project, as in vxlab's own, is not what pytest's plugin comes from."""
     project.stage(folder, tmp_path / "tree")
-    script = (tmp_path / "tree/usr/local/bin/vxlab").read_text()
-    assert "python3 -P -m vxlab.cli" in script
-    script = (tmp_path / "tree/usr/local/bin/pytest").read_text()
-    assert script.count("python3 -P -m pytest") == 2
-    assert "/work/lib/vxlab" in script
-    assert str(Path(project.__file__).parents[2]) not in script
+    programs = {
+        name: (tmp_path / "tree" / name).read_text()
+        for name in ("usr/local/bin/vxlab", "usr/local/bin/pytest", "vxlab/python")
+    }
+    assert 'exec /vxlab/python -m vxlab.cli "$@"' in programs["usr/local/bin/vxlab"]
+    assert programs["usr/local/bin/pytest"].count("exec /vxlab/python -") == 2
+    assert 'exec python3 -P "$@"' in programs["vxlab/python"]
+    assert str(Path(project.__file__).parents[2]) not in str(programs)

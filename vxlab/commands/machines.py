@@ -39,6 +39,12 @@ def _options(options: argparse.ArgumentParser) -> None:
         each.add_argument("--modules", type=Path, help="the modules of a bzImage (lib/modules/REL)")
     for each in (run, shell):
         each.add_argument("--memory", type=_memory, default=1024, metavar="MB", help=_DEFAULTS)
+        each.add_argument(
+            "--no-snapshot",
+            dest="snapshot",
+            action="store_false",
+            help="boot the kernel, also where a machine that has started was stored",
+        )
     run.add_argument("--deadline", type=seconds, default=3600, metavar="SECONDS", help=_DEFAULTS)
     run.add_argument(
         "--files", type=Path, metavar="DIR", help="put here what the command left in $VXLAB_OUTPUT"
@@ -98,6 +104,7 @@ def _run(arguments: argparse.Namespace) -> int:
         modules=arguments.modules,
         deadline=arguments.deadline,
         memory=arguments.memory,
+        snapshot=arguments.snapshot,
         files=arguments.files,
         output=machine.to_terminal,
         say=say,
@@ -119,7 +126,11 @@ def _shell(arguments: argparse.Namespace) -> int:
         raise VxlabError("vxlab vm shell: wanted a terminal, found none: use `vxlab vm run`")
     say("the prompt ends with `exit`")
     return run.shell(
-        kernel=arguments.kernel, modules=arguments.modules, memory=arguments.memory, say=say
+        kernel=arguments.kernel,
+        modules=arguments.modules,
+        memory=arguments.memory,
+        snapshot=arguments.snapshot,
+        say=say,
     )
 
 

@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -120,7 +120,7 @@ def luggage_for(kernels: Sequence[str], project: Path, say: Say) -> Iterator[Pat
         say("packing the project")
         tree, tar = Path(folder, "tree"), Path(folder, "project.tar")
         packing.stage(project, tree)
-        packing.pack(tree, tar, [f"exec python3 -m vxlab.matrix.inside {_JOB}"])
+        packing.pack(tree, tar, [f"exec {packing.PYTHON} -m vxlab.matrix.inside {_JOB}"])
         shutil.rmtree(tree)
         yield tar
 
@@ -157,18 +157,18 @@ class _Guest:
     """A kernel in virtual machines, one after another."""
 
     def __init__(self, job: Job, luggage: Path, stop: Stop, say: Say) -> None:
-        from vxlab.vm import bundles, images, kernels
+        from vxlab.vm import bundles, kernels
+        from vxlab.vm.run import parts
 
         self._job, self._luggage, self._stop = job, luggage, stop
         modules = Path(job.modules) if job.modules else None
-        self._kernel = kernels.find(job.kernel, modules=modules, say=say)
-        self.release, self.config = self._kernel.release, self._kernel.config
+        kernel = kernels.find(job.kernel, modules=modules, say=say)
+        self.release, self.config = kernel.release, kernel.config
         self._bundles = _bundles(job, job.cells, say)
         self._tools, self._mount = None, Path()
         if self._bundles:
             self._tools, self._mount = bundles.image(tuple(self._bundles.values()))
-        self._root, self._modules = images.root(say), images.modules(self._kernel)
-        self._start = images.start(self._kernel)
+        self._parts = parts(kernel, memory=job.memory, say=say)
         self._folder = Path()
 
     def __enter__(self) -> _Guest:
@@ -180,18 +180,10 @@ class _Guest:
 
     def run(self, cells: Cells, report: Callable[[Report], None], seen: Seen) -> Ending:
         """Boot a machine, and run cells in it."""
-        from vxlab.vm.machine import End, Guest, Machine
+        from vxlab.vm.machine import End, Machine
 
         job = self._job
-        guest = Guest(
-            self._kernel.image,
-            self._start,
-            self._root,
-            self._modules,
-            self._files(cells, seen),
-            tools=self._tools,
-            memory=job.memory,
-        )
+        guest = replace(self._parts, files=self._files(cells, seen), tools=self._tools)
         output = bytearray()
         began = time.monotonic()
 

@@ -5,6 +5,9 @@
     kernels    a kernel by its version, from a package, or a developer's own
     images     what a machine boots from: first stage, root file system, modules
     machine    QEMU: starts it, follows it, says how it ended
+    qmp        QEMU's protocol, by which a machine is stored
+    snapshots  machines that are stored once they have started, and go on from there
+    forkserver in a guest: a Python that has imported already, and is stored with it
     project    the project as a guest sees it
     run        all of that together
 

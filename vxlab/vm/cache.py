@@ -21,7 +21,7 @@ FRESH = 3 * 24 * 3600.0
 #: What virtual machines keep; the same folder has the multicast routers that set-up unpacked.
 _KINDS = (
     *("apt", "kernels", "roots", "modules", "starts", "busybox", "compiled", "iproute2", "kvm"),
-    "locks",
+    *("locks", "snapshots"),
 )
 
 #: Names the folder that everything is kept in.

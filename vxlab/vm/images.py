@@ -40,6 +40,9 @@ _PYTHON_PACKAGES = ("pytest", "pytest-testinfra", "pytest-xdist", "pyroute2", "s
 #: Modules that the first stage needs to find its disks.
 _EARLY = ("virtio_pci", "virtio_blk", "ext4", "overlay")
 
+#: What runs in a guest before its command.
+_SCRIPTS = ("stage1.sh", "stage2.sh", "forkserver.py")
+
 #: Where the guest has the routers, and what Debian's maintainer scripts would have linked.
 TOOLS = "/var/cache/vxlab/tools"
 _FILTERS, _FILTERS_DO = ("iptables", "ip6tables"), ("", "-save", "-restore")
@@ -167,7 +170,7 @@ def start(kernel: Kernel) -> Path:
         for number, module in enumerate(early_modules(kernel)):
             names.append(f"{number:02}-{module.name.partition('.')[0]}.ko")
             (tree / "modules" / names[-1]).write_bytes(_plain(module))
-        for name, script in {"init": "stage1.sh", "stage2.sh": "stage2.sh"}.items():
+        for name, script in {"init": "stage1.sh", **{name: name for name in _SCRIPTS[1:]}}.items():
             (tree / name).write_text(_scripts(script))
             (tree / name).chmod(0o755)
         listed = "\n".join(str(x.relative_to(tree)) for x in sorted(tree.rglob("*")))
@@ -184,7 +187,7 @@ def start(kernel: Kernel) -> Path:
             raise VxlabError(f"cpio ended with {done.returncode}: {done.stderr.decode()}")
         shutil.rmtree(tree)
 
-    scripts = _scripts("stage1.sh"), _scripts("stage2.sh")
+    scripts = [_scripts(name) for name in _SCRIPTS]
     name = cache.key(kernel.release, str(kernel.modules), box, _APPLETS, _EARLY, scripts)
     return cache.keep("starts", name, make) / "start.cpio"
 

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import select
+import shlex
 import shutil
 import signal
 import subprocess
@@ -31,7 +32,7 @@ from typing import Any
 
 from vxlab.errors import VxlabError
 from vxlab.syscalls import die_with_parent
-from vxlab.vm import cache
+from vxlab.vm import cache, qmp
 from vxlab.vm.packages import program
 
 #: A report of a guest, as it arrives.
@@ -51,6 +52,10 @@ _COMMAND_LINE = (
     "console=ttyS0,115200 loglevel=4 panic=-1 oops=panic mitigations=off nokaslr tsc=reliable "
     "random.trust_cpu=on audit=0 selinux=0 apparmor=0 nowatchdog"
 )
+
+#: The sizes of the disks that are not the same for all guests of a kernel, in bytes; all of them
+#: are sparse files.
+INPUT, OUTPUT = 512 << 20, 256 << 20
 
 #: What a kernel says when it ends itself; the first line names the reason.
 _PANIC = re.compile(r"^.*?((?:BUG:|kernel BUG at|Oops:|Kernel panic - not syncing:).*)$", re.M)
@@ -76,18 +81,20 @@ class End(StrEnum):
 class Guest:
     """What to boot: images, memory in MB, and what goes in.
 
-    ``files`` is a tar with ``vxlab/command`` in it; ``tools`` an image to be mounted where the
-    file ``vxlab/tools`` of the tar says.
+    ``files`` is a tar with ``vxlab/command`` in it, None for one that is but to be saved; ``tools``
+    an image to be mounted where the
+    file ``vxlab/tools`` of the tar says; ``snapshot`` what :meth:`Machine.save` has written, of a
+    guest that differs in these alone: then it goes on from there.
     """
 
     kernel: Path
     start: Path
     root: Path
     modules: Path | None
-    files: Path
+    files: Path | None = None
     tools: Path | None = None
     memory: int = 1024
-    output: int = 256
+    snapshot: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +135,14 @@ class _Reader:
         yield from whole
 
 
+def _sized(file: Path, size: int = INPUT) -> Path:
+    """A disk of that size, made larger or made at all where need be."""
+    with file.open("ab") as disk:
+        if disk.tell() < size:
+            disk.truncate(size)
+    return file
+
+
 class Machine:
     """A running guest; a context manager that leaves neither process nor file behind."""
 
@@ -148,6 +163,7 @@ class Machine:
         self._code: int | None = None
         self._booted: float | None = None
         self._full = ""
+        self._saved: Path | None = None
 
     def __enter__(self) -> Machine:
         return self
@@ -155,7 +171,8 @@ class Machine:
     def __exit__(self, *_: object) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
-            self._process.wait()
+        if self._process is not None:
+            self._process.__exit__(None, None, None)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
@@ -166,16 +183,16 @@ class Machine:
 
     def start(self, *, terminal: bool = False) -> None:
         """Start it; with ``terminal`` the command's input and output are this process's own."""
+        pipe = subprocess.DEVNULL if self._saved is None else subprocess.PIPE
         for name in ("log", "out", "reports", "errors"):
             (self._folder / name).touch()
-        with (self._folder / "files").open("wb") as file:
-            file.truncate(self.guest.output << 20)
         with (self._folder / "errors").open("wb") as errors:
             self._process = subprocess.Popen(
                 [program("qemu-system-x86_64", "qemu-system-x86"), *self._words(terminal)],
-                stdin=None if terminal else subprocess.DEVNULL,
-                stdout=None if terminal else subprocess.DEVNULL,
+                stdin=None if terminal else pipe,
+                stdout=None if terminal else pipe,
                 stderr=errors,
+                bufsize=0,
                 preexec_fn=die_with_parent,
                 process_group=None if terminal else 0,
             )
@@ -191,21 +208,39 @@ class Machine:
         yield from (("-chardev", "stdio,id=t,signal=off") if terminal else ())
         yield from ("-serial", "chardev:t" if terminal else out)
         yield from ("-serial", f"file:{self._folder / 'reports'}")
-        disks: list[tuple[str, Path, bool]] = [("root", guest.root, True)]
-        if guest.modules:
-            disks.append(("modules", guest.modules, True))
-        if guest.tools:
-            disks.append(("tools", guest.tools, True))
-        disks += [("input", guest.files, True), ("output", self._folder / "files", False)]
-        line = _COMMAND_LINE
-        for letter, (name, path, only_read) in zip("abcdef", disks, strict=False):
-            line += f" {name}=/dev/vd{letter}" if name != "root" else ""
+        line = _COMMAND_LINE + (" vxlab.modules" if guest.modules else "")
+        for path, only_read in self._disks():
             lock = "readonly=on,file.locking=off" if only_read else "cache=unsafe"
             yield from ("-drive", f"file={path},format=raw,if=virtio,{lock}")
+        if self._saved is not None or guest.snapshot is not None:
+            line += " vxlab.warm"
+        if self._saved is not None:
+            yield from ("-qmp", "stdio")
+        elif guest.snapshot is not None:
+            yield from ("-incoming", f"exec:cat {shlex.quote(str(guest.snapshot))}")
         yield from ("-append", line)
+
+    def _disks(self) -> Iterator[tuple[Path, bool]]:
+        """The files of its disks, and whether they are only read.
+
+        All guests have all disks, those that change in one size: a stored guest knows them by it.
+        """
+        guest = self.guest
+        none = self._folder / "none"
+        yield guest.root, True
+        yield guest.modules or _sized(none), True
+        yield _sized(guest.tools or none), True
+        yield _sized(guest.files or none), True
+        yield _sized(self._folder / "files", OUTPUT), False
 
     def run(self) -> Outcome:
         """Start it, and wait until it has ended, one way or another."""
+        self.start()
+        return self.wait()
+
+    def save(self, place: Path) -> Outcome:
+        """Start it without its input, and write its state to a file once it waits for one."""
+        self._saved = place
         self.start()
         return self.wait()
 
@@ -263,6 +298,11 @@ class Machine:
                 self._code = int(report["value"])
             case "up":
                 self._booted = seconds
+            case "ready":
+                assert self._process
+                assert self._saved
+                qmp.save(self._process, self._saved)
+                self._code = 0
             case "full":
                 self._full = f"nothing is left in its {report['value']}"
             case other:
@@ -287,6 +327,8 @@ class Machine:
         elif status:
             end = End.NO_BOOT if self._booted is None else End.LOST
             reason = f"QEMU ended with {status}: {errors or 'no word'}"
+            if end is End.NO_BOOT and self.guest.snapshot is not None:
+                reason += "; `vxlab vm clean` removes its snapshot"
         else:
             end = End.NO_BOOT if self._booted is None else End.CRASHED
             last = [line for line in log.splitlines() if line.strip()][-1:]

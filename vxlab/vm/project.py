@@ -17,7 +17,6 @@ from importlib import metadata
 from pathlib import Path
 
 import vxlab
-from vxlab import sandbox
 from vxlab.errors import VxlabError
 from vxlab.vm import compiled
 from vxlab.vm.images import TOOLS, same_python
@@ -25,6 +24,9 @@ from vxlab.vm.images import TOOLS, same_python
 #: Where the project is in a guest, and where it leaves files that are to come back.
 INSIDE, OUTPUT = "/work/project", "/out"
 _LIBRARY = "/work/lib"
+
+#: A Python that has imported already what it can, where the guest has one.
+PYTHON = "/vxlab/python"
 
 #: What is no part of a project that no version control describes.
 _LEFT_OUT = {"__pycache__", "build", "dist", "node_modules"}
@@ -72,7 +74,7 @@ def stage(project: Path, folder: Path) -> None:
         ignore=shutil.ignore_patterns("__pycache__"),
     )
     _describe(library)
-    _programs(folder / "usr/local/bin")
+    _programs(folder)
     if same_python():
         compiled.add(sorted(folder.rglob("*.py")))
 
@@ -86,23 +88,28 @@ def _describe(library: Path) -> None:
     (about / "entry_points.txt").write_text("[pytest11]\nvxlab = vxlab.plugin\n")
 
 
-def _programs(folder: Path) -> None:
-    """What would have been installed.  -P: nothing in the project hides what is installed.
+#: pytest enters its sandbox at once; to do so it would start anew, and that takes seconds.
+_PYTEST = (
+    "import os, runpy; from vxlab import sandbox; sandbox.enter(keep=[os.getcwd()]); "
+    "runpy.run_module('pytest', run_name='__main__', alter_sys=True)"
+)
 
-    pytest enters its sandbox at once; to do so it would start anew, and that takes seconds.
-    """
-    own = str(Path(sandbox.__file__).parent)
-    starter = shlex.quote(sandbox.STARTER.replace(own, f"{_LIBRARY}/vxlab"))
-    plain = 'exec python3 -P -m pytest "$@"'
-    first = 'exec python3 -I -S -c {} keep="$PWD" -- /usr/bin/python3 -P -m pytest "$@"'
+
+def _programs(folder: Path) -> None:
+    """What would have been installed.  -P: nothing in the project hides what is installed."""
+    plain = f'exec {PYTHON} -m pytest "$@"'
     scripts = {
-        "pytest": f'case " $* " in *" --no-sandbox "*) {plain} ;; esac\n{first.format(starter)}',
-        "vxlab": 'exec python3 -P -m vxlab.cli "$@"',
+        PYTHON: '[ -S /vxlab/forkserver ] && exec python3 -I -S /vxlab/forkserver.py run "$@"\n'
+        'exec python3 -P "$@"',
+        "/usr/local/bin/pytest": f'case " $* " in *" --no-sandbox "*) {plain} ;; esac\n'
+        f'exec {PYTHON} -c {shlex.quote(_PYTEST)} "$@"',
+        "/usr/local/bin/vxlab": f'exec {PYTHON} -m vxlab.cli "$@"',
     }
-    folder.mkdir(parents=True)
     for name, text in scripts.items():
-        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
-        (folder / name).chmod(0o755)
+        path = folder / name.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
 
 
 def pack(

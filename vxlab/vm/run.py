@@ -8,12 +8,24 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from vxlab.errors import VxlabError
-from vxlab.vm import images, kernels, machine, project
+from vxlab.vm import images, kernels, machine, project, snapshots
 from vxlab.vm.machine import Guest, Machine, Outcome, Report
 from vxlab.vm.packages import Say, silent
+
+
+def parts(
+    kernel: kernels.Kernel, *, memory: int = 1024, snapshot: bool = True, say: Say = silent
+) -> Guest:
+    """All that a guest of this kernel starts from, made where it is not there yet; no input."""
+    root, modules, start = images.root(say), images.modules(kernel), images.start(kernel)
+    guest = Guest(kernel.image, start, root, modules, memory=memory)
+    if not snapshot:
+        return guest
+    return snapshots.with_snapshot(guest, kvm=machine.has_kvm(), say=say)
 
 
 @contextmanager
@@ -23,18 +35,19 @@ def guest(
     kernel: kernels.Kernel,
     folder: Path | None = None,
     memory: int = 1024,
+    snapshot: bool = True,
     environment: Mapping[str, str] | None = None,
     say: Say = silent,
 ) -> Iterator[Guest]:
-    """What to boot for lines of shell, with the project in ``folder`` (by default this one)."""
+    """What to start for lines of shell, with the project in ``folder`` (by default this one)."""
     work = Path(tempfile.mkdtemp(prefix="vxlab-guest-"))
     try:
-        root, modules, start = images.root(say), images.modules(kernel), images.start(kernel)
+        found = parts(kernel, memory=memory, snapshot=snapshot, say=say)
         say("packing the project")
         project.stage(folder or Path.cwd(), work / "tree")
         project.pack(work / "tree", work / "files.tar", command, environment)
         shutil.rmtree(work / "tree")
-        yield Guest(kernel.image, start, root, modules, work / "files.tar", memory=memory)
+        yield replace(found, files=work / "files.tar")
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -47,6 +60,7 @@ def run(
     folder: Path | None = None,
     deadline: float = 3600.0,
     memory: int = 1024,
+    snapshot: bool = True,
     files: Path | None = None,
     output: Callable[[bytes], object] = lambda _: None,
     report: Callable[[Report], object] = lambda _: None,
@@ -55,7 +69,9 @@ def run(
     """Run lines of shell on another kernel, in the project, and say how that ended.
 
     ``kernel`` is what :func:`vxlab.vm.kernels.find` takes, ``deadline`` in seconds, ``memory`` in
-    MB.  What the command leaves in ``$VXLAB_OUTPUT`` goes to the folder ``files``.
+    MB.  With ``snapshot`` an emulated machine goes on from where one of its kind was stored after
+    its start (:mod:`vxlab.vm.snapshots`).  What the command leaves in ``$VXLAB_OUTPUT`` goes to the
+    folder ``files``.
     VxlabError where the kernel, a program or the mirror is not there.
     """
     if files is not None:  # before all that takes time
@@ -66,9 +82,11 @@ def run(
                 f"wanted a folder for what comes back, found {files}: {error.strerror}"
             ) from error
     chosen = kernels.find(kernel, modules=modules, say=say)
-    with guest(command, kernel=chosen, folder=folder, memory=memory, say=say) as built:
+    with guest(
+        command, kernel=chosen, folder=folder, memory=memory, snapshot=snapshot, say=say
+    ) as built:
         kvm = machine.has_kvm()
-        say(f"booting {chosen.release}" + ("" if kvm else " in emulation"))
+        say(_starting(chosen, built, kvm=kvm))
         with Machine(built, deadline=deadline, output=output, report=report, kvm=kvm) as running:
             outcome = running.run()
             if files is not None:
@@ -78,13 +96,18 @@ def run(
 
 def ready(*, kernel: str, modules: Path | None = None, say: Say = silent) -> None:
     """Fetch and make all that a guest of this kernel boots from, where that is not done yet."""
-    chosen = kernels.find(kernel, modules=modules, say=say)
-    images.root(say)
-    images.modules(chosen)
-    images.start(chosen)
+    parts(kernels.find(kernel, modules=modules, say=say), say=say)
 
 
-def shell(*, kernel: str, modules: Path | None, memory: int, say: Say) -> int:
+def _starting(kernel: kernels.Kernel, guest: Guest, *, kvm: bool) -> str:
+    if guest.snapshot is not None:
+        return f"starting {kernel.release} from a snapshot, in emulation"
+    return f"booting {kernel.release}" + ("" if kvm else " in emulation")
+
+
+def shell(
+    *, kernel: str, modules: Path | None, memory: int, snapshot: bool = True, say: Say
+) -> int:
     """A prompt on another kernel, at this process's terminal."""
     chosen = kernels.find(kernel, modules=modules, say=say)
     size = os.get_terminal_size(sys.stdin.fileno())
@@ -94,8 +117,10 @@ def shell(*, kernel: str, modules: Path | None, memory: int, say: Say) -> int:
     ]
     seen = {"TERM": os.environ.get("TERM") or "dumb", "PS1": f"{chosen.release}:\\w# "}
     with (
-        guest(lines, kernel=chosen, memory=memory, environment=seen, say=say) as built,
-        Machine(built, deadline=float("inf"), kvm=machine.has_kvm()) as running,
+        guest(
+            lines, kernel=chosen, memory=memory, snapshot=snapshot, environment=seen, say=say
+        ) as built,
+        Machine(built, deadline=float("inf"), kvm=(kvm := machine.has_kvm())) as running,
     ):
-        say(f"booting {chosen.release}")
+        say(_starting(chosen, built, kvm=kvm))
         return running.interact()

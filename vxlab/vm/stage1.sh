@@ -1,9 +1,9 @@
 #!/bin/busybox sh
 # shellcheck shell=dash
 # First stage of a guest: loads what its disks need, puts a tmpfs over the root file system, mounts
-# what programs expect, unpacks the input, and goes there. All of it by a static busybox: to start a
-# program with shared libraries takes an emulated processor several times longer.
-# /dev/vda is the root file system; modules=, tools=, input=, output= name the other disks.
+# what programs expect, and goes there. All of it by a static busybox: to start a program with
+# shared libraries takes an emulated processor several times longer.
+# /dev/vda is the root file system, vdb to vde are modules, tools, input and output.
 export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -19,10 +19,8 @@ end() {
 read -r words </proc/cmdline
 for word in $words; do
     case $word in
-    modules=*) modules=${word#*=} ;;
-    tools=*) tools=${word#*=} ;;
-    input=*) input=${word#*=} ;;
-    output=*) output=${word#*=} ;;
+    vxlab.modules) modules=/dev/vdb ;;
+    vxlab.warm) warm=yes ;;
     vxlab.probe) end probed ;;
     esac
 done
@@ -61,16 +59,9 @@ if [ -n "${modules-}" ]; then
     mkdir -p "/new/usr/lib/modules/$release"
     mount -t ext4 -o ro,noatime "$modules" "/new/usr/lib/modules/$release"
 fi
-tar -xf "$input" -C /new ||
-    echo '{"guest": "trouble", "value": "the input could not be unpacked"}' >/dev/ttyS2
-if [ -n "${tools-}" ]; then
-    read -r place </new/vxlab/tools || [ -n "$place" ]
-    mkdir -p "/new$place"
-    mount -t ext4 -o ro,noatime "$tools" "/new$place"
-fi
-cp /bin/busybox /stage2.sh /new/vxlab/
+cp /bin/busybox /stage2.sh /forkserver.py /new/vxlab/
 mount --move /dev /new/dev
 mount --move /proc /new/proc
 mount --move /sys /new/sys
-export output
+export warm
 exec switch_root /new /vxlab/busybox sh /vxlab/stage2.sh

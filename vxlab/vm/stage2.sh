@@ -1,16 +1,25 @@
 #!/vxlab/busybox sh
 # shellcheck shell=dash
-# Second stage of a guest: runs its command, and gives its files back. ttyS0 is the kernel's log,
-# ttyS1 the command's terminal, ttyS2 takes its reports.
+# Second stage of a guest: unpacks the input, runs its command, and gives its files back. ttyS0 is
+# the kernel's log, ttyS1 the command's terminal, ttyS2 takes its reports.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 exec >/dev/ttyS0 2>&1 </dev/null
-disk=${output?}
-unset output modules tools input
+tools=/dev/vdc input=/dev/vdd output=/dev/vde
 
 report() {
     echo "{\"guest\": \"$1\", \"value\": \"$2\"}" >/dev/ttyS2
 }
 
+if [ -n "${warm-}" ]; then # this is where it is stored, and later restored with another input
+    python3 -P /vxlab/forkserver.py serve $input || report trouble "the fork server did not start"
+fi
+unset warm
+/bin/tar -b 256 -xf $input -C / || report trouble "the input could not be unpacked"
+if [ -e /vxlab/tools ]; then
+    read -r place </vxlab/tools || [ -n "$place" ]
+    mkdir -p "$place"
+    mount -t ext4 -o ro,noatime $tools "$place"
+fi
 read -r seconds _ </proc/uptime
 report up "$seconds"
 cd /work || :
@@ -22,7 +31,7 @@ for place in / /tmp; do
         report full "$place"
     fi
 done
-tar -cf "$disk" -C /out . || report trouble "what is in /out could not be packed"
+tar -cf $output -C /out . || report trouble "what is in /out could not be packed"
 sync
 report exit "$code"
 # A port sends on after the last write to it: any setting waits until all has left (TCSADRAIN).

@@ -1,0 +1,203 @@
+"""Which guests are stored, and what happens where that fails; QEMU is a script here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import replace
+
+import pytest
+from fake_machine import install
+
+from vxlab.errors import VxlabError
+from vxlab.vm import cache, qmp, snapshots
+from vxlab.vm.machine import End, Machine
+
+#: Becomes ready, and stores itself when it is asked to: what it is asked goes to the file ``asked``
+#: beside it.
+STORES = """
+    case "$*" in *-incoming*) up; ends 4; exit ;; esac
+    say '{"guest": "ready"}'
+    while read -r line; do
+        echo "$line" >>"$(dirname "$0")/asked"
+        case $line in
+        *'"exec:cat >'*)
+            place=${line#*exec:cat >}
+            echo stored >"${place%%\\"*}"
+            echo '{"return": {}}'
+            echo '{"event": "MIGRATION", "data": {"status": "active"}}'
+            echo '{"event": "MIGRATION", "data": {"status": "completed"}}'
+            ;;
+        *quit*) echo '{"return": {}}'; exit ;;
+        *) echo '{"event": "OTHER"}'; echo '{"return": {}}' ;;
+        esac
+    done
+"""
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """Make a guest whose kernel is in the cache, and QEMU a script."""
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+
+    def make(body=STORES):
+        guest = install(tmp_path, monkeypatch, body)
+        kernel = cache.part("kernels") / "vmlinuz"
+        kernel.touch()
+        return replace(guest, kernel=kernel)
+
+    return make
+
+
+def stored(guest, said=None, *, kvm=False):
+    say = (said if said is not None else []).append
+    return snapshots.with_snapshot(guest, kvm=kvm, say=say).snapshot
+
+
+def test_a_guest_is_stored_once_and_goes_on_from_there(kept, tmp_path):
+    guest, said = kept(), []
+    place = stored(guest, said)
+    assert place.read_text() == "stored\n"
+    assert stored(guest, said) == place
+    assert said == ["storing a machine that has started, for the next time"]
+    asked = (tmp_path / "bin/asked").read_text()
+    assert asked.splitlines()[-1] == '{"execute": "quit", "arguments": {}}'
+    assert asked.count("exec:cat") == 1
+    with Machine(replace(guest, snapshot=place), deadline=60, kvm=False) as machine:
+        assert machine.run().code == 4
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_the_disks_of_a_guest_are_the_same_wherever_it_goes_on(kept, tmp_path):
+    """All but their content: QEMU's words, but for where the files are and what it is to do."""
+    record = 'for word; do echo "$word"; done >"$(dirname "$0")/words.$$"\n'
+    guest = kept(record + STORES)
+    place = stored(guest)
+    for tools in (None, tmp_path / "tools"):
+        if tools:
+            tools.write_bytes(b"an image")
+        going = replace(guest, snapshot=place, tools=tools)
+        with Machine(going, deadline=60, kvm=False) as machine:
+            machine.run()
+            sizes = [path.stat().st_size for path, _ in machine._disks()]
+            assert sizes[2:] == [512 << 20, 512 << 20, 256 << 20]
+    heard = []
+    for file in sorted((tmp_path / "bin").glob("words.*")):
+        words = file.read_text().splitlines()
+        for pair in (["-qmp", "stdio"], ["-incoming", f"exec:cat {place}"]):
+            if pair[0] in words:
+                at = words.index(pair[0])
+                assert words[at : at + 2] == pair
+                del words[at : at + 2]
+        heard.append([word.partition(",")[2] if "file" in word else word for word in words])
+    assert len(heard) == 3
+    assert heard[0] == heard[1] == heard[2]
+    assert "vxlab.warm" in heard[0][-1]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"memory": 2048},
+        {"start": "start2"},
+        {"root": "root2"},
+        {"modules": "modules2"},
+        {"kernel": "cache/kernels/vmlinuz2"},
+    ],
+    ids=str,
+)
+def test_another_guest_has_another_snapshot(other, kept, tmp_path):
+    guest = kept()
+    changes = {key: tmp_path / x if isinstance(x, str) else x for key, x in other.items()}
+    for path in changes.values():
+        if not isinstance(path, int):
+            path.touch()
+    assert stored(guest) != stored(replace(guest, **changes))
+
+
+def test_another_qemu_or_start_of_this_machine_has_another(kept, tmp_path, monkeypatch):
+    guest = kept()
+    first = stored(guest)
+    qemu = tmp_path / "bin/qemu-system-x86_64"
+    qemu.write_text(qemu.read_text() + "\n")
+    second = stored(guest)
+    boot = tmp_path / "boot_id"
+    boot.write_text("another")
+    monkeypatch.setattr(snapshots, "_BOOT", boot)
+    assert len({first, second, stored(guest)}) == 3
+
+
+def test_what_is_not_stored(kept, tmp_path):
+    guest = kept()
+    own = tmp_path / "kernel"
+    for each in (replace(guest, kernel=own), replace(guest, modules=None)):
+        assert stored(each) is None
+    assert stored(replace(guest, memory=256)) is None
+    assert stored(guest, kvm=True) is None
+    assert not (tmp_path / "bin/asked").exists()
+
+
+FAILS = {
+    "migration": (
+        STORES.replace("completed", "failed").replace(
+            "*quit*", """*query-migrate*) echo '{"return": {"error-desc": "No space"}}' ;; *quit*"""
+        ),
+        "found: No space",
+    ),
+    "refused": (
+        STORES.replace("*quit*", """*set-param*) echo '{"error": {"desc": "no"}}' ;; *quit*"""),
+        "QEMU: migrate-set-parameters: no",
+    ),
+    "ends": (STORES.replace("*quit*", "*set-param*) exit 1 ;; *quit*"), "QEMU"),
+    "no boot": ('echo "[1] Kernel panic - not syncing: VFS" >$log', "boot failed: Kernel panic"),
+    "no server": (
+        """up; say '{"guest": "trouble", "value": "no server"}'; ends 127""",
+        "trouble: no server",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAILS)
+def test_where_storing_fails_a_guest_boots(name, kept, tmp_path):
+    body, why = FAILS[name]
+    guest, said = kept(body), []
+    assert stored(guest, said) is None
+    assert said[-1].startswith("no snapshot: ")
+    assert why in said[-1]
+    assert list(cache.part("snapshots").iterdir()) == []
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_guest_that_never_becomes_ready_is_ended(kept, monkeypatch, tmp_path):
+    monkeypatch.setattr(snapshots, "_DEADLINE", 0.5)
+    guest, said = kept("exec sleep 1000"), []
+    assert stored(guest, said) is None
+    assert "it had not ended after 0.5 s" in said[-1]
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_what_was_not_used_for_a_day_is_removed_when_another_is_made(kept):
+    guest = kept()
+    old, used = stored(guest), stored(replace(guest, memory=2048))
+    for each in (old, used):
+        os.utime(each.parent, (1, 1))
+    assert stored(replace(guest, memory=2048)) == used
+    stored(replace(guest, memory=4096))
+    assert used.exists()
+    assert not old.exists()
+
+
+def test_a_guest_that_was_stored_ended_well(kept, tmp_path):
+    with Machine(kept(), deadline=60, kvm=False) as machine:
+        outcome = machine.save(tmp_path / "state")
+    assert (outcome.end, outcome.code, outcome.reason) == (End.DONE, 0, "")
+
+
+def test_qemu_that_ends_within_an_answer_is_an_error(tmp_path):
+    pipe = subprocess.PIPE
+    words = ["sh", "-c", "read -r line; exit 1"]
+    with (
+        subprocess.Popen(words, stdin=pipe, stdout=pipe, bufsize=0) as process,
+        pytest.raises(VxlabError, match="wanted an answer of QEMU, found that it has ended"),
+    ):
+        qmp.save(process, tmp_path / "state")

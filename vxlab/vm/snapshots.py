@@ -1,0 +1,80 @@
+"""Guests that are stored once they have started, and go on from there.
+
+Most of the time from a boot to the first scenario is the emulated processor's: the kernel's own
+start, and Python's imports.  Both are the same each time.  So they are done once, and the guest is
+stored while it waits for its input (:mod:`vxlab.vm.forkserver`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from vxlab.errors import VxlabError
+from vxlab.vm import cache
+from vxlab.vm.machine import Guest, Machine
+from vxlab.vm.packages import Say, program
+
+#: Names the start of this machine (random(4)).
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+#: Seconds that a guest has to become ready.
+_DEADLINE = 180.0
+
+#: With less memory than this, in MB, there would be little left beside what has been imported.
+_LEAST = 512
+
+#: Seconds after which one that was not used is removed, when another is made; each has 200 MB.
+_OLD = 24 * 3600.0
+
+
+def with_snapshot(guest: Guest, *, kvm: bool, say: Say) -> Guest:
+    """The guest, to go on from its snapshot, which is made the first time.
+
+    It is to boot, as it was, where it is not emulated; where its kernel is a developer's own, the
+    next one will be another; and where making one fails, for the boot will tell why.
+    """
+    kept = guest.modules is not None and guest.kernel.is_relative_to(cache.folder())
+    if kvm or not kept or guest.memory < _LEAST:
+        return guest
+    try:
+        return replace(guest, snapshot=_snapshot(guest, say))
+    except VxlabError as error:
+        say(f"no snapshot: {error}")
+        return guest
+
+
+def _snapshot(guest: Guest, say: Say) -> Path:
+    # A guest's clock goes on at the rate of the machine that it was stored on.
+    boot = _BOOT.read_text()
+
+    def make(folder: Path) -> None:
+        say("storing a machine that has started, for the next time")
+        _remove_old()
+        with Machine(guest, deadline=_DEADLINE, kvm=False) as machine:
+            outcome = machine.save(folder / "state")
+        if not (folder / "state").exists():
+            raise VxlabError(f"{outcome.end}: {outcome.reason}")
+
+    parts = [str(part) for part in (guest.kernel, guest.start, guest.root, guest.modules)]
+    name = cache.key(parts, guest.memory, _qemu(), boot)
+    found = cache.keep("snapshots", name, make)
+    with contextlib.suppress(OSError):  # another user's
+        os.utime(found)
+    return found / "state"
+
+
+def _remove_old() -> None:
+    for each in cache.part("snapshots").iterdir():
+        if time.time() - each.stat().st_mtime > _OLD:
+            shutil.rmtree(each, ignore_errors=True)
+
+
+def _qemu() -> tuple[object, ...]:
+    path = os.path.realpath(program("qemu-system-x86_64", "qemu-system-x86"))
+    found = os.stat(path)
+    return path, found.st_size, found.st_mtime_ns
