@@ -444,6 +444,16 @@ def test_root_needs_no_user_namespace(project):
     assert list(facts["links"]) == ["lo"]
 
 
+@pytest.mark.parametrize("wish", ["no", "yes"])
+def test_root_may_do_without_a_user_namespace(project, wish):
+    facts = project.facts(VXLAB_USERNS=wish)
+    assert (facts["ns"]["user"] == here("user")) == (wish == "no")
+    assert facts["ns"]["net"] != here("net")
+    assert facts["inside"]
+    assert facts["pids"] == [1, facts["pid"]]
+    assert list(facts["links"]) == ["lo"]
+
+
 def test_why_not_says_the_same_sentence(project):
     ask = "from vxlab import sandbox; print(sandbox.why_not())"
     done = project.call([*forbidding("max_user_namespaces"), sys.executable, "-c", ask])

@@ -4,7 +4,8 @@ Inside, the program is root over devices of its own, needs no privileges outside
 leave anything behind: whatever happens to it, the kernel removes its processes, namespaces,
 devices, mounts and temporary files.  Inside there are
 
-- uid 0; where the caller is root, all of the caller's other ids too,
+- uid 0; where the caller is root, all of the caller's other ids too, and with ``VXLAB_USERNS=no``
+  no user namespace, in which some kernels allow less,
 - a network namespace with ``lo`` up and nothing else, so no way to any real network,
 - fresh ``/proc`` and ``/sys``, an empty ``/run``, an empty ``/dev/shm``, and ``TMPDIR`` in it,
 - all other folders as outside, with the caller's rights.

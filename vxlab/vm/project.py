@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 import vxlab
+from vxlab import _boot
 from vxlab.errors import VxlabError
 from vxlab.vm import compiled
 from vxlab.vm.images import TOOLS, same_python
@@ -124,6 +125,7 @@ def pack(
         "VXLAB_TOOLS": TOOLS,
         "VXLAB_OUTPUT": OUTPUT,
         "VXLAB_REPORTS": "/dev/ttyS2",
+        _boot.USERNS: "no",
         **(environment or {}),
     }
     own = folder / "vxlab"
