@@ -153,17 +153,31 @@ def behind(operation, port):
 ANNOUNCEMENTS = {
     "arp-announcement": arp(REQUEST, "172.18.1.200", "172.18.1.200"),
     "gratuitous-reply": arp(REPLY, "172.18.1.200", "172.18.1.200"),
-    "arp-probe": arp(REQUEST, "0.0.0.0", "172.18.1.200"),
     "unsolicited-na": neighbour(ADVERTISEMENT, "fd42::200", flags=0x20),
+}
+#: What asks whether an address is taken.
+PROBES = {
+    "arp-probe": arp(REQUEST, "0.0.0.0", "172.18.1.200"),
     "dad": question("fd42::200", source="::"),
 }
 
 
-@pytest.mark.behaviour("announcements and probes stay out of a port that suppresses", source=SOURCE)
+@pytest.mark.behaviour("announcements stay out of a port that suppresses", source=SOURCE)
 @pytest.mark.control("it does not", without=SetPort)
 @pytest.mark.parametrize("frame", ANNOUNCEMENTS.values(), ids=ANNOUNCEMENTS.keys())
 @bridges
-def test_announcements_and_probes_stay_out_of_the_tunnel(lab, frame):
+def test_announcements_stay_out_of_the_tunnel(lab, frame):
+    lab.apply(SUPPRESS)
+    assert fate_of(lab, frame) == Fate([], in_tunnel=False, at_ns1=True)
+
+
+# Newer kernels let them pass, so that an address that is taken elsewhere is found out.
+@pytest.mark.behaviour("probes for an address stay out of a port that suppresses", source=SOURCE)
+@pytest.mark.known_difference("K62", since="7.2")
+@pytest.mark.control("it does not", without=SetPort)
+@pytest.mark.parametrize("frame", PROBES.values(), ids=PROBES.keys())
+@bridges
+def test_probes_stay_out_of_the_tunnel(lab, frame):
     lab.apply(SUPPRESS)
     assert fate_of(lab, frame) == Fate([], in_tunnel=False, at_ns1=True)
 

@@ -17,10 +17,13 @@ SUPPRESSED, FREE = 10, 20
 pytestmark = pytest.mark.requires("bridge-vlan", "bridge.neigh_vlan_suppress")
 FRAMES = {
     "arp-announcement": arp(REQUEST, "172.18.1.200", "172.18.1.200"),
-    "arp-probe": arp(REQUEST, "0.0.0.0", "172.18.1.200"),
     "unsolicited-na": neighbour(ADVERTISEMENT, "fd42::200", flags=0x20),
+}
+PROBES = {
+    "arp-probe": arp(REQUEST, "0.0.0.0", "172.18.1.200"),
     "dad": question("fd42::200", source="::"),
 }
+NEWER = pytest.mark.known_difference("K62", since="7.2")  # a suppressing port lets them pass
 
 
 def tagged(frame, vlan):
@@ -43,7 +46,13 @@ def make_vlans(lab):
     "with neigh_vlan_suppress a port suppresses in the VLANs that say so", source=SOURCE
 )
 @pytest.mark.control("the port does not look at VLANs", without=SetPort)
-@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES.keys())
+@pytest.mark.parametrize(
+    "frame",
+    [
+        *(pytest.param(frame, id=name) for name, frame in FRAMES.items()),
+        *(pytest.param(frame, id=name, marks=NEWER) for name, frame in PROBES.items()),
+    ],
+)
 @pytest.mark.topology(catalog.bridged())
 def test_a_port_suppresses_in_some_vlans_only(lab, frame):
     make_vlans(lab)
