@@ -193,11 +193,15 @@ def test_a_guest_that_was_stored_ended_well(kept, tmp_path):
     assert (outcome.end, outcome.code, outcome.reason) == (End.DONE, 0, "")
 
 
-def test_qemu_that_ends_within_an_answer_is_an_error(tmp_path):
+@pytest.mark.parametrize(
+    ("does", "found"),
+    [("exit 1", "found that it has ended"), ("exec sleep 1000", "found none within 0.5 s")],
+)
+def test_qemu_that_does_not_answer_is_an_error(does, found, tmp_path, monkeypatch):
+    monkeypatch.setattr(qmp, "_PATIENCE", 0.5)
     pipe = subprocess.PIPE
-    words = ["sh", "-c", "read -r line; exit 1"]
-    with (
-        subprocess.Popen(words, stdin=pipe, stdout=pipe, bufsize=0) as process,
-        pytest.raises(VxlabError, match="wanted an answer of QEMU, found that it has ended"),
-    ):
-        qmp.save(process, tmp_path / "state")
+    words = ["sh", "-c", f"read -r line; {does}"]
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, bufsize=0) as process:
+        with pytest.raises(VxlabError, match=f"wanted an answer of QEMU, {found}"):
+            qmp.save(process, tmp_path / "state")
+        process.kill()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +14,11 @@ from typing import Any
 from vxlab.errors import VxlabError
 
 Message = dict[str, Any]
+
+#: Seconds that QEMU has for each message.
+_PATIENCE = 60.0
+
+_EVENTS = {"capability": "events", "state": True}
 
 
 def save(process: subprocess.Popen[bytes], place: Path) -> None:
@@ -37,14 +43,14 @@ def save(process: subprocess.Popen[bytes], place: Path) -> None:
     _ask(process, messages, "quit")
 
 
-_EVENTS = {"capability": "events", "state": True}
-
-
 def _messages(process: subprocess.Popen[bytes]) -> Iterator[Message]:
     assert process.stdout
-    for line in process.stdout:
+    while select.select([process.stdout], [], [], _PATIENCE)[0]:
+        line = process.stdout.readline()
+        if not line:
+            raise VxlabError("wanted an answer of QEMU, found that it has ended")
         yield json.loads(line)
-    raise VxlabError("wanted an answer of QEMU, found that it has ended")
+    raise VxlabError(f"wanted an answer of QEMU, found none within {_PATIENCE:g} s")
 
 
 def _ask(
