@@ -215,4 +215,4 @@ def test_machines_fit_where_memory_and_processors_are(monkeypatch: pytest.Monkey
     many = run.machines_that_fit(64)
     assert many >= run.machines_that_fit(512) >= 1
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
-    assert run.machines_that_fit(1) == 1
+    assert run.machines_that_fit(1) == 2  # it waits a fifth of its time

@@ -11,12 +11,18 @@ from vxlab.vm.machine import Guest
 
 #: Names the files of a machine's ports as $log, $out and $reports, its output disk as $disk.
 _PORTS = """#!/bin/sh
+ports=0
 for word; do
     case $word in
-    file:*/log) log=${word#file:} ;;
-    file:*/out) out=${word#file:} ;;
-    file:*/reports) reports=${word#file:} ;;
-    file=*/files,*) disk=${word#file=} disk=${disk%%,*} ;;
+    -serial) ports=$((ports + 1)) ;;
+    file:*)
+        case $ports in
+        1) log=${word#file:} ;;
+        2) out=${word#file:} ;;
+        3) reports=${word#file:} ;;
+        esac
+        ;;
+    file=*,cache=unsafe) disk=${word#file=} disk=${disk%%,*} ;;
     esac
 done
 say() { printf '%s\\n' "$1" >>"$reports"; }

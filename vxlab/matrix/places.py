@@ -112,16 +112,15 @@ def place_of(job: Job, luggage: Path | None, stop: Stop, say: Say) -> Place:
 def luggage_for(kernels: Sequence[str], project: Path, say: Say) -> Iterator[Path | None]:
     """The project and vxlab as a tar for guests; None where no kernel is a guest's."""
     from vxlab.vm import project as packing
+    from vxlab.vm.scratch import Scratch
 
     if all(kernel == HERE for kernel in kernels):
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="vxlab-luggage-") as folder:
+    with Scratch() as scratch:
         say("packing the project")
-        tree, tar = Path(folder, "tree"), Path(folder, "project.tar")
-        packing.stage(project, tree)
-        packing.pack(tree, tar, [f"exec {packing.PYTHON} -m vxlab.matrix.inside {_JOB}"])
-        shutil.rmtree(tree)
+        tar = scratch.file()
+        packing.pack(project, tar, [f"exec {packing.PYTHON} -m vxlab.matrix.inside {_JOB}"])
         yield tar
 
 
@@ -159,6 +158,7 @@ class _Guest:
     def __init__(self, job: Job, luggage: Path, stop: Stop, say: Say) -> None:
         from vxlab.vm import bundles, kernels
         from vxlab.vm.run import parts
+        from vxlab.vm.scratch import Scratch
 
         self._job, self._luggage, self._stop = job, luggage, stop
         modules = Path(job.modules) if job.modules else None
@@ -169,14 +169,14 @@ class _Guest:
         if self._bundles:
             self._tools, self._mount = bundles.image(tuple(self._bundles.values()))
         self._parts = parts(kernel, memory=job.memory, say=say)
-        self._folder = Path()
+        self._scratch = Scratch()
+        self._tar = self._scratch.file()
 
     def __enter__(self) -> _Guest:
-        self._folder = Path(tempfile.mkdtemp(prefix="vxlab-matrix-"))
         return self
 
     def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.close()
 
     def run(self, cells: Cells, report: Callable[[Report], None], seen: Seen) -> Ending:
         """Boot a machine, and run cells in it."""
@@ -217,14 +217,13 @@ class _Guest:
 
     def _files(self, cells: Cells, seen: Seen) -> Path:
         """What the guest unpacks: the luggage, its job, and where its iproute2 belongs."""
-        tar = self._folder / "files.tar"
-        shutil.copyfile(self._luggage, tar)
-        with tarfile.open(tar, "a", format=tarfile.GNU_FORMAT) as packed:
+        shutil.copyfile(self._luggage, self._tar)
+        with tarfile.open(self._tar, "a", format=tarfile.GNU_FORMAT) as packed:
             job = _description(self._job, cells, seen, self._bundles, "/dev/ttyS2")
             _add(packed, _JOB, job)
             if self._tools is not None:
                 _add(packed, "/vxlab/tools", str(self._mount))
-        return tar
+        return self._tar
 
 
 def _add(packed: tarfile.TarFile, path: str, text: str) -> None:

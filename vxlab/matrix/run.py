@@ -151,11 +151,14 @@ def write_junit(results: Results, cell: int, folder: Path) -> None:
 
 
 def machines_that_fit(memory: int) -> int:
-    """How many machines of so many MB this one bears: one a processor, if there is memory."""
+    """How many machines of so many MB this one bears: two a processor, if there is memory.
+
+    A machine spends a fifth of its time waiting.
+    """
     with open("/proc/meminfo") as file:
         fields = dict(line.split(":") for line in file)
     free = int(fields["MemAvailable"].split()[0]) // 1024
-    return max(1, min(len(os.sched_getaffinity(0)), free // (memory + _OVERHEAD)))
+    return max(1, min(2 * len(os.sched_getaffinity(0)), free // (memory + _OVERHEAD)))
 
 
 def begin(results: Results, request: Request) -> int:

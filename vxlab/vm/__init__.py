@@ -8,6 +8,7 @@
     qmp        QEMU's protocol, by which a machine is stored
     snapshots  machines that are stored once they have started, and go on from there
     forkserver in a guest: a Python that has imported already, and is stored with it
+    scratch    files without a name, which go with their process
     project    the project as a guest sees it
     run        all of that together
 

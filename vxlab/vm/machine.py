@@ -15,12 +15,10 @@ import os
 import re
 import select
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
 import tarfile
-import tempfile
 import termios
 import time
 import tty
@@ -34,6 +32,7 @@ from vxlab.errors import VxlabError
 from vxlab.syscalls import die_with_parent
 from vxlab.vm import cache, qmp
 from vxlab.vm.packages import program
+from vxlab.vm.scratch import Scratch
 
 #: A report of a guest, as it arrives.
 Report = dict[str, Any]
@@ -52,6 +51,9 @@ _COMMAND_LINE = (
     "console=ttyS0,115200 loglevel=4 panic=-1 oops=panic mitigations=off nokaslr tsc=reliable "
     "random.trust_cpu=on audit=0 selinux=0 apparmor=0 nowatchdog"
 )
+#: What was translated for one process is good for the next only at the same addresses: with random
+#: ones a program takes three times as long to start.
+_EMULATED_LINE = " norandmaps"
 
 #: The sizes of the disks that are not the same for all guests of a kernel, in bytes; all of them
 #: are sparse files.
@@ -136,7 +138,7 @@ class _Reader:
 
 
 def _sized(file: Path, size: int = INPUT) -> Path:
-    """A disk of that size, made larger or made at all where need be."""
+    """A disk of that size, made larger where need be."""
     with file.open("ab") as disk:
         if disk.tell() < size:
             disk.truncate(size)
@@ -158,7 +160,10 @@ class Machine:
         self.guest, self.deadline = guest, deadline
         self._output, self._report = output, report
         self._kvm = has_kvm() if kvm is None else kvm
-        self._folder = Path(tempfile.mkdtemp(prefix="vxlab-vm-"))
+        self._scratch = Scratch()
+        self._log, self._out, self._reports, self._errors, self._none, self._files = (
+            self._scratch.file() for _ in range(6)
+        )
         self._process: subprocess.Popen[bytes] | None = None
         self._code: int | None = None
         self._booted: float | None = None
@@ -173,7 +178,7 @@ class Machine:
             self._process.kill()
         if self._process is not None:
             self._process.__exit__(None, None, None)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.close()
 
     @property
     def pid(self) -> int:
@@ -184,9 +189,7 @@ class Machine:
     def start(self, *, terminal: bool = False) -> None:
         """Start it; with ``terminal`` the command's input and output are this process's own."""
         pipe = subprocess.DEVNULL if self._saved is None else subprocess.PIPE
-        for name in ("log", "out", "reports", "errors"):
-            (self._folder / name).touch()
-        with (self._folder / "errors").open("wb") as errors:
+        with self._errors.open("wb") as errors:
             self._process = subprocess.Popen(
                 [program("qemu-system-x86_64", "qemu-system-x86"), *self._words(terminal)],
                 stdin=None if terminal else pipe,
@@ -203,12 +206,12 @@ class Machine:
         yield from ("-m", str(guest.memory), "-smp", "1", "-nodefaults", "-display", "none")
         yield from ("-no-reboot", "-net", "none", "-kernel", str(guest.kernel))
         yield from ("-initrd", str(guest.start))
-        yield from ("-serial", f"file:{self._folder / 'log'}")
-        out = f"file:{self._folder / 'out'}"
+        yield from ("-serial", f"file:{self._log}")
         yield from (("-chardev", "stdio,id=t,signal=off") if terminal else ())
-        yield from ("-serial", "chardev:t" if terminal else out)
-        yield from ("-serial", f"file:{self._folder / 'reports'}")
-        line = _COMMAND_LINE + (" vxlab.modules" if guest.modules else "")
+        yield from ("-serial", "chardev:t" if terminal else f"file:{self._out}")
+        yield from ("-serial", f"file:{self._reports}")
+        line = _COMMAND_LINE + ("" if self._kvm else _EMULATED_LINE)
+        line += " vxlab.modules" if guest.modules else ""
         for path, only_read in self._disks():
             lock = "readonly=on,file.locking=off" if only_read else "cache=unsafe"
             yield from ("-drive", f"file={path},format=raw,if=virtio,{lock}")
@@ -226,12 +229,12 @@ class Machine:
         All guests have all disks, those that change in one size: a stored guest knows them by it.
         """
         guest = self.guest
-        none = self._folder / "none"
+        none = self._none
         yield guest.root, True
         yield guest.modules or _sized(none), True
         yield _sized(guest.tools or none), True
         yield _sized(guest.files or none), True
-        yield _sized(self._folder / "files", OUTPUT), False
+        yield _sized(self._files, OUTPUT), False
 
     def run(self) -> Outcome:
         """Start it, and wait until it has ended, one way or another."""
@@ -266,7 +269,7 @@ class Machine:
         """Follow the guest until it has ended, or its time has."""
         assert self._process
         began = time.monotonic()
-        out, reports = _Reader(self._folder / "out"), _Reader(self._folder / "reports")
+        out, reports = _Reader(self._out), _Reader(self._reports)
         late = False
         ended = os.pidfd_open(self._process.pid)
         try:
@@ -309,8 +312,8 @@ class Machine:
                 self._full = f"{other}: {report['value']}"
 
     def _judge(self, status: int, late: bool, seconds: float) -> Outcome:
-        log = (self._folder / "log").read_text(errors="replace")
-        errors = (self._folder / "errors").read_text(errors="replace").strip()
+        log = self._log.read_text(errors="replace")
+        errors = self._errors.read_text(errors="replace").strip()
         end, reason, fingerprint = End.DONE, "", ""
         panic = _PANIC.search(log)
         if self._code is not None and not late:
@@ -341,7 +344,7 @@ class Machine:
         """Put the files that a guest gave back into a folder; none where it gave none."""
         with (
             contextlib.suppress(tarfile.ReadError),
-            tarfile.open(self._folder / "files", "r:") as packed,
+            tarfile.open(self._files, "r:") as packed,
         ):
             packed.extractall(folder, filter="data")
 

@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -114,9 +115,9 @@ def _programs(folder: Path) -> None:
 
 
 def pack(
-    folder: Path, tar: Path, command: Iterable[str], environment: Mapping[str, str] | None = None
+    project: Path, tar: Path, command: Iterable[str], environment: Mapping[str, str] | None = None
 ) -> None:
-    """Write the tar that a guest gets: the staged project, and the lines of its command."""
+    """Write the tar that a guest gets: the project, vxlab, and the lines of its command."""
     exports = {
         "PYTHONPATH": _LIBRARY,
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -128,13 +129,14 @@ def pack(
         _boot.USERNS: "no",
         **(environment or {}),
     }
-    own = folder / "vxlab"
-    own.mkdir(exist_ok=True)
     lines = [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
-    (own / "command").write_text("\n".join([*lines, f"cd {INSIDE}", *command, ""]))
-    with tarfile.open(tar, "w", format=tarfile.GNU_FORMAT) as packed:
-        for name in sorted(os.listdir(folder)):
-            packed.add(folder / name, name, filter=_as_root)
+    with tempfile.TemporaryDirectory(prefix="vxlab-pack-") as temporary:
+        folder = Path(temporary)
+        stage(project, folder)
+        (folder / "vxlab/command").write_text("\n".join([*lines, f"cd {INSIDE}", *command, ""]))
+        with tarfile.open(tar, "w", format=tarfile.GNU_FORMAT) as packed:
+            for name in sorted(os.listdir(folder)):
+                packed.add(folder / name, name, filter=_as_root)
 
 
 def _as_root(info: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +13,7 @@ from vxlab.errors import VxlabError
 from vxlab.vm import images, kernels, machine, project, snapshots
 from vxlab.vm.machine import Guest, Machine, Outcome, Report
 from vxlab.vm.packages import Say, silent
+from vxlab.vm.scratch import Scratch
 
 
 def parts(
@@ -40,16 +39,12 @@ def guest(
     say: Say = silent,
 ) -> Iterator[Guest]:
     """What to start for lines of shell, with the project in ``folder`` (by default this one)."""
-    work = Path(tempfile.mkdtemp(prefix="vxlab-guest-"))
-    try:
-        found = parts(kernel, memory=memory, snapshot=snapshot, say=say)
+    found = parts(kernel, memory=memory, snapshot=snapshot, say=say)
+    with Scratch() as scratch:
         say("packing the project")
-        project.stage(folder or Path.cwd(), work / "tree")
-        project.pack(work / "tree", work / "files.tar", command, environment)
-        shutil.rmtree(work / "tree")
-        yield replace(found, files=work / "files.tar")
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        files = scratch.file()
+        project.pack(folder or Path.cwd(), files, command, environment)
+        yield replace(found, files=files)
 
 
 def run(

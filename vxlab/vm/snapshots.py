@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vxlab.errors import VxlabError
-from vxlab.vm import cache
+from vxlab.vm import cache, machine
 from vxlab.vm.machine import Guest, Machine
 from vxlab.vm.packages import Say, program
 
@@ -55,13 +55,13 @@ def _snapshot(guest: Guest, say: Say) -> Path:
     def make(folder: Path) -> None:
         say("storing a machine that has started, for the next time")
         _remove_old()
-        with Machine(guest, deadline=_DEADLINE, kvm=False) as machine:
-            outcome = machine.save(folder / "state")
+        with Machine(guest, deadline=_DEADLINE, kvm=False) as running:
+            outcome = running.save(folder / "state")
         if not (folder / "state").exists():
             raise VxlabError(f"{outcome.end}: {outcome.reason}")
 
     parts = [str(part) for part in (guest.kernel, guest.start, guest.root, guest.modules)]
-    name = cache.key(parts, guest.memory, _qemu(), boot)
+    name = cache.key(parts, guest.memory, Path(machine.__file__), _qemu(), boot)
     found = cache.keep("snapshots", name, make)
     with contextlib.suppress(OSError):  # another user's
         os.utime(found)
