@@ -6,6 +6,7 @@ elements fit together.  Nothing here touches the kernel.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from dataclasses import dataclass
 from typing import Literal
@@ -51,6 +52,17 @@ class Switch:
         return f"{'cable' if self.cable else 'switch'} {self.name}"
 
 
+@functools.lru_cache(maxsize=1 << 12)
+def _parsed(address: str) -> checks.Interface:
+    """Parsed once: checking a topology asks for the address of each card over and over."""
+    return ipaddress.ip_interface(address)
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def _without_prefix(address: str) -> str:
+    return str(_parsed(address).ip)
+
+
 @dataclass(frozen=True, slots=True)
 class Nic:
     """A network card of a host or router: an interface on a switch, with one address."""
@@ -73,12 +85,12 @@ class Nic:
     @property
     def interface(self) -> checks.Interface:
         """The address, parsed."""
-        return ipaddress.ip_interface(self.address)
+        return _parsed(self.address)
 
     @property
     def ip(self) -> str:
         """The address without its prefix length."""
-        return str(self.interface.ip)
+        return _without_prefix(self.address)
 
 
 @dataclass(frozen=True, slots=True)
