@@ -86,7 +86,7 @@ class Project:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,  # against hanging alone: beside virtual machines all takes far longer
         )
 
     @contextlib.contextmanager
