@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from vxlab import sandbox
+from vxlab.vm import forkserver
 
 #: Bytes below which a file system counts as full.
 _NOTHING = 1 << 16
@@ -41,12 +42,7 @@ _QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning", "--color=no")
 
 #: What scenarios import while they run.
 _MODULES = (
-    "pyroute2",
-    "scapy.layers.l2",
-    "scapy.layers.inet",
-    "scapy.layers.inet6",
-    "scapy.layers.vxlan",
-    "testinfra",
+    *forkserver.PACKAGES,
     "vxlab.capture",
     "vxlab.lab",
     "vxlab.report.failure",
@@ -118,6 +114,7 @@ def _forked(arguments: Sequence[str]) -> tuple[int, str]:
 
     Its exit code, 128 + N for a signal, and the end of what it said.
     """
+    sys.stdout.flush()
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -137,16 +134,12 @@ def _heard(pipe: int, child: int) -> bytes:
     """Hand on what comes until the child ends; others may hold the pipe open.  The end of it."""
     ended = os.pidfd_open(child)
     said = b""
-    while True:
-        ready = select.select([pipe, ended], [], [])[0]
-        data = os.read(pipe, 1 << 16) if pipe in ready else b""
+    while pipe in select.select([pipe, ended], [], [])[0]:
+        data = os.read(pipe, 1 << 16)
+        if not data:  # it has closed its output
+            break
         os.write(1, data)
         said = (said + data)[-_SAID:]
-        if not data and ended in ready:
-            break
-        if not data:  # it has closed its output
-            select.select([ended], [], [])
-            break
     os.close(ended)
     os.close(pipe)
     return said

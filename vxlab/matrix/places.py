@@ -26,6 +26,7 @@ from vxlab.errors import VxlabError
 from vxlab.matrix.job import HERE, SYSTEM, Job
 from vxlab.results.model import CellState
 from vxlab.syscalls import die_with_parent
+from vxlab.vm.forkserver import REPORTS
 
 Cells = Sequence[tuple[int, Any]]
 Report = dict[str, Any]
@@ -219,7 +220,7 @@ class _Guest:
         """What the guest unpacks: the luggage, its job, and where its iproute2 belongs."""
         shutil.copyfile(self._luggage, self._tar)
         with tarfile.open(self._tar, "a", format=tarfile.GNU_FORMAT) as packed:
-            job = _description(self._job, cells, seen, self._bundles, "/dev/ttyS2")
+            job = _description(self._job, cells, seen, self._bundles, REPORTS)
             _add(packed, _JOB, job)
             if self._tools is not None:
                 _add(packed, "/vxlab/tools", str(self._mount))

@@ -8,7 +8,6 @@ that are like itself: for one with other namespaces, rights or settings of Pytho
 started, as without a server.
 """
 
-import array
 import json
 import os
 import signal
@@ -27,12 +26,17 @@ PASSED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signa
 #: The largest request, in bytes; the answer of a server that does not do it.
 LARGEST, REFUSED = 1 << 17, b"no"
 
+#: What scenarios import of other packages while they run.
+PACKAGES = (
+    *("pyroute2", "testinfra"),
+    *("scapy.layers.l2", "scapy.layers.inet", "scapy.layers.inet6", "scapy.layers.vxlan"),
+)
 #: What is imported, beside what pytest and its plugins import.
 MODULES = (
     *("asyncio", "concurrent.futures", "ctypes", "difflib", "encodings.unicode_escape"),
     *("multiprocessing", "packaging.version", "runpy", "sqlite3", "tomllib"),
-    *("pyroute2", "pyroute2.iproute.linux", "pyroute2.netlink.generic"),
-    *("scapy.layers.l2", "scapy.layers.inet", "scapy.layers.inet6", "scapy.layers.vxlan"),
+    *PACKAGES,
+    *("pyroute2.iproute.linux", "pyroute2.netlink.generic"),
     *("testinfra.host", "testinfra.modules"),
 )
 
@@ -155,11 +159,12 @@ def wait_for(disk: str) -> None:
 def attend(connection: socket.socket) -> list[str]:
     """Follow a program until it ends, and tell how; returns in the program, its words."""
     import select
+    import struct
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     data, fds, _, _ = socket.recv_fds(connection, LARGEST, 4)
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    client = array.array("i", credentials)[0]
+    client = struct.unpack("3i", credentials)[0]  # unix(7): pid, uid, gid
     if traits(client) != traits("self"):
         connection.send(REFUSED)
         os._exit(0)

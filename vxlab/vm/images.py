@@ -40,8 +40,12 @@ _PYTHON_PACKAGES = ("pytest", "pytest-testinfra", "pytest-xdist", "pyroute2", "s
 #: Modules that the first stage needs to find its disks.
 _EARLY = ("virtio_pci", "virtio_blk", "ext4", "overlay")
 
-#: What runs in a guest before its command.
-_SCRIPTS = ("stage1.sh", "stage2.sh", "forkserver.py")
+#: What runs in a guest before its command: the name there, and here.
+_SCRIPTS = {
+    "init": "stage1.sh",
+    "stage2.sh": "stage2.sh",
+    "forkserver.py": "forkserver.py",
+}
 
 #: Where the guest has the routers, and what Debian's maintainer scripts would have linked.
 TOOLS = "/var/cache/vxlab/tools"
@@ -170,7 +174,7 @@ def start(kernel: Kernel) -> Path:
         for number, module in enumerate(early_modules(kernel)):
             names.append(f"{number:02}-{module.name.partition('.')[0]}.ko")
             (tree / "modules" / names[-1]).write_bytes(_plain(module))
-        for name, script in {"init": "stage1.sh", **{name: name for name in _SCRIPTS[1:]}}.items():
+        for name, script in _SCRIPTS.items():
             (tree / name).write_text(_scripts(script))
             (tree / name).chmod(0o755)
         listed = "\n".join(str(x.relative_to(tree)) for x in sorted(tree.rglob("*")))
@@ -187,7 +191,7 @@ def start(kernel: Kernel) -> Path:
             raise VxlabError(f"cpio ended with {done.returncode}: {done.stderr.decode()}")
         shutil.rmtree(tree)
 
-    scripts = [_scripts(name) for name in _SCRIPTS]
+    scripts = [_scripts(name) for name in _SCRIPTS.values()]
     name = cache.key(kernel.release, str(kernel.modules), box, _APPLETS, _EARLY, scripts)
     return cache.keep("starts", name, make) / "start.cpio"
 

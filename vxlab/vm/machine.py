@@ -84,9 +84,9 @@ class Guest:
     """What to boot: images, memory in MB, and what goes in.
 
     ``files`` is a tar with ``vxlab/command`` in it, None for one that is but to be saved; ``tools``
-    an image to be mounted where the
-    file ``vxlab/tools`` of the tar says; ``snapshot`` what :meth:`Machine.save` has written, of a
-    guest that differs in these alone: then it goes on from there.
+    an image to be mounted where the file ``vxlab/tools`` of the tar says; ``snapshot`` what
+    :meth:`Machine.save` has written, of a guest that differs in these alone: then it goes on from
+    there.
     """
 
     kernel: Path
@@ -174,9 +174,8 @@ class Machine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
         if self._process is not None:
+            self._process.kill()  # where it has not ended
             self._process.__exit__(None, None, None)
         self._scratch.close()
 
@@ -228,8 +227,7 @@ class Machine:
 
         All guests have all disks, those that change in one size: a stored guest knows them by it.
         """
-        guest = self.guest
-        none = self._none
+        guest, none = self.guest, self._none
         yield guest.root, True
         yield guest.modules or _sized(none), True
         yield _sized(guest.tools or none), True

@@ -20,7 +20,7 @@ from pathlib import Path
 import vxlab
 from vxlab import _boot
 from vxlab.errors import VxlabError
-from vxlab.vm import compiled
+from vxlab.vm import compiled, forkserver
 from vxlab.vm.images import TOOLS, same_python
 
 #: Where the project is in a guest, and where it leaves files that are to come back.
@@ -101,7 +101,7 @@ def _programs(folder: Path) -> None:
     """What would have been installed.  -P: nothing in the project hides what is installed."""
     plain = f'exec {PYTHON} -m pytest "$@"'
     scripts = {
-        PYTHON: '[ -S /vxlab/forkserver ] && exec python3 -I -S /vxlab/forkserver.py run "$@"\n'
+        PYTHON: f'[ -S {forkserver.PLACE} ] && exec python3 -I -S /vxlab/forkserver.py run "$@"\n'
         'exec python3 -P "$@"',
         "/usr/local/bin/pytest": f'case " $* " in *" --no-sandbox "*) {plain} ;; esac\n'
         f'exec {PYTHON} -c {shlex.quote(_PYTEST)} "$@"',
@@ -125,7 +125,7 @@ def pack(
         "USER": "root",
         "VXLAB_TOOLS": TOOLS,
         "VXLAB_OUTPUT": OUTPUT,
-        "VXLAB_REPORTS": "/dev/ttyS2",
+        "VXLAB_REPORTS": forkserver.REPORTS,
         _boot.USERNS: "no",
         **(environment or {}),
     }

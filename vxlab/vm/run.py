@@ -80,9 +80,8 @@ def run(
     with guest(
         command, kernel=chosen, folder=folder, memory=memory, snapshot=snapshot, say=say
     ) as built:
-        kvm = machine.has_kvm()
-        say(_starting(chosen, built, kvm=kvm))
-        with Machine(built, deadline=deadline, output=output, report=report, kvm=kvm) as running:
+        say(_starting(chosen, built))
+        with Machine(built, deadline=deadline, output=output, report=report) as running:
             outcome = running.run()
             if files is not None:
                 running.unpack(files)
@@ -94,10 +93,10 @@ def ready(*, kernel: str, modules: Path | None = None, say: Say = silent) -> Non
     parts(kernels.find(kernel, modules=modules, say=say), say=say)
 
 
-def _starting(kernel: kernels.Kernel, guest: Guest, *, kvm: bool) -> str:
+def _starting(kernel: kernels.Kernel, guest: Guest) -> str:
     if guest.snapshot is not None:
         return f"starting {kernel.release} from a snapshot, in emulation"
-    return f"booting {kernel.release}" + ("" if kvm else " in emulation")
+    return f"booting {kernel.release}" + ("" if machine.has_kvm() else " in emulation")
 
 
 def shell(
@@ -115,7 +114,7 @@ def shell(
         guest(
             lines, kernel=chosen, memory=memory, snapshot=snapshot, environment=seen, say=say
         ) as built,
-        Machine(built, deadline=float("inf"), kvm=(kvm := machine.has_kvm())) as running,
+        Machine(built, deadline=float("inf")) as running,
     ):
-        say(_starting(chosen, built, kvm=kvm))
+        say(_starting(chosen, built))
         return running.interact()
