@@ -10,11 +10,10 @@ from dataclasses import replace
 
 import pytest
 from fake_machine import install
-from panics import PANICS
 
 from vxlab.errors import MissingProgram
 from vxlab.vm import cache, machine
-from vxlab.vm.machine import End, Machine, fingerprint_of
+from vxlab.vm.machine import End, Machine
 
 #: (what QEMU does, how that ended, exit code, part of the reason)
 ENDS = {
@@ -179,38 +178,6 @@ def test_without_qemu_the_package_is_named(tmp_path, monkeypatch):
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-# --- what a panic is known by ----------------------------------------------------------------
-
-
-@pytest.mark.parametrize("release", PANICS)
-def test_a_real_panic_is_named_by_what_it_said_and_where(release):
-    found = fingerprint_of(PANICS[release])
-    assert "Kernel panic - not syncing: sysrq triggered crash" in found
-    assert "sysrq_handle_crash" in found
-
-
-def test_the_same_panic_has_one_name_on_all_kernels():
-    assert len({fingerprint_of(text) for text in PANICS.values()}) == 1
-
-
-def test_a_panic_is_the_same_at_other_addresses_and_times():
-    one = PANICS["6.1"]
-    moved = one.replace("0x", "0x1").replace("[   ", "[  9")
-    assert moved != one
-    assert fingerprint_of(moved) == fingerprint_of(one)
-
-
-def test_panics_of_another_kind_or_place_are_others():
-    one = PANICS["6.1"]
-    kind = one.replace("sysrq triggered crash", "Fatal exception")
-    place = one.replace("sysrq_handle_crash", "vxlan_xmit")
-    assert len({fingerprint_of(text) for text in (one, kind, place)}) == 3
-
-
-def test_a_log_without_a_panic_has_no_fingerprint():
-    assert fingerprint_of("[    0.0] Linux version 6.1\n[    1.0] panic=-1\n") == ""
-
-
 # --- KVM -------------------------------------------------------------------------------------
 
 
@@ -269,14 +236,3 @@ def test_qemu_ends_with_vxlab(tmp_path, monkeypatch):
     os.waitpid(child, 0)
     assert select.select([watched], [], [], 30)[0], "QEMU outlives vxlab"
     os.close(watched)
-
-
-def test_frames_that_the_kernel_is_not_sure_of_do_not_count():
-    log = "BUG: kernel NULL pointer dereference\n RIP: 0010:vxlan_snoop+0xb9/0x240\n"
-    unsure = (
-        " ? console_unlock.cold+0x1/0x2\n ? vxlan_open+0x1/0x2\n ? memcpy.isra.0.cold+0x1/0x2\n"
-    )
-    rest = " vxlan_rcv+0x180/0x4e0 [vxlan]\n"
-    found = machine.fingerprint_of(log + unsure + rest)
-    assert found.endswith("in vxlan_snoop < vxlan_rcv")
-    assert found == machine.fingerprint_of(log + rest)

@@ -95,7 +95,7 @@ def say(text: str) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from vxlab.vm import machine, run
+    from vxlab.vm import machine, panic, run
 
     words = arguments.arguments or list(_DEFAULT)
     outcome = run.run(
@@ -112,7 +112,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if outcome.end is machine.End.DONE and outcome.code is not None:
         return outcome.code
     sys.stdout.flush()
-    told = machine.telling(outcome.log)
+    told = panic.telling(outcome.log)
     print(f"vxlab vm: {outcome.end}: {outcome.reason}", file=sys.stderr)
     if told:
         print(f"from the kernel's log:\n{told}", file=sys.stderr)

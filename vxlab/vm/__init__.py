@@ -3,12 +3,15 @@
     packages   Debian packages of any suite, fetched and unpacked, never installed
     cache      what is made once and kept, by what it is made from
     kernels    a kernel by its version, from a package, or a developer's own
+    bundles    versions of iproute2 that run beside the system's own
     images     what a machine boots from: first stage, root file system, modules
     machine    QEMU: starts it, follows it, says how it ended
+    panic      what a kernel said when it ended itself
     qmp        QEMU's protocol, by which a machine is stored
     snapshots  machines that are stored once they have started, and go on from there
     forkserver in a guest: a Python that has imported already, and is stored with it
     scratch    files without a name, which go with their process
+    compiled   the project's modules, compiled for a guest's Python
     project    the project as a guest sees it
     run        all of that together
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
-import re
 import select
 import shlex
 import signal
@@ -30,7 +28,7 @@ from typing import Any
 
 from vxlab.errors import VxlabError
 from vxlab.syscalls import die_with_parent
-from vxlab.vm import cache, qmp
+from vxlab.vm import cache, panic, qmp
 from vxlab.vm.packages import program
 from vxlab.vm.scratch import Scratch
 
@@ -58,14 +56,6 @@ _EMULATED_LINE = " norandmaps"
 #: The sizes of the disks that are not the same for all guests of a kernel, in bytes; all of them
 #: are sparse files.
 INPUT, OUTPUT = 512 << 20, 256 << 20
-
-#: What a kernel says when it ends itself; the first line names the reason.
-_PANIC = re.compile(r"^.*?((?:BUG:|kernel BUG at|Oops:|Kernel panic - not syncing:).*)$", re.M)
-#: A function of a call trace; the kernel is not sure of those with a question mark.  The compiler
-#: splits functions, into xyz.cold or xyz.isra.0, as it likes.
-_FUNCTION = re.compile(r"(?<!\? )(?<![\w.])([a-z_]\w*)(?:\.\w+)*\+0x[0-9a-f]+/0x[0-9a-f]+")
-#: What every panic goes through.
-_COMMON = {"dump_stack", "dump_stack_lvl", "panic", "vpanic", "printk", "_printk"}
 
 
 class End(StrEnum):
@@ -313,16 +303,16 @@ class Machine:
         log = self._log.read_text(errors="replace")
         errors = self._errors.read_text(errors="replace").strip()
         end, reason, fingerprint = End.DONE, "", ""
-        panic = _PANIC.search(log)
+        panicked = panic.message(log)
         if self._code is not None and not late:
             if self._full:
                 end, reason = End.FULL, self._full
         elif late and "Kernel panic" not in log:
             end = End.DEADLINE
             reason = f"it had not ended after {self.deadline:g} s"
-        elif panic:  # also one that hung in it
-            end, reason = End.CRASHED, panic.group(1).strip()
-            fingerprint = fingerprint_of(log)
+        elif panicked:  # also one that hung in it
+            end, reason = End.CRASHED, panicked
+            fingerprint = panic.fingerprint(log)
         elif status < 0:
             end, reason = End.LOST, f"QEMU was ended by {signal.Signals(-status).name}"
         elif status:
@@ -345,25 +335,6 @@ class Machine:
             tarfile.open(self._files, "r:") as packed,
         ):
             packed.extractall(folder, filter="data")
-
-
-def fingerprint_of(log: str) -> str:
-    """What a panic is known by: its kind and the functions it happened in, not its addresses."""
-    found = _PANIC.search(log)
-    if found is None:
-        return ""
-    kind = re.sub(r"0x[0-9a-f]+|\b[0-9a-f]{8,}\b|\d+", "N", found.group(1).strip())
-    after = log[found.start() :]
-    functions = [x for x in dict.fromkeys(_FUNCTION.findall(after)) if x not in _COMMON][:6]
-    digest = hashlib.sha256(" ".join([kind, *functions]).encode()).hexdigest()[:8]
-    return f"{digest} {kind}" + (f" in {' < '.join(functions)}" if functions else "")
-
-
-def telling(log: str) -> str:
-    """The lines of a log that say most: a panic with its call trace, else the end."""
-    found = _PANIC.search(log)
-    lines = log[found.start() :].splitlines()[:40] if found else log.splitlines()[-12:]
-    return "\n".join(lines)
 
 
 def has_kvm() -> bool:
