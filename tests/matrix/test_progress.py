@@ -80,6 +80,31 @@ def test_a_file_gets_plain_lines(time: Clock) -> None:
     ]
 
 
+def test_a_file_gets_a_line_a_minute(time: Clock) -> None:
+    progress, out = shown(terminal=False)
+    with progress:
+        progress.cells(CELLS)
+        begin(progress, 1, count=8)
+        for _ in range(6):
+            time.now += 25
+            case(progress, 1, "passed")
+    _, *lines = out.getvalue().splitlines()
+    assert lines == [
+        "  2 of 16 scenarios, 0 of 2 cells, 1 min 15 s, about 8 min 45 s left",
+        "  5 of 16 scenarios, 0 of 2 cells, 2 min 30 s, about 5 min 30 s left",
+    ]
+
+
+def test_a_terminal_needs_no_such_lines(time: Clock) -> None:
+    progress, out = shown(terminal=True)
+    with progress:
+        progress.cells(CELLS)
+        begin(progress, 1)
+        time.now += 1000
+        case(progress, 1, "passed")
+    assert "scenarios" not in out.getvalue()
+
+
 def test_a_cell_that_died_says_what_ran() -> None:
     progress, out = shown(terminal=False)
     with progress:

@@ -13,6 +13,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from vxlab.matrix.job import Place
 from vxlab.matrix.runner import Event
 
+#: Seconds after which something is said where no bars are seen.
+_SILENCE = 60.0
+
 
 @dataclass
 class _Cell:
@@ -36,14 +39,15 @@ class _Cell:
 class Progressing:
     """Shows events on a console (:class:`vxlab.matrix.run.Watcher`); a context manager.
 
-    Where the console is no terminal it gets plain lines, and no bars.
+    Where the console is no terminal it gets plain lines, and no bars: at least one a minute, as
+    services for CI end what is silent for long.
     """
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
         self._live = self._console.is_terminal
         self._cells: dict[int, _Cell] = {}
-        self._began = time.monotonic()
+        self._began = self._said = time.monotonic()
         self._width = 0
         self._bars = Progress(
             TextColumn("  {task.description}", markup=False),  # node ids have brackets
@@ -97,6 +101,8 @@ class Progressing:
             case "end":
                 self._end(cell, event)
         self._show(cell)
+        if not self._live and time.monotonic() - self._said >= _SILENCE:
+            self._print(f"  {self._done()} of {_count(self._all(), 'scenario')}, {self._left()}")
 
     def _end(self, cell: _Cell, event: Event) -> None:
         self._remove_bar(cell)
@@ -160,6 +166,7 @@ class Progressing:
         return told
 
     def _print(self, text: str, style: str = "") -> None:
+        self._said = time.monotonic()
         self._console.print(text, style=style, markup=False, soft_wrap=True)
 
 
