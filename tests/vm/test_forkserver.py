@@ -19,8 +19,9 @@ from vxlab.vm import forkserver
 from vxlab.waiting import wait_until
 
 SERVER = """if True:
-    import socket, sys
+    import random, socket, sys, tempfile
     from vxlab.vm import forkserver
+    tempfile.gettempdir()  # of the server: no program may get it
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(sys.argv[1])
     listener.listen()
@@ -40,7 +41,8 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self.place = folder / "socket"
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-        self.process = subprocess.Popen([sys.executable, "-c", SERVER, self.place], env=self.env)
+        own = {**self.env, "OF_THE_SERVER": "1"}
+        self.process = subprocess.Popen([sys.executable, "-c", SERVER, self.place], env=own)
         wait_until(self.place.exists, "the server to listen")
 
     def command(self, *words: str) -> list[str]:
@@ -93,6 +95,7 @@ def test_a_program_has_all_that_its_client_has(server, tmp_path):
         **env,
         "PWD": facts["env"]["PWD"],
     }
+    assert "OF_THE_SERVER" not in facts["env"]
     assert facts["umask"] == 0o137
     assert facts["files"][0] == 123
     assert facts["stdin"] == "read"
@@ -188,6 +191,13 @@ def test_ended_programs_are_gone(server):
         server.run("-c", "")
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
     wait_until(lambda: not children.read_text(), "no child", found=children.read_text)
+
+
+def test_each_program_has_random_numbers_of_its_own(server):
+    code = f"import random; print({SERVED}, random.random())"
+    said = {server.run("-c", code).stdout for _ in range(3)}
+    assert len(said) == 3
+    assert all(line.startswith("True ") for line in said)
 
 
 def test_programs_run_side_by_side(server, tmp_path):

@@ -135,11 +135,11 @@ def wait_for(disk: str) -> None:
     """Wait for a tar on the disk: then this guest is not the one that is being stored.
 
     It has now what all that go on from the same snapshot have: forget what was read of a disk that
-    was another one's, ask for the time, and draw other random numbers.
+    was another one's, ask for the time, and let the kernel draw other random numbers (Python does
+    with every fork).
     """
     import fcntl
     import mmap
-    import random
     import time
 
     page = mmap.mmap(-1, 4096)
@@ -153,7 +153,6 @@ def wait_for(disk: str) -> None:
     with open("/dev/urandom", "wb", buffering=0) as device:
         device.write(f"{time.time_ns()}".encode() + page)
         fcntl.ioctl(device, 0x5207)  # linux/random.h: RNDRESEEDCRNG
-    random.seed()
 
 
 def attend(connection: socket.socket) -> list[str]:
@@ -206,7 +205,6 @@ def traits(process: int | str) -> object:
 
 def become(env: dict[str, str], fds: list[int], client: int) -> None:
     """Be the program that a client asked for: as if it had started it."""
-    import random
     import resource
     import tempfile
 
@@ -228,7 +226,6 @@ def become(env: dict[str, str], fds: list[int], client: int) -> None:
     sys.dont_write_bytecode = bool(env.get("PYTHONDONTWRITEBYTECODE"))
     sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]
     tempfile.tempdir = None
-    random.seed()
 
 
 def execute(words: list[str]) -> None:
