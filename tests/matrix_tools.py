@@ -120,11 +120,13 @@ class Machines:
         return machine(self.given[-1], report)
 
 
-def begin(cell: int, report: Callable[[Event], None], *, start: str = "t.py::test_a") -> None:
-    """What a cell reports until a scenario runs."""
+def begin(
+    cell: int, report: Callable[[Event], None], *, start: str = "t.py::test_a", **facts: Any
+) -> None:
+    """What a cell reports until a scenario runs, which says such things of itself."""
     report({"begin": cell, "tools": {"ip": "6.1"}})
     report({"collected": 2})
-    report({"start": start})
+    report({"start": start, **facts})
 
 
 def whole(cell: int, report: Callable[[Event], None], code: int = 0, **fields: Any) -> None:
@@ -148,7 +150,8 @@ def dead(state: CellState = CellState.CRASHED, *, after: int = 0, begun: bool = 
         for cell in cells[:after]:
             whole(cell, report)
         if begun:
-            begin(cells[after], report, start="t.py::test_deadly")
+            known = [{"id": "K50", "since": "", "until": "6.12", "of": "kernel"}]
+            begin(cells[after], report, start="t.py::test_deadly", behaviour="it ends", known=known)
         return Ending(state, "BUG: in vxlan_xmit", "vxlan_xmit+BUG", "the log")
 
     return machine

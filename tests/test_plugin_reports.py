@@ -159,6 +159,10 @@ def test_each_test_has_a_line_when_it_starts_and_one_when_it_has_ended(project: 
         {"id": "K40", "since": "6.1", "until": "", "of": "kernel"},
     ]
     assert "known" not in found["test_fail"]
+    marked = [each for each in told if "start" in each and "known" in each]
+    assert [(each["start"], each["known"]) for each in marked] == [
+        ("test_it.py::test_pass", found["test_pass"]["known"])
+    ]
     bad = {name for name, (how, _) in WANTED.items() if how in ("failed", "error")}
     assert {name for name, each in found.items() if "evidence" in each} == bad
     assert "what it printed" in found["test_fail"]["evidence"]
@@ -217,6 +221,8 @@ def test_it():
     told = lines(project)
     assert told[0] == {"before": 1}
     assert cases(told)["test_it"]["behaviour"] == "A ping is answered."
+    (start,) = [each for each in told if "start" in each]
+    assert start["behaviour"] == "A ping is answered."
 
 
 def test_a_file_that_cannot_be_written_is_a_wrong_command_line(project: Project) -> None:

@@ -4,17 +4,19 @@
 the last line names the test that was running when a machine died::
 
     {"collected": 143}
-    {"start": "scenarios/test_a.py::test_b[ipv4]"}
+    {"start": "scenarios/test_a.py::test_b[ipv4]", "behaviour": "…", "known": [{"id": "K40", …}]}
     {"case": "scenarios/test_a.py::test_b[ipv4]", "outcome": "failed", "seconds": 0.31,
      "reason": "…", "evidence": "…", "behaviour": "…", "known": [{"id": "K40", …}]}
 
-``outcome`` is passed, failed, error (of a fixture), skipped, xfailed or xpassed; a test that is
-stopped half-way has no ``case``, unless a worker of pytest-xdist died of it: then it failed.  A
-module that cannot be collected is a case of its own.
+A start has the markers, too, as a machine that dies of a test never ends it; but not with
+pytest-xdist.  ``outcome`` is passed, failed, error (of a fixture), skipped, xfailed or xpassed; a
+test that is stopped half-way has no ``case``, unless a worker of pytest-xdist died of it: then it
+failed.  A module that cannot be collected is a case of its own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Generator
 from pathlib import Path
@@ -113,16 +115,17 @@ class _Facts:
     def pytest_runtest_makereport(
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        from vxlab.behaviours import behaviour_of
-
         report = yield
         if report.when == "setup":
-            found = behaviour_of(item)
-            report.vxlab = {  # type: ignore[attr-defined]
-                "behaviour": found.sentence if found else "",
-                "known": item.stash.get(_KNOWN, []),
-            }
+            report.vxlab = _facts(item, item.stash.get(_KNOWN, []))  # type: ignore[attr-defined]
         return report
+
+
+def _facts(item: pytest.Item, known: list[dict[str, str]]) -> dict[str, Any]:
+    from vxlab.behaviours import behaviour_of
+
+    found = behaviour_of(item)
+    return {"behaviour": found.sentence if found else "", "known": known}
 
 
 def known_differences(item: pytest.Item) -> list[dict[str, str]]:
@@ -146,6 +149,7 @@ class _Reporter:
         self._file = path.open("a", encoding="utf-8")
         self._open: dict[str, dict[str, Any]] = {}
         self._collected = False
+        self._starts: dict[str, Any] = {}
 
     def close(self) -> None:
         self._file.close()
@@ -165,8 +169,14 @@ class _Reporter:
             case["evidence"] = _cut(report.longreprtext)
             self._case(report.nodeid or "collection", case)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
+        self._starts = {}
+        with contextlib.suppress(VxlabError):  # which is an error of that test
+            self._starts = _facts(item, known_differences(item))
+
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        self._say(start=nodeid)
+        self._say(start=nodeid, **{name: value for name, value in self._starts.items() if value})
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         case = self._open.setdefault(report.nodeid, {"outcome": "", "seconds": 0.0})

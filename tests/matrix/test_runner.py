@@ -74,6 +74,7 @@ def test_a_cell_whose_kernel_crashes_goes_on_without_the_scenario_that_did_it(ru
     assert (crashed["case"], crashed["outcome"]) == ("t.py::test_deadly", "error")
     assert crashed["reason"] == "kernel crashed: BUG: in vxlan_xmit"
     assert crashed["evidence"] == "vxlan_xmit+BUG\nthe log"
+    assert (crashed["behaviour"], crashed["known"][0]["id"]) == ("it ends", "K50")
     assert (after["case"], after["outcome"]) == ("t.py::test_a", "passed")
 
 

@@ -39,6 +39,9 @@ _SOUND = (0, 1, 2, 5)
 #: What other exit codes of pytest mean (docs.pytest.org, "Exit codes").
 _MEANINGS = {3: ", an internal error", 4: ", a wrong command line"}
 
+#: What a scenario says of itself before it runs, besides its name.
+_FACTS = ("behaviour", "known")
+
 #: So many crashes of its kernel end a cell, whatever is left of it.
 _CRASHES = 8
 
@@ -118,6 +121,7 @@ class _Follower:
         self._seen: dict[int, list[str]] = {}
         self._cell: int | None = None
         self._last = ""
+        self._facts: Report = {}  # what the last scenario that started says of itself
         self._since = 0.0
 
     def seen_before(self) -> dict[int, list[str]]:
@@ -144,6 +148,7 @@ class _Follower:
                 self._say("collected", count=report["collected"])
         elif "start" in report:
             self._last = report["start"]
+            self._facts = {name: report[name] for name in _FACTS if name in report}
             self._say("start", nodeid=self._last)
         elif "case" in report:
             self._last = ""
@@ -186,6 +191,7 @@ class _Follower:
             outcome="error",
             reason=f"{ending.state}: {ending.reason}",
             evidence="\n".join(filter(None, (ending.fingerprint, ending.log))),
+            **self._facts,
         )
         return True
 
