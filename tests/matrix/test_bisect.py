@@ -46,6 +46,7 @@ UNREAD = case("error", "t.py", reason="SyntaxError", evidence="line 7")
             "kernel crashed while t.py::b ran: BUG",
         ),
         ([end("deadline", last="t.py::b")], BAD, "deadline while t.py::b ran: "),
+        ([end("hung", last="t.py::b")], BAD, "hung while t.py::b ran: "),
         ([end("kernel crashed", reason="BUG")], UNKNOWN, "kernel crashed: BUG"),
         ([end("deadline", reason="late")], UNKNOWN, "deadline: late"),
         ([end("boot failed", reason="no root")], UNKNOWN, "boot failed: no root"),

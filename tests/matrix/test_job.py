@@ -40,14 +40,15 @@ PLACES = [(n, place) for n, place in enumerate(table(["a", "b"], ["x", "y", "z"]
 
 
 def test_a_kernel_is_a_job_with_all_that_the_template_says() -> None:
-    template = job(0, kernel="", deadline=7.0, boot=8.0, memory=512, modules="lib")
+    template = job(0, kernel="", deadline=7.0, scenario=6.0, boot=8.0, memory=512, modules="lib")
     first, second = jobs_of(PLACES, template)
     assert (first.kernel, [n for n, _ in first.cells]) == ("a", [0, 1, 2])
     assert (second.kernel, [n for n, _ in second.cells]) == ("b", [3, 4, 5])
     assert second.cells[0][1] == Place("b", "x", "script")
     for each in (first, second):
         assert (each.arguments, each.project) == (template.arguments, template.project)
-        assert (each.deadline, each.boot, each.memory, each.modules) == (7.0, 8.0, 512, "lib")
+        assert (each.deadline, each.scenario, each.boot) == (7.0, 6.0, 8.0)
+        assert (each.memory, each.modules) == (512, "lib")
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ def files(folder: Path) -> set[str]:
         (["--junit=pytest.ini/deep", "test_tiny.py"], 1, "--junit: wanted the folder pytest.ini/"),
         (["--deadline=-1"], 2, "wanted seconds, more than 0, found '-1'"),
         (["--cell-deadline=nan"], 2, "wanted seconds, more than 0, found 'nan'"),
+        (["--scenario-deadline=0"], 2, "wanted seconds, more than 0, found '0'"),
         (["--cell-deadline=soon"], 2, "wanted seconds, more than 0, found 'soon'"),
         (["--machines=0"], 2, "wanted a whole number, 1 or more, found '0'"),
         (["--memory=1.5"], 2, "wanted a whole number, 1 or more, found '1.5'"),

@@ -22,6 +22,7 @@ REQUEST = run.Request(
     ["netlink", "script"],
     arguments=["t.py"],
     deadline=9.0,
+    scenario=5.0,
     memory=300,
 )
 
@@ -81,7 +82,8 @@ def test_all_that_is_told_is_in_the_results_file(fake: Fake) -> None:
         Place("here", "system", "script"),
     ]
     (job,) = fake.jobs
-    assert (job.arguments, job.deadline, job.memory) == (("t.py",), 9.0, 300)
+    assert (job.arguments, job.memory) == (("t.py",), 300)
+    assert (job.deadline, job.scenario) == (9.0, 5.0)
     assert job.project == str(fake.folder)
     assert [event["event"] for event in fake.watcher.events].count("end") == 4
     assert not summary.is_good

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from matrix_tools import Event, ends, states, tiny
 
 from vxlab import _boot
-from vxlab.matrix import runner
+from vxlab.matrix import places, runner
 from vxlab.matrix.job import HERE, SYSTEM, Job, Place
 from vxlab.matrix.places import Stop
 
@@ -67,6 +68,39 @@ def test_cells_pass_fail_die_and_hang_and_the_rest_is_run(project: Path) -> None
     assert all(first["tools"].values())
     assert os.listdir(tempfile.gettempdir()) == []
     assert not [name for name in os.listdir(project) if name.startswith(".pytest_cache")]
+
+
+def test_a_scenario_that_hangs_costs_no_other_one(project: Path) -> None:
+    (project / "waits-netlink").touch()
+    events: list[Event] = []
+    given = replace(job(project, "netlink", "script", deadline=60.0), scenario=6.0)
+    runner.run(given, events.append, None, Stop(), lambda _: None)
+    assert states(events) == {1: "hung", 2: "done"}
+    end = ends(events)[1]
+    assert end["reason"] == "the scenario had not ended 6 s after it began"
+    assert end["last"] == "test_tiny.py::test_waits"
+    usual = dict.fromkeys(("test_passes", "test_differs", "test_waits", "test_kills"), "passed")
+    assert cases(events, 2) == usual
+    assert cases(events, 1) == {**usual, "test_waits": "error"}
+    assert [event["cells"] for event in events if event["event"] == "boot"] == [[1, 2], [1, 2]]
+
+
+def test_the_time_between_scenarios_is_the_cell_s(project: Path) -> None:
+    given = replace(job(project, "netlink", deadline=50.0), scenario=20.0, boot=30.0)
+    patience = places._Patience(given)
+    assert patience.state == "deadline"
+    assert patience.reason == "no cell had begun 30 s after the start"
+    assert patience.after({"begin": 1}) == 50.0
+    assert patience.after({"collected": 7}) is None
+    assert patience.after({"start": "t.py::test_a"}) == 20.0
+    assert patience.state == "hung"
+    assert 45.0 < (patience.after({"case": "t.py::test_a"}) or 0) <= 50.0
+    assert patience.state == "deadline"
+    assert patience.reason == "it had not ended 50 s after it began"
+    patience = places._Patience(replace(given, deadline=10.0))
+    patience.after({"begin": 1})
+    assert 9.0 < (patience.after({"start": "t.py::test_a"}) or 0) <= 10.0
+    assert patience.state == "deadline"
 
 
 def test_a_stop_ends_what_runs(project: Path) -> None:

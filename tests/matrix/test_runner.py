@@ -59,12 +59,15 @@ def test_a_machine_that_dies_takes_the_cell_that_ran_and_no_other(
     assert (end["fingerprint"], end["log"]) == ("vxlan_xmit+BUG", "the log")
 
 
-def test_a_cell_whose_kernel_crashes_goes_on_without_the_scenario_that_did_it(run: Run) -> None:
-    machines = Machines(dead(CellState.CRASHED, after=1))
+@pytest.mark.parametrize("state", [CellState.CRASHED, CellState.HUNG])
+def test_a_cell_whose_kernel_crashes_or_hangs_goes_on_without_the_scenario_that_did_it(
+    run: Run, state: CellState
+) -> None:
+    machines = Machines(dead(state, after=1))
     events = run(machines)
     assert machines.given == [[1, 2, 3, 4], [2, 3, 4]]
     assert machines.seen == [{}, {2: ["t.py::test_deadly"]}]
-    assert states(events) == {1: "done", 2: "kernel crashed", 3: "done", 4: "done"}
+    assert states(events) == {1: "done", 2: str(state), 3: "done", 4: "done"}
     assert [event["cell"] for event in events if event["event"] == "begin"] == [1, 2, 3, 4]
     assert [event["cell"] for event in events if event["event"] == "collected"] == [1, 2, 3, 4]
     end = ends(events)[2]
@@ -72,7 +75,7 @@ def test_a_cell_whose_kernel_crashes_goes_on_without_the_scenario_that_did_it(ru
     assert (end["fingerprint"], end["log"]) == ("vxlan_xmit+BUG", "the log")
     crashed, after = [e for e in events if e["event"] == "case" and e["cell"] == 2]
     assert (crashed["case"], crashed["outcome"]) == ("t.py::test_deadly", "error")
-    assert crashed["reason"] == "kernel crashed: BUG: in vxlan_xmit"
+    assert crashed["reason"] == f"{state}: BUG: in vxlan_xmit"
     assert crashed["evidence"] == "vxlan_xmit+BUG\nthe log"
     assert (crashed["behaviour"], crashed["known"][0]["id"]) == ("it ends", "K50")
     assert (after["case"], after["outcome"]) == ("t.py::test_a", "passed")

@@ -23,6 +23,7 @@ REQUEST = Request(
     ["netlink", "script"],
     arguments=["scenarios/test_a.py", "--vxlab-family", "4", "-k", "a and 'b' or ${{ x }} $HOME"],
     deadline=600,
+    scenario=60,
     memory=512,
 )
 
@@ -89,6 +90,7 @@ def test_the_command_of_a_job_asks_for_what_was_asked_for(
         list(REQUEST.backends),
     )
     assert (given.cell_deadline, given.deadline, given.memory) == (600, 3600, 512)
+    assert given.scenario_deadline == 60
     assert arguments_of(given) == tuple(REQUEST.arguments)
     assert (str(given.results), str(given.junit)) == ("results.sqlite", "junit")
 

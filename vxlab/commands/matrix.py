@@ -101,6 +101,9 @@ def _options(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--cell-deadline", type=seconds, metavar="SECONDS", help="of each cell (default: 1800)"
     )
+    options.add_argument(
+        "--scenario-deadline", type=seconds, metavar="SECONDS", help="of each one (default: 300)"
+    )
     options.add_argument("--deadline", type=seconds, metavar="SECONDS", help="of the whole run")
     options.add_argument("--memory", type=_whole, metavar="MB", help="of a machine (default: 1024)")
     options.add_argument(
@@ -115,7 +118,10 @@ def _options(options: argparse.ArgumentParser) -> None:
 
 
 #: Options that a run keeps, so that they cannot be given again to go on with it.
-_KEPT = ("kernels", "modules", "iproute2", "backends", "k", "m", "paths", "memory", "cell_deadline")
+_KEPT = (
+    *("kernels", "modules", "iproute2", "backends", "k", "m", "paths"),
+    *("memory", "cell_deadline", "scenario_deadline"),
+)
 
 
 def _request(arguments: argparse.Namespace) -> Request:
@@ -126,6 +132,7 @@ def _request(arguments: argparse.Namespace) -> Request:
         "iproute2": arguments.iproute2,
         "backends": arguments.backends,
         "deadline": arguments.cell_deadline,
+        "scenario": arguments.scenario_deadline,
         "memory": arguments.memory,
         "modules": arguments.modules,
         "arguments": arguments_of(arguments),

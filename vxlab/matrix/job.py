@@ -32,8 +32,9 @@ class Job:
     """Cells that share one kernel, each with an id; and how to run them.
 
     ``arguments`` are pytest's, ``project`` is the folder that they are about.  ``deadline`` is each
-    cell's, in seconds from its beginning; ``boot`` is that from a machine's start to its first
-    cell.  ``memory`` is a machine's, in MB; ``modules`` belongs to a kernel of one's own.
+    cell's, in seconds from its beginning, ``scenario`` each scenario's; ``boot`` is that from a
+    machine's start to its first cell.  ``memory`` is a machine's, in MB; ``modules`` belongs to a
+    kernel of one's own.
     """
 
     kernel: str
@@ -42,6 +43,7 @@ class Job:
     project: str
     deadline: float = 1800.0
     boot: float = 240.0
+    scenario: float = 300.0
     memory: int = 1024
     modules: str | None = None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -186,15 +187,11 @@ class _Guest:
         job = self._job
         guest = replace(self._parts, files=self._files(cells, seen), tools=self._tools)
         output = bytearray()
-        began = time.monotonic()
-
-        began_cells = False
+        began, patience = time.monotonic(), _Patience(job)
 
         def taken(each: Report) -> None:
-            nonlocal began_cells
-            if "begin" in each or "end" in each:
-                began_cells = True
-                machine.deadline = time.monotonic() - began + job.deadline
+            if (seconds := patience.after(each)) is not None:
+                machine.deadline = time.monotonic() - began + seconds
             report(each)
 
         def end() -> None:
@@ -208,7 +205,7 @@ class _Guest:
         if self._stop.why:
             state, reason = CellState.INTERRUPTED, self._stop.why
         elif outcome.end is End.DEADLINE:
-            reason = _late(began_cells, job)
+            state, reason = patience.state, patience.reason
         elif outcome.end is End.DONE and outcome.code not in (0, FULL):
             state, reason = CellState.ABORTED, _last_line(output.decode(errors="replace"))
             log = output.decode(errors="replace")
@@ -233,6 +230,34 @@ def _add(packed: tarfile.TarFile, path: str, text: str) -> None:
     info = tarfile.TarInfo(path.lstrip("/"))
     info.size = len(text.encode())
     packed.addfile(info, io.BytesIO(text.encode()))
+
+
+class _Patience:
+    """How long to wait for a machine: for its first cell, then for each cell, and each scenario.
+
+    ``state`` and ``reason`` say what it means where that was too long.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._cell = math.inf  # when the cell that runs must have ended
+        self.state = CellState.DEADLINE
+        self.reason = f"no cell had begun {job.boot:g} s after the start"
+
+    def after(self, report: Report) -> float | None:
+        """The seconds that are left from now on; None where a report changes nothing."""
+        job, now = self._job, time.monotonic()
+        if "begin" in report or "end" in report:
+            self._cell = now + job.deadline
+        elif "start" in report and now + job.scenario < self._cell:
+            self.state = CellState.HUNG
+            self.reason = f"the scenario had not ended {job.scenario:g} s after it began"
+            return job.scenario
+        elif "start" not in report and "case" not in report:
+            return None
+        self.state = CellState.DEADLINE
+        self.reason = f"it had not ended {job.deadline:g} s after it began"
+        return self._cell - now
 
 
 # --- this machine's own ----------------------------------------------------------------------
@@ -272,32 +297,32 @@ class _Here:
                     preexec_fn=die_with_parent,
                 )
                 os.close(write)
-                dog = self._follow(process, reports, report)
-            return self._judge(process.wait(), dog, log.read_text(errors="replace"))
+                late = self._follow(process, reports, report)
+            return self._judge(process.wait(), late, log.read_text(errors="replace"))
 
     def _follow(
         self,
         process: subprocess.Popen[bytes],
         reports: IO[str],
         report: Callable[[Report], None],
-    ) -> _Watchdog:
-        """Hand on reports until there are no more."""
-        dog = _Watchdog(process, self._job.boot)
+    ) -> _Patience | None:
+        """Hand on reports until there are no more; what it was that took too long."""
+        dog, patience = _Watchdog(process, self._job.boot), _Patience(self._job)
         with dog, self._stop.ends(dog.bite):
             for line in reports:
                 with contextlib.suppress(ValueError):  # a line that was cut off
                     each = json.loads(line)
-                    if "begin" in each or "end" in each:
-                        dog.postpone(self._job.deadline)
+                    if (seconds := patience.after(each)) is not None:
+                        dog.postpone(seconds)
                     report(each)
-        return dog
+        return patience if dog.bit else None
 
-    def _judge(self, status: int, dog: _Watchdog, log: str) -> Ending:
+    def _judge(self, status: int, late: _Patience | None, log: str) -> Ending:
         kept = log[-_LOG:]
         if self._stop.why:
             return Ending(CellState.INTERRUPTED, self._stop.why)
-        if dog.bit:
-            return Ending(CellState.DEADLINE, _late(dog.postponed, self._job), log=kept)
+        if late is not None:
+            return Ending(late.state, late.reason, log=kept)
         if status in (0, FULL):
             return Ending(CellState.DONE)
         return Ending(CellState.ABORTED, _last_line(log) or f"it ended with {status}", log=kept)
@@ -308,7 +333,7 @@ class _Watchdog:
 
     def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
         self._process = process
-        self.bit = self.postponed = False
+        self.bit = False
         self._timer = self._started(seconds)
 
     def _started(self, seconds: float) -> threading.Timer:
@@ -325,7 +350,6 @@ class _Watchdog:
 
     def postpone(self, seconds: float) -> None:
         """So many seconds from now."""
-        self.postponed = True
         self._timer.cancel()
         self._timer = self._started(seconds)
 
@@ -345,12 +369,6 @@ def _running_config(release: str) -> str:
     with contextlib.suppress(OSError):
         return gzip.decompress(Path("/proc/config.gz").read_bytes()).decode()
     return ""
-
-
-def _late(began: bool, job: Job) -> str:
-    if not began:
-        return f"no cell had begun {job.boot:g} s after the start"
-    return f"it had not ended {job.deadline:g} s after it began"
 
 
 def _last_line(text: str) -> str:

@@ -26,7 +26,8 @@ _OVERHEAD = 200
 class Request:
     """What to run: a table, and how; this is what a run's ``selection`` in the results file holds.
 
-    ``arguments`` are pytest's; ``deadline`` is each cell's, in seconds; ``memory`` in MB.
+    ``arguments`` are pytest's; ``deadline`` is each cell's, in seconds, and ``scenario`` each
+    scenario's; ``memory`` in MB.
     """
 
     kernels: Sequence[str]
@@ -34,6 +35,7 @@ class Request:
     backends: Sequence[str] = ("iproute2",)
     arguments: Sequence[str] = ("scenarios",)
     deadline: float = 1800.0
+    scenario: float = 300.0
     memory: int = 1024
     modules: str | None = None
 
@@ -49,6 +51,7 @@ class Request:
             tuple(self.arguments),
             str(project),
             deadline=self.deadline,
+            scenario=self.scenario,
             memory=self.memory,
             modules=self.modules,
         )

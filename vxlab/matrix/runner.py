@@ -9,9 +9,9 @@ What happens is told as events, objects of JSON, so that they can come from anot
     {"event": "case", "cell": 4, "case": "scenarios/test_a.py::test_b", "outcome": "passed", …}
     {"event": "end", "cell": 4, "state": "done", "seconds": 211.3}
 
-Where a kernel crashes, the scenario that was running is a case with the outcome ``error``, and the
-cell goes on with those that are left, in another machine; its state says at the end that it
-crashed.
+Where a kernel crashes, or a scenario hangs, that scenario is a case with the outcome ``error``, and
+the cell goes on with those that are left, in another machine; its state says at the end what
+happened first.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ _MEANINGS = {3: ", an internal error", 4: ", a wrong command line"}
 #: What a scenario says of itself before it runs, besides its name.
 _FACTS = ("behaviour", "known")
 
-#: So many crashes of its kernel end a cell, whatever is left of it.
+#: How a machine ends by one of its scenarios: without that the cell goes on.
+_BY_SCENARIO = (CellState.CRASHED, CellState.HUNG)
+
+#: So often a cell goes on, whatever is left of it.
 _CRASHES = 8
 
 #: So many machines in a row that do not come up are enough to believe that none will.
@@ -85,7 +88,7 @@ def _no_cell(ending: Ending) -> Ending:
 
 @dataclass
 class _Crash:
-    """What a cell has behind it whose kernel has crashed: how it did first, and how often."""
+    """What a cell has behind it whose kernel has crashed or hung: how first, and how often."""
 
     ending: Ending
     last: str
@@ -171,7 +174,7 @@ class _Follower:
         if self._cell is not None:
             if ending.state is CellState.DONE:
                 ending = Ending(CellState.ABORTED, "the machine ended before the cell did")
-            if ending.state is CellState.CRASHED and self._last and self._goes_on(ending):
+            if ending.state in _BY_SCENARIO and self._last and self._goes_on(ending):
                 self._cell = None
             else:
                 self._finish(ending)
@@ -203,7 +206,7 @@ class _Follower:
         self._cell = None
 
     def end(self, cell: int, ending: Ending, last: str = "", seconds: float = 0.0) -> None:
-        """A cell has ended; one whose kernel has crashed, as it did first."""
+        """A cell has ended; one that has gone on after a crash or a hang, as it did first."""
         crash = self._crashes.get(cell)
         if crash is not None and ending.state is not CellState.INTERRUPTED:
             ending, last, seconds = crash.ending, crash.last, seconds + crash.seconds

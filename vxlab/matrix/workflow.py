@@ -84,6 +84,7 @@ def _command(request: Request, seconds: float) -> str:
         f"--iproute2={','.join(request.iproute2)}",
         f"--backends={','.join(request.backends)}",
         f"--cell-deadline={request.deadline:g}",
+        f"--scenario-deadline={request.scenario:g}",
         f"--deadline={seconds:g}",
         f"--memory={request.memory}",
         *([f"--modules={request.modules}"] if request.modules else []),

@@ -24,8 +24,9 @@ class CellState(StrEnum):
     RUNNING = "running"
     DONE = "done"
     CRASHED = "kernel crashed"
+    HUNG = "hung"  # a scenario did not end
     BOOT_FAILED = "boot failed"
-    DEADLINE = "deadline"  # it hung
+    DEADLINE = "deadline"
     DISK_FULL = "disk full"
     MACHINE_LOST = "machine lost"  # QEMU was killed
     ABORTED = "pytest aborted"
