@@ -18,6 +18,7 @@ from vxlab.netns import Namespaces
 from vxlab.operations import AddMdb
 from vxlab.programs import find_program
 from vxlab.syscalls import lo_up
+from vxlab.tables import PORT
 from vxlab.waiting import DEADLINE
 
 IFLA_VXLAN_ID = 1  # linux/if_link.h, as are the next three
@@ -26,6 +27,7 @@ IFLA_VLAN_ID = 1
 IFLA_MACVLAN_MODE = 1
 MACVLAN_MODE_BRIDGE = 4
 RTM_NEWQDISC, TCA_KIND, TCA_OPTIONS = 36, 1, 2  # linux/rtnetlink.h
+IFLA_GRO_MAX_SIZE = 58  # linux/if_link.h
 TC_H_ROOT = 0xFFFFFFFF  # linux/pkt_sched.h
 LOOPBACK_INDEX = 1  # of `lo` in every network namespace (LOOPBACK_IFINDEX, net/flow.h)
 
@@ -122,12 +124,46 @@ def _tunnel_key() -> str:
     return ""
 
 
-def _run(namespaces: Namespaces, *argv: str) -> None:
-    """Run a program to its end; CapabilityError, with its answer, where it fails."""
+def _bridge_vlan_suppress() -> str:
+    """A port of a VLAN-filtering bridge, and what the kernel tells about it."""
+    with scratch() as namespaces:
+        vlans = (IFLA_BR_VLAN_FILTERING, b"\1")
+        bridge = netlink.add_link(namespaces, "bridge", [vlans], name="bridge")
+        port = netlink.add_link(namespaces, "veth", name="port", master=bridge)
+        if PORT["neigh_vlan_suppress"] not in netlink.port_data(namespaces, port):
+            raise CapabilityError("the kernel shows no neigh_vlan_suppress of a port")
+    return ""
+
+
+def _gro_max_size() -> str:
+    """An older kernel takes the attribute, and takes no notice of it; a newer one shows it."""
+    with scratch() as namespaces:
+        if IFLA_GRO_MAX_SIZE not in netlink.link(namespaces, LOOPBACK_INDEX):
+            raise CapabilityError("the kernel shows no gro_max_size of a device")
+    return ""
+
+
+def _offload(name: str) -> Callable[[], str]:
+    """Probe of a feature of devices, by the name that ethtool has for it."""
+
+    def attempt() -> str:
+        find_program("ethtool")
+        with scratch() as namespaces:
+            known = _run(namespaces, "ethtool", "-k", "lo")
+        if f"{name}:" not in known:
+            raise CapabilityError(f"`ethtool -k lo` shows no {name}")
+        return ""
+
+    return attempt
+
+
+def _run(namespaces: Namespaces, *argv: str) -> str:
+    """What a program says; CapabilityError, with its answer, where it fails."""
     with namespaces.popen(argv, stderr=subprocess.STDOUT) as process:
         said, _ = process.communicate(timeout=DEADLINE)
     if process.returncode:
         raise CapabilityError(f'{argv[0]} answered "{" ".join(said.split())}"')
+    return str(said)
 
 
 def _firewall_rule(*argv: str) -> Callable[[], str]:
@@ -190,6 +226,18 @@ CHECKS: tuple[Check, ...] = (
         _tunnel_key,
         _needs("CONFIG_NET_CLS_MATCHALL and CONFIG_NET_ACT_TUNNEL_KEY"),
     ),
+    Check(
+        "gro-max-size",
+        "a limit for what GRO makes",
+        _gro_max_size,
+        "run on Linux 5.19 or later",
+    ),
+    Check(
+        "udp-gro-forwarding",
+        "GRO for datagrams that are passed on",
+        _offload("rx-udp-gro-forwarding"),
+        "run on Linux 5.12 or later",
+    ),
     Check("ipv6", "IPv6", _ipv6, "switch IPv6 on (the boot option ipv6.disable=0)"),
     Check(
         "vrf",
@@ -202,6 +250,12 @@ CHECKS: tuple[Check, ...] = (
         "bridges that filter by VLAN",
         _device("bridge", (IFLA_BR_VLAN_FILTERING, b"\1")),
         _needs("CONFIG_BRIDGE_VLAN_FILTERING"),
+    ),
+    Check(
+        "bridge-vlan-suppress",
+        "neighbour suppression by VLAN",
+        _bridge_vlan_suppress,
+        "run on Linux 6.4 or later (`vxlab doctor` there shows whether it has it)",
     ),
     Check("dummy", "dummy devices", _device("dummy"), _needs("CONFIG_DUMMY")),
     Check(

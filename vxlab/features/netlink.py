@@ -18,6 +18,7 @@ from vxlab.netns import Namespaces
 from vxlab.state import dump
 
 IFLA_LINK = 5
+IFLA_INFO_SLAVE_DATA = 5
 
 _HEADER_SIZE = 16  # struct nlmsghdr
 _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
@@ -42,29 +43,46 @@ def add_link(
     *,
     name: str = "probe",
     lower: int = 0,
+    master: int = 0,
 ) -> int:
     """Create a device and return its index; ``data`` are the attributes of its kind.
 
-    ``lower`` is the index of the device that it sits upon.  ApplyError where refused.
+    ``lower`` is the index of the device that it sits upon, ``master`` of the bridge that it is a
+    port of.  ApplyError where refused.
     """
     info = wire.attribute(wire.IFLA_INFO_KIND, kind.encode())
     info += wire.attribute(wire.IFLA_INFO_DATA, b"".join(wire.attribute(*pair) for pair in data))
     body = _LINK.pack(0, 0, 0, 0, 0) + wire.attribute(wire.IFLA_IFNAME, name.encode() + b"\0")
     if lower:
         body += wire.attribute(IFLA_LINK, struct.pack("=I", lower))
+    if master:
+        body += wire.attribute(wire.IFLA_MASTER, struct.pack("=I", master))
     body += wire.attribute(wire.IFLA_LINKINFO, info)
     request(namespaces, wire.RTM_NEWLINK, wire.NLM_F_NEW, body, f"ip link add {name} type {kind}")
     with namespaces.entered():
         return socket.if_nametoindex(name)
 
 
-def link_data(namespaces: Namespaces, index: int) -> dict[int, bytes]:
-    """The attributes of a device's kind, as the kernel has them: number to payload."""
+def link(namespaces: Namespaces, index: int) -> dict[int, bytes]:
+    """The attributes of a device, as the kernel has them: number to payload."""
     with dump.open_socket(namespaces) as sock:
         messages = dump.dump(sock, wire.RTM_GETLINK, _LINK.pack(0, 0, 0, 0, 0))
     for message in messages:
         if _LINK.unpack_from(message, _HEADER_SIZE)[2] == index:
-            link = dict(attributes(message[_HEADER_SIZE + _LINK.size :]))
-            info = dict(attributes(link.get(wire.IFLA_LINKINFO, b"")))
-            return dict(attributes(info.get(wire.IFLA_INFO_DATA, b"")))
+            return dict(attributes(message[_HEADER_SIZE + _LINK.size :]))
     return {}
+
+
+def link_data(namespaces: Namespaces, index: int) -> dict[int, bytes]:
+    """The attributes of a device's kind, likewise."""
+    return _info(namespaces, index, wire.IFLA_INFO_DATA)
+
+
+def port_data(namespaces: Namespaces, index: int) -> dict[int, bytes]:
+    """What a bridge keeps about a device that is a port of it, likewise."""
+    return _info(namespaces, index, IFLA_INFO_SLAVE_DATA)
+
+
+def _info(namespaces: Namespaces, index: int, part: int) -> dict[int, bytes]:
+    info = dict(attributes(link(namespaces, index).get(wire.IFLA_LINKINFO, b"")))
+    return dict(attributes(info.get(part, b"")))
