@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from plugin_project import NO_SANDBOX, counts, run, strict_project
+from plugin_project import HEAD, NO_SANDBOX, counts, run, strict_project
 from sandbox_project import Project
 
 from vxlab.plugin_reports import LONGEST
+from vxlab.results.model import EXPENDABLE
 
 TESTS = """
 @pytest.fixture
@@ -223,6 +225,31 @@ def test_it():
     assert cases(told)["test_it"]["behaviour"] == "A ping is answered."
     (start,) = [each for each in told if "start" in each]
     assert start["behaviour"] == "A ping is answered."
+
+
+DEADLY = """
+@pytest.mark.known_difference("K50", until="999", deadly=True)
+def test_this_kernel(request):
+    pass
+
+@pytest.mark.known_difference("K51", since="999", deadly=True)
+@pytest.mark.known_difference("K52", until="999")
+def test_another_kernel(request):
+    pass
+"""
+
+
+def test_what_would_end_this_kernel_is_skipped(project: Project) -> None:
+    done = run(project, DEADLY, *NO_SANDBOX, "-rs")
+    assert counts(done) == {"passed": 1, "skipped": 1}
+    assert f"K50 ends kernels such as this one, {os.uname().release}: run it in" in done.stdout
+
+
+def test_what_would_end_this_kernel_runs_where_nothing_is_lost(project: Project) -> None:
+    (project.folder / "test_it.py").write_text(HEAD + DEADLY)
+    expendable = {EXPENDABLE: "yes"}
+    assert counts(project.pytest(*NO_SANDBOX, **expendable)) == {"passed": 2}
+    assert counts(project.pytest(*NO_SANDBOX, **{EXPENDABLE: "no"})) == {"passed": 1, "skipped": 1}
 
 
 def test_a_file_that_cannot_be_written_is_a_wrong_command_line(project: Project) -> None:

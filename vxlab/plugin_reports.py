@@ -18,17 +18,23 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Generator
+import os
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from vxlab.errors import VxlabError
 
+if TYPE_CHECKING:
+    from vxlab.results.model import KnownDifference
+
 MARKER = (
-    "known_difference(id, *, since, until, of): a finding that makes this scenario fail or differ "
-    "with kernels (of='kernel') or iproute2 (of='iproute2') from `since` on and before `until`"
+    "known_difference(id, *, since, until, of, deadly): a finding that makes this scenario fail or "
+    "differ with kernels (of='kernel') or iproute2 (of='iproute2') from `since` on and before "
+    "`until`; a deadly one ends such a kernel, so that it is skipped there unless the environment "
+    "has VXLAB_EXPENDABLE=yes"
 )
 
 #: Characters of evidence that are told of one test; what is longer is cut in the middle.
@@ -80,11 +86,23 @@ def configure(config: pytest.Config) -> None:
 
 
 class _Markers:
-    """Reads the markers of each test before all else: a wrong one is an error of that test."""
+    """Reads the markers of each test before all else: a wrong one is an error of that test.
+
+    A test that would end this kernel is skipped.
+    """
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        from vxlab.results.model import EXPENDABLE
+
         item.stash[_KNOWN] = known_differences(item)
+        release = os.uname().release
+        for known in _known(item):
+            if known.deadly and known.covers(release) and os.environ.get(EXPENDABLE) != "yes":
+                pytest.skip(
+                    f"{known.id} ends kernels such as this one, {release}: run it in a virtual "
+                    f"machine (`vxlab vm run`), or where nothing is lost, with {EXPENDABLE}=yes"
+                )
 
 
 class _Seen:
@@ -130,16 +148,20 @@ def _facts(item: pytest.Item, known: list[dict[str, str]]) -> dict[str, Any]:
 
 def known_differences(item: pytest.Item) -> list[dict[str, str]]:
     """What the markers ``known_difference`` of a test say; VxlabError where one is wrong."""
+    return [
+        {"id": known.id, "since": known.since, "until": known.until, "of": known.of}
+        for known in _known(item)
+    ]
+
+
+def _known(item: pytest.Item) -> Iterator[KnownDifference]:
     from vxlab.results.model import KnownDifference
 
-    found = []
     for mark in item.iter_markers("known_difference"):
         try:
-            known = KnownDifference(*mark.args, **mark.kwargs)
+            yield KnownDifference(*mark.args, **mark.kwargs)
         except (TypeError, VxlabError) as error:
             raise VxlabError(f"{item.nodeid}: the marker known_difference: {error}") from error
-        found.append({"id": known.id, "since": known.since, "until": known.until, "of": known.of})
-    return found
 
 
 class _Reporter:

@@ -17,6 +17,10 @@ from vxlab.results.versions import is_version, older
 Part = Literal["kernel", "iproute2"]
 
 
+#: Set to ``yes`` in the environment where nothing is lost if the kernel ends.
+EXPENDABLE = "VXLAB_EXPENDABLE"
+
+
 class CellState(StrEnum):
     """How far a cell has come, or how it ended."""
 
@@ -65,13 +69,14 @@ class KnownDifference:
     """A finding (``docs/findings.md``) that makes a scenario fail, or differ, on some versions.
 
     It holds from the version ``since`` on and before ``until``; an empty text is no bound. ``of``
-    is whose versions these are.
+    is whose versions these are.  A ``deadly`` one ends the kernel, not the scenario alone.
     """
 
     id: str
     since: str = ""
     until: str = ""
     of: Part = "kernel"
+    deadly: bool = False
 
     def __post_init__(self) -> None:
         if not self.id:

@@ -20,6 +20,7 @@ from pathlib import Path
 import vxlab
 from vxlab import _boot
 from vxlab.errors import VxlabError
+from vxlab.results.model import EXPENDABLE
 from vxlab.vm import compiled, forkserver
 from vxlab.vm.images import TOOLS, same_python
 
@@ -127,6 +128,7 @@ def pack(
         "VXLAB_OUTPUT": OUTPUT,
         "VXLAB_REPORTS": forkserver.REPORTS,
         _boot.USERNS: "no",
+        EXPENDABLE: "yes",
         **(environment or {}),
     }
     lines = [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
