@@ -16,10 +16,13 @@ from vxlab.reference import ReferenceVtep
 
 #: What UDP counts, and IP where it counts reassembly; the second names are those of snmp6.
 COUNTED = (
-    *("Udp.InDatagrams", "Udp.NoPorts", "Udp.InErrors", "Udp.InCsumErrors", "Udp.IgnoredMulti"),
-    *("Udp6InDatagrams", "Udp6NoPorts", "Udp6InErrors", "Udp6InCsumErrors", "Udp6IgnoredMulti"),
+    *("Udp.NoPorts", "Udp.InErrors", "Udp.InCsumErrors", "Udp.IgnoredMulti"),
+    *("Udp6NoPorts", "Udp6InErrors", "Udp6InCsumErrors", "Udp6IgnoredMulti"),
     *("Ip.ReasmOKs", "Ip.ReasmFails", "Ip6ReasmOKs", "Ip6ReasmFails"),
 )
+#: What UDP hands to a socket. Older kernels count in the wrong family what is for a tunnel (K56),
+#: which is a scenario of its own: everywhere else both are one.
+DATAGRAMS = ("Udp.InDatagrams", "Udp6InDatagrams")
 
 _numbers = itertools.count(1)
 
@@ -53,7 +56,7 @@ def underlay(lab, host):
 
 
 def udp(lab, **counted):
-    """Names of UDP counters in the family of the lab, each with how much it moves."""
+    """Names of UDP's counters of errors in the family of the lab, each with how much it moves."""
     head = "Udp." if version(lab) == 4 else "Udp6"
     return {head + name: number for name, number in counted.items()}
 
@@ -68,9 +71,9 @@ def put_on_wire(lab, packets, mac):
             sock.send(head + (b"\x08\x00" if packet[0] >> 4 == 4 else b"\x86\xdd") + packet)
 
 
-def taken(lab):
+def taken():
     """What is counted for a packet that is delivered."""
-    return {"rx_packets": 1, **udp(lab, InDatagrams=1)}
+    return {"rx_packets": 1, "InDatagrams": 1}
 
 
 @contextlib.contextmanager
@@ -88,6 +91,7 @@ def counters(lab):
     for name in ("rx_bytes", "rx_otherhost"):  # the latter is shown only where it is not 0
         device.pop(name, None)
     found = state.read_snmp(lab["a"].namespaces)
+    device["InDatagrams"] = sum(found.get(name, 0) for name in DATAGRAMS)
     return device | {name: found[name] for name in COUNTED if name in found}
 
 
@@ -107,19 +111,19 @@ def outcome(lab, far, send, frame=None, comes_as=None):
         seen["a:vxlan0"].wait_for_payload(last)
     inner = seen["a:vxlan0"]
     assert inner.was_live, inner.proof
-    moved = _moved(before, counters(lab), taken(lab))
+    moved = _moved(before, counters(lab), taken())
     arrived = [one.data for one in inner.frames if not one.outgoing]
     return Outcome((comes_as or frame) in arrived, moved)
 
 
-def refused(lab, counted=None):
+def refused(counted=None):
     """The outcome of a packet that vxlan0's socket gets, and that goes no further."""
-    return Outcome(False, {**(counted or {}), **udp(lab, InDatagrams=1)})
+    return Outcome(False, {**(counted or {}), "InDatagrams": 1})
 
 
-def accepted(lab):
+def accepted():
     """The outcome of a packet that is delivered."""
-    return Outcome(True, taken(lab))
+    return Outcome(True, taken())
 
 
 def _moved(before, after, usual):

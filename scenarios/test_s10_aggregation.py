@@ -32,6 +32,10 @@ from vxlab import catalog
 FAMILIES = {"inner": [4, 6], "outer": [4, 6]}
 GRO_CELLS = "drivers/net/vxlan/vxlan_core.c: vxlan_rcv(), gro_cells_receive()"
 
+#: Plain GRO for datagrams that are passed on, which not every kernel has.
+FORWARDING = "rx-udp-gro-forwarding"
+HAS_FORWARDING = pytest.mark.requires("udp-gro-forwarding")
+
 pytestmark = pytest.mark.requires("ethtool")
 
 
@@ -99,6 +103,7 @@ def test_what_arrives_is_counted_before_gro(lab):
     source="net/core/gro.c: skb_gro_receive(), gro_max_size",
 )
 @pytest.mark.known_difference("I14", until="6.1", of="iproute2")
+@pytest.mark.requires("gro-max-size")
 @pytest.mark.control("it is the kernel's 65536", arguments={"most": 65536}, because="< 8000")
 @pytest.mark.topology(two_hosts, inner=[4, 6])
 @pytest.mark.parametrize("most", [4000, 8000])
@@ -118,6 +123,7 @@ def test_gro_max_size_limits_what_is_made(lab, most):
 @pytest.mark.control(
     "b's card has GRO off", arguments={"state": "off"}, because=rf"{FULL} > {FULL}"
 )
+@pytest.mark.known_difference("K65", until="6.1")
 @pytest.mark.topology(on_a_switch, **FAMILIES)
 @pytest.mark.parametrize("state", ["on"])
 def test_a_card_puts_tunnelled_packets_together(lab, state):
@@ -154,9 +160,15 @@ def test_datagrams_for_a_socket_that_asks_are_put_together(lab):
 # anywhere on the machine (udpv6_encap_needed_key), and without it takes all for forwarded.
 @pytest.mark.topology(two_hosts, inner=[4, 6], outer=6)
 @pytest.mark.topology(two_hosts, inner=4, outer=4)
-@pytest.mark.parametrize("state", ["off", "on"], ids=["without", "with_forwarding"])
-def test_datagrams_for_other_sockets_are_left_alone(lab, state):
-    offload(lab, f"b:vxlan0 rx-udp-gro-forwarding {state}")
+@pytest.mark.parametrize(
+    "feature",
+    [
+        pytest.param("gro", id="without"),
+        pytest.param(FORWARDING, id="with_forwarding", marks=HAS_FORWARDING),
+    ],
+)
+def test_datagrams_for_other_sockets_are_left_alone(lab, feature):
+    offload(lab, f"b:vxlan0 {feature} on")
     with lab.capture("b:vxlan0") as seen:
         sent, read = by_udp(lab)
     assert read == sent
@@ -185,7 +197,8 @@ def test_with_fraglist_all_datagrams_are_put_together(lab, state):
 )
 @pytest.mark.control("both are off", arguments={"feature": "gro"}, because=f"> {FULL}")
 @pytest.mark.topology(catalog.bridged, family=[4, 6])
-@pytest.mark.parametrize("feature", ["rx-udp-gro-forwarding", "rx-gro-list"])
+@pytest.mark.known_difference("K64", until="6.1")
+@pytest.mark.parametrize("feature", [pytest.param(FORWARDING, marks=HAS_FORWARDING), "rx-gro-list"])
 def test_forwarded_datagrams_are_put_together_on_demand(lab, feature):
     offload(lab, f"b:vxlan0 {feature} on")
     with lab.capture("b:vxlan0", "ns1") as seen:
@@ -220,8 +233,11 @@ def test_forwarded_datagrams_go_on_one_by_one(lab):
 @pytest.mark.topology(catalog.bridged, family=[4, 6])
 @pytest.mark.parametrize(
     "setting",
-    ["gro on", "rx-gro-list on", "rx-udp-gro-forwarding on"],
-    ids=["plain", "fraglist", "udp_forwarding"],
+    [
+        pytest.param("gro on", id="plain"),
+        pytest.param("rx-gro-list on", id="fraglist"),
+        pytest.param(f"{FORWARDING} on", id="udp_forwarding", marks=HAS_FORWARDING),
+    ],
 )
 def test_tcp_of_containers_arrives_with_every_kind_of_gro(lab, setting):
     offload(lab, f"b:vxlan0 {setting}")

@@ -67,6 +67,8 @@ def test_a_veth_offers_to_cut_tunnelled_packets(lab, feature):
     source="drivers/net/vxlan/vxlan_core.c: vxlan_setup(), NETIF_F_GSO_SOFTWARE",
 )
 @pytest.mark.control("a veth is asked instead", arguments={"place": "a:eth0"}, because="fixed")
+@pytest.mark.known_difference("K63", since="7.2")
+@pytest.mark.known_difference("K64", until="6.1")
 @pytest.mark.topology(two_hosts())
 @pytest.mark.parametrize("place", ["a:vxlan0"], ids=["vxlan"])
 def test_a_vxlan_device_offers_tcp_and_no_tunnels(lab, place):
@@ -268,6 +270,7 @@ def test_what_is_too_large_for_the_card_is_cut(lab, name, most):
     source="net/ipv4/udp.c: udp_send_skb(), udp_queue_rcv_skb(); man 7 udp: UDP_SEGMENT",
 )
 @pytest.mark.control("a's card cannot cut tunnelled packets", lab=cannot_cut, because="20000")
+@pytest.mark.known_difference("K64", until="6.1")
 @pytest.mark.topology(two_hosts, inner=[4, 6], outer=[4, 6])
 def test_datagrams_of_one_call_cross_in_one_packet(lab):
     with lab.capture("a:eth0", "b:vxlan0") as seen:

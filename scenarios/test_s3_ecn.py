@@ -57,7 +57,7 @@ def sent(lab, make, outer, inner, after):
 def test_the_inner_mark_afterwards(lab, make, outer, inner):
     after = TABLE[outer, inner]
     after = NOT_ECT if after is None else after
-    assert sent(lab, make, outer, inner, after) == accepted(lab)
+    assert sent(lab, make, outer, inner, after) == accepted()
 
 
 @pytest.mark.behaviour("CE round what knows no ECN is an error", source=DECAPSULATE)
@@ -67,7 +67,7 @@ def test_the_inner_mark_afterwards(lab, make, outer, inner):
 @marks([(CE, NOT_ECT)])
 def test_ce_round_not_ect_is_an_error(lab, make, outer, inner):
     counted = {"rx_errors": 1, "rx_frame_errors": 1}
-    assert sent(lab, make, outer, inner, inner) == refused(lab, counted)
+    assert sent(lab, make, outer, inner, inner) == refused(counted)
 
 
 @pytest.mark.behaviour("what is no IP has no mark, and is delivered", source=DECAPSULATE)
@@ -84,4 +84,4 @@ def test_ce_round_what_is_no_ip_is_delivered(lab, frame):
         def send(far, frame):
             far.send_outer(far.encapsulate(frame), tos=CE)
 
-        assert outcome(lab, far, send, frame) == accepted(lab)
+        assert outcome(lab, far, send, frame) == accepted()

@@ -54,6 +54,7 @@ def ageing(seconds):
 def until_due(lab, seconds, meanwhile=lambda lab: None):
     """Wait until all that is now in a's table, and is not refreshed, is older than ``seconds``."""
     assert arrives(lab, "b", src=OTHER)
+    meanwhile(lab)  # on a slow machine what was made before the witness would be due at once
     lab.apply(ageing(seconds))
 
     def gone():
@@ -101,11 +102,15 @@ def test_an_entry_does_not_age(lab, kind):
     assert entry(lab, MAC) == before
 
 
-GO = {
-    "dynamic-by-hand": ("dynamic",),
-    "dynamic-router": ("dynamic", ROUTER),
-    "dynamic-next-hop": ("dynamic", ("self",), True),
-}
+GO = [
+    pytest.param(("dynamic",), id="dynamic-by-hand"),
+    pytest.param(("dynamic", ROUTER), id="dynamic-router"),
+    pytest.param(
+        ("dynamic", ("self",), True),
+        id="dynamic-next-hop",
+        marks=pytest.mark.known_difference("K53", since="7.2"),  # it is refused
+    ),
+]
 
 
 @pytest.mark.behaviour("dynamic entries go, also those made by hand", source=CLEANUP)
@@ -119,7 +124,7 @@ GO = {
     because="assert",
 )
 @pytest.mark.parametrize("mac", [MAC, MULTICAST], ids=["unicast", "multicast"])
-@pytest.mark.parametrize("kind", GO.values(), ids=GO.keys())
+@pytest.mark.parametrize("kind", GO)
 def test_a_dynamic_entry_goes(lab, kind, mac):
     make(lab, mac, *kind)
     assert entry(lab, mac).state == "reachable"

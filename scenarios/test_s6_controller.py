@@ -50,8 +50,12 @@ def place(mac, dst, *, host="a", state="static", flags=()):
 
 
 def entries_of(lab, mac):
-    """The forwarding entries of a MAC on a: interface, remote, and flags."""
-    return [(row.interface, row.dst) for row in lab["a"].state.fdb if row.mac == mac]
+    """Where a's forwarding entries of a MAC lead: interface and remote.
+
+    A bridge that knows VLANs has one for each, and for none.
+    """
+    found = {(row.interface, row.dst) for row in lab["a"].state.fdb if row.mac == mac}
+    return sorted(found, key=str)
 
 
 def hear(lab, mac):
@@ -112,7 +116,7 @@ def test_unicast_to_a_placed_mac_goes_to_one_vtep(lab, host, flags):
 def test_a_placed_mac_stays_where_it_is(lab):
     lab.apply(port(learning=False), *place(MAC, address_of(lab, "c")))
     hear(lab, MAC)  # from b
-    assert sorted(entries_of(lab, MAC), key=str) == [
+    assert entries_of(lab, MAC) == [
         ("vxlan0", address_of(lab, "c")),
         ("vxlan0", None),
     ]
@@ -125,10 +129,8 @@ def test_a_placed_mac_stays_where_it_is(lab):
 def test_entries_of_a_controller_are_marked_as_such(lab, by):
     lab.apply(*place(MAC, address_of(lab, "b"), flags=("extern_learn",)), by=by)
     flags = [row.flags for row in lab["a"].state.fdb if row.mac == MAC]
-    assert [("extern_learn" in one, "self" in one) for one in sorted(flags)] == [
-        (True, False),
-        (True, True),
-    ]
+    found = {("extern_learn" in one, "self" in one) for one in flags}
+    assert found == {(True, False), (True, True)}
 
 
 def plain(operation):

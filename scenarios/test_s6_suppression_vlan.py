@@ -14,7 +14,7 @@ from vxlab.operations import SetPort
 
 SOURCE = "net/bridge/br_arp_nd_proxy.c: br_is_neigh_suppress_enabled()"
 SUPPRESSED, FREE = 10, 20
-pytestmark = pytest.mark.requires("bridge-vlan", "bridge.neigh_vlan_suppress")
+pytestmark = pytest.mark.requires("bridge-vlan-suppress", "bridge.neigh_vlan_suppress")
 FRAMES = {
     "arp-announcement": arp(REQUEST, "172.18.1.200", "172.18.1.200"),
     "unsolicited-na": neighbour(ADVERTISEMENT, "fd42::200", flags=0x20),

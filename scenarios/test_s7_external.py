@@ -43,8 +43,12 @@ not_external = swap_at("a", external=None, id=7)
 
 
 def external(lab, **more):
-    """a's external device, and b's ordinary one, which knows a."""
-    lab.apply(*device("a", "172.18.1.2/24", external=True, **more))
+    """a's external device, and b's ordinary one, which knows a.
+
+    `ip` refuses a VNI beside `external`, the kernel does not.
+    """
+    by = "netlink" if "id" in more else None
+    lab.apply(*device("a", "172.18.1.2/24", external=True, **more), by=by)
     lab.apply(*device("b", "172.18.1.3/24", id=42, remote=at(lab, "a")))
 
 

@@ -66,6 +66,10 @@ OWN = {
     "remcsum_nopartial": ("unknown command",),
 }
 IPV6_ONLY = ("flowlabel", "label_policy")
+ON_IPV6 = (
+    "flowlabel",
+    pytest.param("label_policy", marks=pytest.mark.requires("vxlan.label_policy")),
+)
 
 
 def cases(changeable, *without):
@@ -156,7 +160,7 @@ def test_a_change_is_accepted_of(lab, row, by):
 @pytest.mark.control("nothing is changed", change=nothing_changes)
 @pytest.mark.topology(catalog.point_to_point, family=6)
 @pytest.mark.parametrize("by", ["netlink", "iproute2"])
-@pytest.mark.parametrize("name", IPV6_ONLY)
+@pytest.mark.parametrize("name", ON_IPV6)
 def test_a_change_is_accepted_over_ipv6_of(lab, name, by):
     if by == "iproute2":
         need(f"ip.{name}")
@@ -167,7 +171,7 @@ def test_a_change_is_accepted_over_ipv6_of(lab, name, by):
 @pytest.mark.behaviour("flow label and label policy are refused on an IPv4 device", source=CHANGE)
 @pytest.mark.control("the ttl is changed instead", change=harmless, because="DID NOT RAISE")
 @pytest.mark.topology(catalog.point_to_point())
-@pytest.mark.parametrize("name", IPV6_ONLY)
+@pytest.mark.parametrize("name", ON_IPV6)
 def test_a_change_is_refused_over_ipv4_of(lab, name):
     with pytest.raises(ApplyError, match="only applies to IPv6 VXLAN devices") as refused:
         change(lab, **{name: OTHER[name]})

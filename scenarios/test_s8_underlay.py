@@ -40,6 +40,9 @@ def unbound(operation):
     return dataclasses.replace(operation, attributes=kept)
 
 
+UP = pytest.mark.known_difference("K59", until="6.12")  # renames no card that is up
+
+
 def names(lab, node):
     return {link.name for link in lab[node].state.links}
 
@@ -61,6 +64,7 @@ def test_a_device_without_a_card_survives_it(lab):
 
 
 @pytest.mark.behaviour("a card that moves away deletes the vxlan device bound to it", source=NETDEV)
+@UP
 @pytest.mark.control("the device is not bound", change=unbound, because="vxlan0")
 @pytest.mark.topology(catalog.point_to_point, bind="both", hosts=3)
 def test_a_card_that_moves_away_deletes_the_device(lab):
@@ -73,6 +77,7 @@ def test_a_card_that_moves_away_deletes_the_device(lab):
 @pytest.mark.behaviour(
     "a renamed card keeps its vxlan device, which shows the new name", source=NETDEV
 )
+@UP
 @pytest.mark.control("the device is not bound", change=unbound, because="None")
 @pytest.mark.topology(catalog.point_to_point, bind="both")
 def test_a_renamed_card_keeps_its_device(lab):
