@@ -13,7 +13,7 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING
 
 from vxlab.commands import Command, bundles, compare, machines, matrix, results, topologies
@@ -33,7 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     An error of vxlab becomes one line on stderr and the exit code 1.
     """
-    arguments = parser().parse_args(argv)
+    top, below = _parsers()
+    arguments, unknown = top.parse_known_args(argv)
+    if unknown:  # the subcommand says so, as of all else: its exit code may mean something
+        below[arguments.command.name].error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         code = int(arguments.command.run(arguments))
         sys.stdout.flush()
@@ -48,6 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line; the chosen :class:`Command` ends up in ``command``."""
+    return _parsers()[0]
+
+
+def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
+    """The parser of the whole command line, and those of the subcommands."""
     top = argparse.ArgumentParser(prog="vxlab", description="Throw-away VXLAN topologies.")
     subcommands = top.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
@@ -56,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
         )
         command.options(below)
         below.set_defaults(command=command)
-    return top
+    return top, subcommands.choices
 
 
 # --- doctor ----------------------------------------------------------------------------------

@@ -127,6 +127,10 @@ def test_no_error_of_ours_calls_a_kernel_bad(
         ((), "the following arguments are required: --kernel"),
         (("--kernel", "here", "--backend", "magic"), "invalid choice: 'magic'"),
         (("--kernel", "here", "--deadline", "-1"), "wanted seconds, more than 0, found '-1'"),
+        (
+            ("--kernel", "here", "--magic"),
+            "bisect-run: error: unrecognized arguments: --magic",
+        ),
         (("--kernel", "here", "--memory", "0"), "wanted a whole number, 1 or more, found '0'"),
     ],
 )

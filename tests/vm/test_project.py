@@ -85,7 +85,9 @@ def test_an_empty_folder_is_a_project_too(tmp_path, monkeypatch):
 
 def test_the_tar_has_the_command_and_belongs_to_root(folder, tmp_path):
     tar = tmp_path / "files.tar"
-    project.pack(folder, tar, ["echo $A $VXLAB_USERNS $VXLAB_EXPENDABLE", "exit 3"], {"A": "it's $HOME"})
+    project.pack(
+        folder, tar, ["echo $A $VXLAB_USERNS $VXLAB_EXPENDABLE", "exit 3"], {"A": "it's $HOME"}
+    )
     with tarfile.open(tar) as packed:
         assert {(x.uid, x.gid, x.uname) for x in packed} == {(0, 0, "root")}
         assert packed.getmember("usr/local/bin/pytest").mode & 0o111
