@@ -194,6 +194,7 @@ def test_the_next_hop_outlives_its_entry(lab, by):
     assert {row["id"] for row in lab["a"].ip("nexthop", "show")} == {1, 2, 10}
 
 
+UNEXPLAINED = pytest.mark.known_difference("K66", until="6.1")
 EXCLUSIVE = "DST, VNI, ifindex and port are mutually exclusive with NH_ID"
 WRONG_ENTRIES = {
     "remote": ({"nhid": 10, "dst": "192.0.2.1"}, errno.EINVAL, EXCLUSIVE),
@@ -224,7 +225,11 @@ def prepared(lab):
 )
 @pytest.mark.control("it is a good entry", arguments={"fields": {"nhid": 10}}, because="RAISE")
 @pytest.mark.parametrize(
-    ("fields", "code", "words"), WRONG_ENTRIES.values(), ids=WRONG_ENTRIES.keys()
+    ("fields", "code", "words"),
+    [
+        pytest.param(*row, id=name, marks=UNEXPLAINED if EXCLUSIVE in row else ())
+        for name, row in WRONG_ENTRIES.items()
+    ],
 )
 def test_a_wrong_next_hop_is_refused(lab, fields, code, words):
     prepared(lab)
