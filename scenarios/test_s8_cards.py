@@ -102,6 +102,7 @@ def test_the_card_alone_leaves_what_is_flooded_behind(lab, by):
     "a group is left on the old card and joined on the new one",
     source=CHANGE + ", vxlan_multicast_join()",
 )
+@pytest.mark.known_difference("K61", until="6.1", deadly=True)
 @pytest.mark.control("the card is not changed", change=unchanged, because="eth0")
 def test_a_group_is_joined_on_the_new_card(lab):
     def joined():
@@ -111,7 +112,10 @@ def test_a_group_is_joined_on_the_new_card(lab):
     lab.apply(*device("a", id=42, group=GROUP, dev="eth0"))
     assert joined() == ["eth0"]
     to_eth1(lab)
-    assert joined() == ["eth1"]
+    try:
+        assert joined() == ["eth1"]
+    finally:  # on another card than it has joined on it hangs kernels that have K61
+        lab.apply(SetVxlan("a", "vxlan0", (("dev", "eth0"),)), by="netlink")
 
 
 @pytest.mark.behaviour(
