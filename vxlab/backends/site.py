@@ -207,7 +207,8 @@ class Site:
         self.netlink.clear()
         self.daemons.clear()  # their processes end with their nodes
         self._starting.clear()
-        for namespaces in self.namespaces.values():
+        # the last first: kernels that have K67 never end one whose devices live on in a later one
+        for namespaces in reversed(self.namespaces.values()):
             namespaces.close()
         self.namespaces.clear()
         self._indexes.clear()
