@@ -177,7 +177,8 @@ def test_a_tenant_sees_nothing_but_its_own_device(lab, tenant):
     source="drivers/net/vxlan/vxlan_core.c: __vxlan_sock_add(), l3mdev_index",
 )
 @pytest.mark.control("lee's device of b has VNI 20", change=lee_in_20, because="waited|ping")
-@pytest.mark.requires("vrf")
+@pytest.mark.requires("vrf")  # a module, which K67 lets nobody load
+@pytest.mark.known_difference("K67", until="6.1")
 @pytest.mark.topology(houses())
 @TENANTS
 def test_one_vni_in_two_vrfs_is_two_tenants(lab, tenant):
