@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,7 @@ LONGEST = 48_000
 
 _NAME = "vxlab-reports"
 
-_KNOWN = pytest.StashKey[list[dict[str, str]]]()
+_KNOWN = pytest.StashKey["list[KnownDifference]"]()
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -97,7 +97,7 @@ class _Markers:
 
         item.stash[_KNOWN] = known_differences(item)
         release = os.uname().release
-        for known in _known(item):
+        for known in item.stash[_KNOWN]:
             if known.deadly and known.covers(release) and os.environ.get(EXPENDABLE) != "yes":
                 pytest.skip(
                     f"{known.id} ends kernels such as this one, {release}: run it in a virtual "
@@ -139,29 +139,27 @@ class _Facts:
         return report
 
 
-def _facts(item: pytest.Item, known: list[dict[str, str]]) -> dict[str, Any]:
+def _facts(item: pytest.Item, known: list[KnownDifference]) -> dict[str, Any]:
     from vxlab.behaviours import behaviour_of
 
     found = behaviour_of(item)
-    return {"behaviour": found.sentence if found else "", "known": known}
+    return {
+        "behaviour": found.sentence if found else "",
+        "known": [{"id": x.id, "since": x.since, "until": x.until, "of": x.of} for x in known],
+    }
 
 
-def known_differences(item: pytest.Item) -> list[dict[str, str]]:
+def known_differences(item: pytest.Item) -> list[KnownDifference]:
     """What the markers ``known_difference`` of a test say; VxlabError where one is wrong."""
-    return [
-        {"id": known.id, "since": known.since, "until": known.until, "of": known.of}
-        for known in _known(item)
-    ]
-
-
-def _known(item: pytest.Item) -> Iterator[KnownDifference]:
     from vxlab.results.model import KnownDifference
 
+    found = []
     for mark in item.iter_markers("known_difference"):
         try:
-            yield KnownDifference(*mark.args, **mark.kwargs)
+            found.append(KnownDifference(*mark.args, **mark.kwargs))
         except (TypeError, VxlabError) as error:
             raise VxlabError(f"{item.nodeid}: the marker known_difference: {error}") from error
+    return found
 
 
 class _Reporter:

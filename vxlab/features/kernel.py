@@ -21,13 +21,13 @@ from vxlab.syscalls import lo_up
 from vxlab.tables import PORT
 from vxlab.waiting import DEADLINE
 
-IFLA_VXLAN_ID = 1  # linux/if_link.h, as are the next three
+IFLA_VXLAN_ID = 1  # linux/if_link.h, as are the next four
+IFLA_GRO_MAX_SIZE = 58
 IFLA_BR_VLAN_FILTERING = 7
 IFLA_VLAN_ID = 1
 IFLA_MACVLAN_MODE = 1
 MACVLAN_MODE_BRIDGE = 4
 RTM_NEWQDISC, TCA_KIND, TCA_OPTIONS = 36, 1, 2  # linux/rtnetlink.h
-IFLA_GRO_MAX_SIZE = 58  # linux/if_link.h
 TC_H_ROOT = 0xFFFFFFFF  # linux/pkt_sched.h
 LOOPBACK_INDEX = 1  # of `lo` in every network namespace (LOOPBACK_IFINDEX, net/flow.h)
 

@@ -91,8 +91,7 @@ def judge(events: Sequence[runner.Event]) -> Answer:
     if state is not CellState.DONE:
         while_running = f" while {end['last']} ran" if end.get("last") else ""
         why = f"{state}{while_running}: {end.get('reason', '')}"
-        hung = state in (CellState.HUNG, CellState.DEADLINE)
-        died = (hung or state is CellState.CRASHED) and end.get("last")
+        died = state in (CellState.CRASHED, CellState.HUNG, CellState.DEADLINE) and end.get("last")
         return Answer(Verdict.BAD if died else Verdict.UNKNOWN, why, [end.get("log", "")])
     if counts["passed"] or counts["xfailed"] or counts["xpassed"]:
         return Answer(Verdict.GOOD, told)
