@@ -103,14 +103,22 @@ def addresses_of(rows):
 )
 @pytest.mark.topology(catalog.multicast, family=[4, 6])
 def test_joining_and_leaving_are_seen_on_the_wire(lab):
-    group = group_of(lab)
+    group, a = group_of(lab), lab["a"].ip("link", "show", "eth0")[0]["address"]
+
+    def report(what, since=0):
+        """A report of a's: the others join that group, too, and a has when its device was made."""
+        return seen["b"].wait_for(
+            lambda frame: (
+                frame.src == a and frame.time_ns > since and f"{what} {group}" in frame.summary()
+            ),
+            f"a to {what} {group}",
+        )
+
     with lab.capture("b") as seen:
         lab.apply(operations.SetLink("a", "vxlan0", up=False))
-        seen["b"].wait_for(lambda frame: f"leave {group}" in frame.summary(), f"a to leave {group}")
+        left = report("leave")
         lab.apply(operations.SetLink("a", "vxlan0", up=True))
-        frame = seen["b"].wait_for(
-            lambda frame: f"join {group}" in frame.summary(), f"a to join {group}"
-        )
+        frame = report("join", since=left.time_ns)
     assert frame.summary().startswith(
         "IGMP" if lab.topology.host("a").nics[0].interface.version == 4 else "ICMPv6 MLD"
     )

@@ -90,6 +90,7 @@ def another(lab):
     new = "192.168.57.77" if family_of(lab) == 4 else "fd00:192:168:57::77"
     lab.apply(operations.AddAddress("a", "eth0", f"{new}/{24 if family_of(lab) == 4 else 64}"))
     wait_until(lambda: "tentative" not in lab["a"].run("ip", "addr", "show").stdout, "no tentative")
+    lab.apply(operations.SetLink("a", "eth0", up=True))  # the kernel has its route now, too
     return new
 
 

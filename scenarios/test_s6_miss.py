@@ -238,15 +238,15 @@ def test_a_controller_in_ten_lines(lab, address):
         for row in lab[name].state.addresses:
             macs[row.address] = mac
         lab.apply(SetSysctl(host, "net.ipv6.conf.vxlan0.disable_ipv6", "0"))
-    ping = lab["ns0"].popen("ping", "-n", "-c", "1", "-w", "5", "-i", "0.2", address)
-    with ping, Misses(lab["a"]) as of_a, Misses(lab["b"]) as of_b:
+    asks = ("ping", "-n", "-c", "1", "-w", "20", "-i", "0.2", address)
+    with Misses(lab["a"]) as of_a, Misses(lab["b"]) as of_b, lab["ns0"].popen(*asks) as ping:
 
         def control():
             answer(lab, "a", of_a, macs, places)
             answer(lab, "b", of_b, macs, places)
             return ping.poll() is not None
 
-        wait_until(control, "the ping to end: answered, or after 5 s")
+        wait_until(control, "the ping to end: answered, or after 20 s", timeout=30)
     assert ping.returncode == 0, "wanted an answer"
 
 

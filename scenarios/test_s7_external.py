@@ -189,7 +189,7 @@ def test_an_external_device_with_a_vni_is_deaf(lab):
     with lab.capture("a:eth0", "a:vxlan0", ports=PORTS) as seen:
         lab["b"].send_marked("172.18.1.255", b"unheard")
         seen["a:eth0"].wait_for(holds(b"unheard"), "the packet at the card")
-        lab["a"].ping("192.168.57.54")  # comes after what went before
+        assert lab["a"].ping("192.168.57.54")  # comes after what went before
     seen["a:vxlan0"].assert_silent(holds(b"unheard"), "nothing")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from vxlab import features, vxlan
+from vxlab import features, packetsocket, vxlan
 from vxlab.errors import (
     ApplyError,
     CapabilityError,
@@ -148,6 +148,7 @@ def test_probing_leaves_no_trace() -> None:
         links = {name for _, name in socket.if_nameindex()}
         return os.readlink("/proc/thread-self/ns/net"), links, sorted(os.listdir("/proc/self/fd"))
 
+    packetsocket.settle()  # captures of the test before may still be closing
     kernel.CHECKS[-1].feature()  # starts the thread that starts programs, which stays
     before = trace()
     assert len([check.feature() for check in (*kernel.CHECKS, *attributes.CHECKS)]) > 40

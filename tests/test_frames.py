@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vxlab.frames import MARK_PORT, MARK_PREFIX, Frame, decapsulate
@@ -258,11 +258,13 @@ def test_frames_cut_anywhere_are_no_error(s: Any) -> None:
 KINDS = st.sampled_from(["0800", "0806", "86dd", "8100", "88b6", "0026"]).map(bytes.fromhex)
 
 
+@settings(derandomize=True, deadline=None, database=None)
 @given(KINDS, st.binary(max_size=120))
 def test_no_frame_at_all_is_an_error(kind: bytes, rest: bytes) -> None:
     everything(frame(ETHERNET + kind + rest))
 
 
+@settings(derandomize=True, deadline=None, database=None)
 @given(
     st.sampled_from([1, 2, 6, 17, 58, 103, 0, 43, 44, 51, 60]),
     st.booleans(),

@@ -462,8 +462,16 @@ def _fail() -> None:
 def test_opening_asks_no_clock_for_a_nap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What waits, waits for a condition, in pauses of at most 20 ms."""
     naps = []
+
     sleep = time.sleep
-    monkeypatch.setattr(time, "sleep", lambda seconds: (naps.append(seconds), sleep(seconds)))
+
+    def nap(seconds: float) -> None:
+        # subprocess has naps of its own, for a program that has closed its pipes and not ended
+        if sys._getframe(1).f_globals["__name__"].startswith("vxlab"):
+            naps.append(seconds)
+        sleep(seconds)
+
+    monkeypatch.setattr(time, "sleep", nap)
     with nothing_left(tmp_path / "temp"), Lab(catalog.kim_and_lee()):
         pass
     assert all(nap <= 0.02 for nap in naps)

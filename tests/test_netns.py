@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from traces import nothing_left, traces
 
-from vxlab import netns
+from vxlab import netns, packetsocket
 from vxlab.errors import MissingProgram, SandboxError, VxlabError
 from vxlab.netns import Namespaces
 from vxlab.waiting import wait_until
@@ -308,6 +308,7 @@ def test_at_the_limit_of_namespaces() -> None:
 @pytest.mark.parametrize("spare", range(6))
 def test_at_the_limit_of_open_files(spare: int) -> None:
     """Whichever descriptor is one too many, the ones before it are closed again."""
+    packetsocket.settle()  # captures of the test before may still be closing
     used = len(os.listdir("/proc/self/fd"))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     filler = [os.dup(0) for _ in range(64)]  # so that the limit is not among low free numbers

@@ -376,6 +376,6 @@ def test_it(lab, capture, request):
         env=environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD=""),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert passed(done) == ["test_it"]

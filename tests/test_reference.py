@@ -22,11 +22,18 @@ from vxlab.lab import Lab
 from vxlab.node import Node
 from vxlab.reference import Header, Received, ReferenceVtep, header, udp
 from vxlab.reference.host import OverlayHost
+from vxlab.waiting import wait_until
 
 BOTH = {"family": [4, 6]}
 A, B = "172.18.1.2", "172.18.1.3"
 MAC = "02:00:00:00:00:99"
 FRAME = bytes(Ether(src=MAC, dst="ff:ff:ff:ff:ff:ff", type=0x88B6) / b"only a test")
+
+
+@pytest.fixture(autouse=True)
+def _asks_once(monkeypatch):
+    """A reference asks once, however busy the machine: what it received can be counted."""
+    monkeypatch.setattr("vxlab.reference.vtep._ASK_AGAIN", 60.0)
 
 
 def lonely(family=4, hosts=2, v6=False, **fields):
@@ -87,7 +94,8 @@ def test_pings_both_ways(lab):
         assert far.fdb == {mac_of(lab, "a"): ip_of(lab, "a")}
         assert learned(lab, "a") == {far.mac: ip_of(lab, "b")}
         lines = [str(row).partition(" | ")[2] for row in far.received]
-    assert lines == [
+    # on a busy machine the kernel asks again before it is answered
+    assert list(dict.fromkeys(lines)) == [
         f"ARP who-has {B} tell {A}",
         f"ICMP echo request {A} > {B}",
         f"ARP reply {A} is-at {mac_of(lab, 'a')}",
@@ -464,6 +472,7 @@ def test_an_error_in_the_thread_is_raised_once(lab, use, monkeypatch):
         "wait_for": lambda: far.wait_for(lambda row: False, "nothing at all"),
     }
     assert not lab["a"].ping(B, timeout=0.3)
+    wait_until(lambda: not far._journal.running, "its thread to fail")
     with pytest.raises(VxlabError, match="it found RuntimeError: out of order"):
         calls[use]()
     with pytest.raises(VxlabError, match="found it not open"):
@@ -478,7 +487,7 @@ def test_waiting_in_vain_tells_what_came(lab):
         with pytest.raises(WaitTimeout, match=r"s for a frame; found no packet$"):
             far.wait_for(lambda row: True, "a frame", timeout=0)
         assert lab["a"].ping(B)
-        found = f"s for TCP; found 2 other packets, the last of them .*ARP who-has {B}"
+        found = rf"s for TCP; found \d other packets, the last of them .*ARP who-has {B}"
         with pytest.raises(WaitTimeout, match=found):
             far.wait_for(lambda row: False, "TCP", timeout=0.01)
     with pytest.raises(WaitTimeout):  # closed: nothing comes any more

@@ -199,11 +199,17 @@ WAITING = """
 """
 
 
+def until_ready(project: Project) -> None:
+    """Wait until the test has begun; pytest starts twice before, on a busy machine slowly."""
+    ready = project.folder / "ready"
+    wait_until(ready.exists, "the test to begin", timeout=300, found=lambda: project.output)
+
+
 @pytest.mark.parametrize("args", [(), ("-s",)])
 def test_a_signal_to_the_process_reaches_pytest(project, args):
     project.write("test_waiting.py", WAITING)
     with project.started(*args) as process:
-        wait_until((project.folder / "ready").exists, "the test to begin")
+        until_ready(project)
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == pytest.ExitCode.INTERRUPTED
         assert "KeyboardInterrupt" in project.output
@@ -212,7 +218,7 @@ def test_a_signal_to_the_process_reaches_pytest(project, args):
 def test_death_by_a_signal_passes_through(project):
     project.write("test_waiting.py", WAITING)
     with project.started() as process:
-        wait_until((project.folder / "ready").exists, "the test to begin")
+        until_ready(project)
         process.terminate()
         assert process.wait(30) == -signal.SIGTERM
 
@@ -221,7 +227,7 @@ def test_death_by_a_signal_passes_through(project):
 def test_a_signal_arrives_once(project, to_the_group):
     project.write("test_waiting.py", WAITING)
     with project.started() as process:
-        wait_until((project.folder / "ready").exists, "the test to begin")
+        until_ready(project)
         (os.killpg if to_the_group else os.kill)(process.pid, signal.SIGHUP)
         process.send_signal(signal.SIGUSR1)  # taken after SIGHUP, which has a lower number
         assert process.wait(30) == 0
@@ -265,7 +271,7 @@ class Terminal:
             self.read()
             return self.process.poll() is not None
 
-        wait_until(ended, "the program to end", found=self.read)
+        wait_until(ended, "the program to end", timeout=60, found=self.read)
         os.close(self.master)
         return self.process.returncode
 
@@ -345,7 +351,7 @@ def test_nothing_is_left_when_any_part_is_killed(project, part, workers):
             wait_until(
                 lambda path=project.folder / name: _turn(path) >= moment,
                 f"turn {moment} of {name}",
-                timeout=30,
+                timeout=300,
                 found=lambda: project.output,
             )
         assert any(line.startswith("sleep 100000") for line in carrying(token).values())
@@ -365,7 +371,7 @@ def test_nothing_of_a_killed_worker_is_left_while_the_others_go_on(project):
     with project.started("-n2", "--max-worker-restart=0", VXLAB_TEST_TOKEN=token) as process:
         for name in ("gw0", "gw1"):
             wait_until(
-                lambda path=project.folder / name: _turn(path) >= 2, f"turns of {name}", timeout=30
+                lambda path=project.folder / name: _turn(path) >= 2, f"turns of {name}", timeout=300
             )
 
         def of(worker: str) -> dict[int, str]:
@@ -383,7 +389,7 @@ def test_nothing_of_a_killed_worker_is_left_while_the_others_go_on(project):
         os.kill(by_ancestry[0], signal.SIGKILL)
         wait_until(lambda: not of("gw0"), "gw0's programs to end", found=lambda: str(of("gw0")))
         turn = _turn(project.folder / "gw1")
-        wait_until(lambda: _turn(project.folder / "gw1") > turn, "gw1 to go on")
+        wait_until(lambda: _turn(project.folder / "gw1") > turn, "gw1 to go on", timeout=60)
         assert process.poll() is None
 
 

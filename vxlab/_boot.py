@@ -262,7 +262,7 @@ def _tend(program: int) -> int:
                 return status
         elif info.si_code != SI_QUEUE:
             own_copy[info.si_signo] = now
-        elif now - own_copy.get(info.si_signo, -1.0) > 0.2:
+        elif now - own_copy.get(info.si_signo, -1.0) > 1.0:
             os.kill(program, info.si_signo)
 
 

@@ -113,7 +113,7 @@ def test_both_workers_run_jobs_and_all_is_recorded(matrix: Matrix, project: Path
                     flag.unlink()
 
     matrix.tell = tell
-    matrix.run("netlink", "netlink", "script", "iproute2", deadline=60.0)
+    matrix.run("netlink", "netlink", "script", "iproute2", deadline=300.0)
     assert matrix.cells() == [("done", 4)] * 4
     with Results.open(matrix.path) as results:
         assert [case.outcome for case in results.cases(4)].count("failed") == 1

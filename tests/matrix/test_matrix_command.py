@@ -146,10 +146,10 @@ def test_a_signal_leaves_nothing_but_a_run_that_can_go_on(project: Path, tmp_pat
     for words, number in ((begin, signal.SIGTERM), ([*command, "--resume"], signal.SIGINT)):
         with start(words) as process:
             try:
-                wait_until(waits, timeout=60, what="the scenario that waits")
+                wait_until(waits, timeout=300, what="the scenario that waits")
                 for _ in range(3):  # all at once, as an impatient person does
                     process.send_signal(number)
-                _, said = process.communicate(timeout=60)
+                _, said = process.communicate(timeout=300)
             finally:
                 process.kill()
         assert process.returncode == 130, said
@@ -165,7 +165,7 @@ def test_a_signal_leaves_nothing_but_a_run_that_can_go_on(project: Path, tmp_pat
 
     flag.unlink()
     with start([*command, "--resume"]) as process:
-        out, said = process.communicate(timeout=60)
+        out, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert "run 1 in r: 2 cells done, 8 passed" in out
     assert "matrix: 1 cell\n" in said

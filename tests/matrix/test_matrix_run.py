@@ -145,11 +145,11 @@ def test_a_run_s_deadline_stops_what_runs(fake: Fake) -> None:
             assert ended.wait(30)
         return Ending(CellState.INTERRUPTED, fake.stop.why)
 
-    summary = fake(machine, deadline=0.2)
-    assert summary.stopped == "the run's deadline of 0.2 s"
+    summary = fake(machine, deadline=2.0)
+    assert summary.stopped == "the run's deadline of 2 s"
     assert fake.states() == ["interrupted", "planned", "planned", "planned"]
     with Results.open(fake.path) as results:
-        assert results.cell(1).reason == "the run's deadline of 0.2 s"
+        assert results.cell(1).reason == "the run's deadline of 2 s"
 
 
 def test_each_cell_that_ended_has_a_junit_file(fake: Fake) -> None:

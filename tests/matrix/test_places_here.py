@@ -50,14 +50,14 @@ def test_cells_pass_fail_die_and_hang_and_the_rest_is_run(project: Path) -> None
         events.append(event)
 
     # the deadline is each cell's, however long the others took
-    runner.run(job(project, *BACKENDS, deadline=8.0), tell, None, Stop(), lambda _: None)
+    runner.run(job(project, *BACKENDS, deadline=20.0), tell, None, Stop(), lambda _: None)
     assert states(events) == {1: "pytest aborted", 2: "done", 3: "deadline", 4: "done"}
     found = ends(events)
     assert found[1]["reason"] == "pytest was ended by signal 9"
     assert found[1]["last"] == "test_tiny.py::test_kills"
-    assert found[3]["reason"] == "it had not ended 8 s after it began"
+    assert found[3]["reason"] == "it had not ended 20 s after it began"
     assert found[3]["last"] == "test_tiny.py::test_waits"
-    assert found[3]["seconds"] >= 8
+    assert found[3]["seconds"] >= 19
     usual = dict.fromkeys(("test_passes", "test_differs", "test_waits", "test_kills"), "passed")
     assert cases(events, 2) == cases(events, 4) == usual
     assert cases(events, 3) == {"test_passes": "passed", "test_differs": "failed"}
@@ -99,7 +99,7 @@ def test_the_time_between_scenarios_is_the_cell_s(project: Path) -> None:
     assert patience.reason == "it had not ended 50 s after it began"
     patience = places._Patience(replace(given, deadline=10.0))
     patience.after({"begin": 1})
-    assert 9.0 < (patience.after({"start": "t.py::test_a"}) or 0) <= 10.0
+    assert 5.0 < (patience.after({"start": "t.py::test_a"}) or 0) <= 10.0
     assert patience.state == "deadline"
 
 

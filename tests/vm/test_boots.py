@@ -30,7 +30,7 @@ from vxlab.waiting import wait_until
 
 KERNEL = "6.1"
 #: Seconds for one boot on a machine that is busy with other tests.
-LONG = 100
+LONG = 300
 
 pytestmark = pytest.mark.slow
 

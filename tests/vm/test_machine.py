@@ -62,8 +62,8 @@ def test_an_end_is_told_as_what_it_was(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("body", "end", "reason"),
     [
-        ("up; exec sleep 1000", End.DEADLINE, "it had not ended after 0.5 s"),
-        ("exec sleep 1000", End.NO_BOOT, "it had not ended after 0.5 s (before any command)"),
+        ("up; exec sleep 1000", End.DEADLINE, "it had not ended after 3 s"),
+        ("exec sleep 1000", End.NO_BOOT, "it had not ended after 3 s (before any command)"),
         (
             'up; echo "Kernel panic - not syncing: x" >$log; exec sleep 1000',
             *(End.CRASHED, "Kernel panic - not syncing: x"),
@@ -73,12 +73,12 @@ def test_an_end_is_told_as_what_it_was(name, tmp_path, monkeypatch):
 def test_a_guest_that_hangs_is_ended_at_its_deadline(body, end, reason, tmp_path, monkeypatch):
     guest = install(tmp_path, monkeypatch, body)
     began = time.monotonic()
-    with Machine(guest, deadline=0.5, kvm=False) as running:
+    with Machine(guest, deadline=3, kvm=False) as running:
         outcome = running.run()
         with pytest.raises(ProcessLookupError):
             os.kill(running.pid, 0)
     assert (outcome.end, outcome.reason) == (end, reason)
-    assert 0.5 <= outcome.seconds <= time.monotonic() - began
+    assert 3 <= outcome.seconds <= time.monotonic() - began
 
 
 def test_output_and_reports_come_while_it_runs_and_whole(tmp_path, monkeypatch):
