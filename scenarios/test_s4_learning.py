@@ -115,7 +115,7 @@ def test_a_moved_mac_rewrites_the_remote(lab, by_hand):
 @pytest.mark.behaviour("learning and moving are told to listeners, once each", source=SNOOP)
 @deaf
 @three
-@pytest.mark.known_difference("K55", until="6.18")
+@pytest.mark.known_difference("K55", until="6.13")
 def test_learning_and_moving_are_notified(lab):
     with watched(lab) as events:
         for source in "bbbccc":

@@ -211,6 +211,16 @@ def test_a_kernel_from_a_folder_has_the_version_that_it_tells() -> None:
         assert found.known == wanted
 
 
+def test_a_known_difference_may_begin_within_a_stable_series() -> None:
+    known = (KnownDifference("K1", since="6.12.46", until="6.13"),)
+    new = column(case(A, "passed", known=known), kernel="6.1", release="6.1.0-50-amd64")
+    for release, wanted in (("6.12.45+deb13", ""), ("6.12.107+deb13", "K1")):
+        old = column(case(A, "failed", known=known), kernel="6.12", release=release)
+        found = change(new, old)
+        assert found is not None
+        assert found.known == wanted
+
+
 def test_a_failure_that_is_marked_as_expected_is_explained_by_its_mark() -> None:
     found = outcomes("passed", "xfailed")
     assert found is not None

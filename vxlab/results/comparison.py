@@ -72,10 +72,10 @@ class Column:
         return version_key(cell.kernel), version_key(cell.iproute2), cell.backend
 
     def version(self, of: Part) -> str:
-        """The version of its kernel or iproute2; a build in a folder says itself which it has."""
+        """The version of its kernel or iproute2, as it says itself where that is known."""
         name = self.cell.kernel if of == "kernel" else self.cell.iproute2
         own = self.cell.release if of == "kernel" else self.cell.tools.get("ip", "")
-        return own if own and not is_version(name) else name
+        return own if is_version(own) else name
 
     @cached_property
     def unfinished(self) -> str:
