@@ -34,7 +34,7 @@ def outside(*argv: str, before: str = "") -> subprocess.CompletedProcess[str]:
     """
     env = {name: value for name, value in os.environ.items() if name != VARIABLE}
     shell = f'{before}\nexec "$@"'
-    command = ["unshare", "-Ur", "sh", "-euc", shell, "sh", sys.executable, "-m", "vxlab.cli"]
+    command = ["unshare", "-Ur", "sh", "-euc", shell, "sh", sys.executable, "-m", "vxlab"]
     return subprocess.run(
         [*command, *argv], env=env, capture_output=True, text=True, timeout=120, check=False
     )
@@ -96,7 +96,7 @@ def test_an_error_is_one_line_and_ends_with_1(capsys: pytest.CaptureFixture[str]
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
-    program = f"{sys.executable} -m vxlab.cli script kim-and-lee"
+    program = f"{sys.executable} -m vxlab script kim-and-lee"
     shell = f"{{ {program}; echo $? >&2; }} | {{ exec <&-; }}"
     done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=False)
     assert done.stderr == "1\n"
@@ -164,7 +164,7 @@ def test_from_outside_it_hands_everything_to_itself_in_a_sandbox(
     monkeypatch.setattr(sandbox, "inside", lambda: False)
     monkeypatch.setattr(sandbox, "run", run)
     assert cli.main(argv) == 42
-    assert started[0][:3] == [sys.executable, "-m", "vxlab.cli"]
+    assert started[0][:3] == [sys.executable, "-m", "vxlab"]
     again = cli.parser().parse_args(started[0][3:])
     assert again == cli.parser().parse_args(argv)
 

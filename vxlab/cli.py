@@ -86,7 +86,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
     if not sandbox.inside():
         options = ["--json"] if arguments.json else []
-        program = [sys.executable, "-m", "vxlab.cli", "doctor", *options, "--", *arguments.names]
+        program = [sys.executable, "-m", "vxlab", "doctor", *options, "--", *arguments.names]
         with contextlib.suppress(SandboxError):  # shown below, as a feature that is missing
             return sandbox.run(program)
     found = tuple(map(features.probe, arguments.names)) or features.all_features()
@@ -152,6 +152,3 @@ COMMANDS: tuple[Command, ...] = (
     *compare.COMMANDS,
     *results.COMMANDS,
 )
-
-if __name__ == "__main__":
-    sys.exit(main())

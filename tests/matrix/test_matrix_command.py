@@ -122,7 +122,7 @@ def test_a_signal_leaves_nothing_but_a_run_that_can_go_on(project: Path, tmp_pat
     token = f"vxlab-test-{os.getpid()}-{tmp_path}"
     env = environment(TOKEN=token, TMPDIR=str(tmp_path / "tmp"))
     del env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]  # vxlab's own plugin is one of these
-    command = [sys.executable, "-m", "vxlab.cli", "matrix", "--results=r"]
+    command = [sys.executable, "-m", "vxlab", "matrix", "--results=r"]
     begin = [*command, "--backends=netlink,script", "--machines=1", "test_tiny.py"]
     flag = project / "waits-script"
     flag.touch()

@@ -62,7 +62,7 @@ def project(tmp_path):
 
 def start(project, *words, **streams):
     return subprocess.Popen(
-        [sys.executable, "-m", "vxlab.cli", "vm", *words],
+        [sys.executable, "-m", "vxlab", "vm", *words],
         cwd=project,
         env={**os.environ, "TMPDIR": str(project.parent / "tmp"), "TERM": "dumb"},
         **streams,

@@ -104,7 +104,7 @@ def test_a_project_cannot_hide_what_is_installed(folder, tmp_path):
         name: (tmp_path / "tree" / name).read_text()
         for name in ("usr/local/bin/vxlab", "usr/local/bin/pytest", "vxlab/python")
     }
-    assert 'exec /vxlab/python -m vxlab.cli "$@"' in programs["usr/local/bin/vxlab"]
+    assert 'exec /vxlab/python -m vxlab "$@"' in programs["usr/local/bin/vxlab"]
     assert programs["usr/local/bin/pytest"].count("exec /vxlab/python -") == 2
     assert 'exec python3 -P "$@"' in programs["vxlab/python"]
     assert str(Path(project.__file__).parents[2]) not in str(programs)

@@ -8,13 +8,10 @@ a guest has it at the same path (:func:`image`).
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -71,13 +68,7 @@ def find(wanted: str, say: Say = silent) -> Bundle:
 
 def offered(say: Say = silent) -> dict[str, str]:
     """Versions of iproute2 that the mirror has (``6.15.0``), oldest first: the suite of each."""
-    note = cache.part("apt") / "iproute2.json"
-    with contextlib.suppress(OSError, ValueError):
-        if time.time() - note.stat().st_mtime < cache.FRESH:
-            return dict(json.loads(note.read_text()))
-    found = _offered(say)
-    note.write_text(json.dumps(found))
-    return found
+    return cache.noted("iproute2", lambda: _offered(say))
 
 
 def image(bundles: Sequence[Bundle]) -> tuple[Path, Path]:

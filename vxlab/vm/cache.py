@@ -6,14 +6,18 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar, cast
 
 from vxlab.errors import VxlabError
+
+T = TypeVar("T")
 
 #: Seconds for which what the mirror offers is believed.
 FRESH = 3 * 24 * 3600.0
@@ -115,6 +119,20 @@ def remember(kind: str, name: str, find: Callable[[], Path]) -> Path:
             raise
         return known
     write(note, found.name)
+    return found
+
+
+def noted(name: str, find: Callable[[], T], *, now: bool = False) -> T:
+    """What the mirror offers, as ``find`` found it last, where that is fresh and not asked ``now``.
+
+    It is kept as JSON, so tuples come back as lists.
+    """
+    note = part("apt") / f"{name}.json"
+    with contextlib.suppress(OSError, ValueError):
+        if not now and time.time() - note.stat().st_mtime < FRESH:
+            return cast("T", json.loads(note.read_text()))
+    found = find()
+    write(note, json.dumps(found))
     return found
 
 

@@ -8,13 +8,10 @@ with ``.ko.xz``; from 7.2 on the image package is empty, and ``linux-binary-REL`
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
 import shutil
 import struct
 import subprocess
-import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -79,16 +76,8 @@ def offered(say: Say = silent, *, now: bool = False) -> dict[str, tuple[str, str
 
     What was found last is taken where it is fresh, unless ``now``.
     """
-    note = cache.part("apt") / "kernels.json"
-    with contextlib.suppress(OSError, ValueError):
-        if not now and time.time() - note.stat().st_mtime < cache.FRESH:
-            return {
-                version: (place[0], place[1])
-                for version, place in json.loads(note.read_text()).items()
-            }
-    found = _offered(say)
-    cache.write(note, json.dumps(found))
-    return found
+    found = cache.noted("kernels", lambda: _offered(say), now=now)
+    return {version: (suite, package) for version, (suite, package) in found.items()}
 
 
 def _offered(say: Say) -> dict[str, tuple[str, str]]:

@@ -106,7 +106,7 @@ def _programs(folder: Path) -> None:
         'exec python3 -P "$@"',
         "/usr/local/bin/pytest": f'case " $* " in *" --no-sandbox "*) {plain} ;; esac\n'
         f'exec {PYTHON} -c {shlex.quote(_PYTEST)} "$@"',
-        "/usr/local/bin/vxlab": f'exec {PYTHON} -m vxlab.cli "$@"',
+        "/usr/local/bin/vxlab": f'exec {PYTHON} -m vxlab "$@"',
     }
     for name, text in scripts.items():
         path = folder / name.lstrip("/")
