@@ -281,6 +281,7 @@ def test_a_captured_frame_has_three_layers(lab):
 @pytest.mark.control("the captures are deaf", lab=deafen, because="the viewer saw no ping")
 @pytest.mark.topology(catalog.point_to_point, family=[4, 6])
 def test_a_live_capture_can_be_piped_into_a_viewer(lab):
+    from scapy.layers import inet6, vxlan  # noqa: F401 - so that scapy takes them apart
     from scapy.layers.inet import ICMP
     from scapy.utils import PcapNgReader
 
