@@ -9,6 +9,7 @@ import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ distributed = pytest.importorskip("distributed", reason="the extra vxlab[dask]")
 def dask() -> Iterator[Any]:
     """A cluster whose workers have one thread each; what they left running is ended with it."""
     token = f"vxlab-test-{uuid.uuid4()}"
+    resource_tracker.ensure_running()  # serves this process for good, so it is without the token
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOKEN", token)
         patch.delenv(_boot.VARIABLE, raising=False)  # so that workers make sandboxes, as outside
