@@ -14,6 +14,7 @@ import os
 import threading
 
 import pytest
+from address_tools import acquaint
 
 from vxlab import catalog, diagnose, drop_udp, operations, steps, vxlan
 
@@ -208,8 +209,7 @@ def test_every_host_reaches_every_other(lab):
 @pytest.mark.topology(catalog.point_to_point, **PLACES)
 def test_the_packet_walk(lab):
     bound, (a, b) = device_of(lab, "a"), [host.nics[0].ip for host in lab.topology.hosts]
-    # b knows a's MAC: else it asks for it, 5 s after its first answer.
-    lab.apply(operations.AddNeighbour("b", "vxlan0", "172.18.1.2", mac_of(lab, "a")))
+    acquaint(lab)
     with lab.capture("b") as seen:
         assert lab["a"].ping("172.18.1.3", interface=bound)
         learned = {host: learned_macs(lab, host) for host in "ab"}

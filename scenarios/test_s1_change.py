@@ -10,9 +10,10 @@ import dataclasses
 import os
 
 import pytest
+from address_tools import wait_for_addresses
 from outer_tools import family_of, inner_ip, made, see, see_all
 
-from vxlab import operations, wait_until
+from vxlab import operations
 
 CHANGE = "drivers/net/vxlan/vxlan_core.c: vxlan_changelink()"
 
@@ -89,7 +90,7 @@ def another(lab):
     """A second address for a's card, there for good."""
     new = "192.168.57.77" if family_of(lab) == 4 else "fd00:192:168:57::77"
     lab.apply(operations.AddAddress("a", "eth0", f"{new}/{24 if family_of(lab) == 4 else 64}"))
-    wait_until(lambda: "tentative" not in lab["a"].run("ip", "addr", "show").stdout, "no tentative")
+    wait_for_addresses(lab, "a")
     lab.apply(operations.SetLink("a", "eth0", up=True))  # the kernel has its route now, too
     return new
 

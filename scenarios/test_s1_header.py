@@ -12,6 +12,7 @@ import dataclasses
 import random
 
 import pytest
+from address_tools import wait_for_addresses
 from outer_tools import (
     across_a_router,
     asked,
@@ -28,7 +29,7 @@ from outer_tools import (
     unique,
 )
 
-from vxlab import catalog, operations, wait_until
+from vxlab import catalog, operations
 
 CORE = "drivers/net/vxlan/vxlan_core.c"
 EXPERIMENT = 0x88B5  # IEEE 802: local experimental ethertype 1
@@ -286,7 +287,7 @@ def prefer(lab, address, peer):
     """Give a's card that address, and prefer it on the way to the peer."""
     lab.apply(operations.AddAddress("a", "eth0", address))
     family, source = ("-6" if ":" in address else "-4"), address.split("/")[0]
-    wait_until(lambda: "tentative" not in lab["a"].run("ip", "addr", "show").stdout, "no tentative")
+    wait_for_addresses(lab, "a")
     lab["a"].run("ip", family, "route", "add", peer, "dev", "eth0", "src", source)
 
 

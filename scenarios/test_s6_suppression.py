@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from address_tools import wait_for_addresses
 from s5_tools import BROADCAST, carries, link_of, marked, send
 from s6_tools import (
     ADVERTISEMENT,
@@ -27,7 +28,7 @@ from s6_tools import (
     told,
 )
 
-from vxlab import catalog, wait_until
+from vxlab import catalog
 from vxlab.operations import AddAddress, AddFdb, AddNeighbour, SetPort, SetSysctl
 
 SOURCE = "net/bridge/br_arp_nd_proxy.c: br_do_proxy_suppress_arp(), br_do_suppress_nd()"
@@ -237,14 +238,9 @@ def test_questions_from_the_tunnel_are_not_answered_for(lab, target):
 def test_a_question_about_the_bridge_itself_stays_here(lab, address):
     prefix = "/64" if ":" in address else "/24"
     lab.apply(SUPPRESS, IPV6_ON, AddAddress("a", "br0", address + prefix))
-    wait_until(lambda: is_good(lab, address), "the address not to be tentative any more")
+    wait_for_addresses(lab, "a")
     own = link_of(lab, "a", "br0").mac  # it is the host that answers
     assert fate_of(lab, question(address)) == Fate([own], in_tunnel=False, at_ns1=True)
-
-
-def is_good(lab, address):
-    (row,) = (row for row in lab["a"].state.addresses if row.address == address)
-    return "tentative" not in row.flags
 
 
 @pytest.mark.behaviour("the setting of a port reads back", source="man 8 bridge: neigh_suppress")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 
 import pytest
+from address_tools import wait_for_addresses
 from s789_tools import (
     PORTS,
     B,
@@ -29,7 +30,7 @@ from s789_tools import (
     udp_ports,
 )
 
-from vxlab import ApplyError, wait_until
+from vxlab import ApplyError
 from vxlab.operations import AddAddress, AddLink, SetSysctl
 from vxlab.reference import ReferenceVtep
 
@@ -56,13 +57,7 @@ def ends(lab, *nodes, **more):
         encap_route(lab, node, f"{there[4]}/32", 42, at(lab, far), "csum")
         encap_route(lab, node, f"{there[6]}/128", 42, at(lab, far), "csum")
     for node in nodes:
-        wait_until(lambda node=node: is_settled(lab, node), f"{node}'s address to be good")
-
-
-def is_settled(lab, node):
-    """Whether the IPv6 address of a device answers: it is tentative for a moment."""
-    rows = [row for row in lab[node].state.addresses if row.interface == "vxlan0"]
-    return not any("tentative" in row.flags for row in rows)
+        wait_for_addresses(lab, node)
 
 
 def bare_ip(data):

@@ -12,6 +12,7 @@ import dataclasses
 import errno
 
 import pytest
+from address_tools import acquaint
 from s789_tools import (
     PORTS,
     B,
@@ -22,7 +23,6 @@ from s789_tools import (
     device,
     encap_route,
     holds,
-    mac_of,
     swap_at,
 )
 
@@ -241,8 +241,7 @@ def test_each_vni_counts_for_itself(lab):
     lab.apply(AddVni("a", "vxlan0", 42, 43))
     lab.apply(*device("b", "172.18.1.3/24", id=43, remote=at(lab, "a")))
     encap_route(lab, "a", "172.18.1.3/32", 43, B)
-    # b knows a's MAC: else it asks for it, 5 s after its first answer.
-    lab.apply(AddNeighbour("b", "vxlan0", "172.18.1.2", mac_of(lab, "a")))
+    acquaint(lab)
     assert stats(lab, 43) == {}
     assert lab["a"].ping("172.18.1.3", timeout=3)
     # ARP and ICMP: 28 and 84 bytes, with their Ethernet header only where they are sent.

@@ -10,6 +10,7 @@ import errno
 import socket
 
 import pytest
+from address_tools import acquaint
 from s789_tools import (
     ANY_MAC,
     B,
@@ -23,7 +24,7 @@ from s789_tools import (
 )
 
 from vxlab import ApplyError, catalog
-from vxlab.operations import AddFdb, AddLink, AddNeighbour, DelLink, SetLink
+from vxlab.operations import AddFdb, AddLink, DelLink, SetLink
 
 IN_USE = "drivers/net/vxlan/vxlan_core.c: vxlan_vni_in_use()"
 SOCKETS = "drivers/net/vxlan/vxlan_core.c: __vxlan_sock_add(), vxlan_sock_release()"
@@ -218,8 +219,7 @@ def test_down_flushes_what_is_not_permanent_or_static(lab):
 @pytest.mark.control("it is made anew in between", change=made_anew)
 @pytest.mark.topology(catalog.point_to_point())
 def test_down_and_up_keeps_the_rest(lab):
-    # b knows a's MAC: else it asks for it, 5 s after its first answer.
-    lab.apply(AddNeighbour("b", "vxlan0", "172.18.1.2", mac_of(lab, "a")))
+    acquaint(lab)
     assert lab["a"].ping("172.18.1.3", count=2)
     before = link_of(lab, "a")
     assert before.counters.tx_packets >= 3

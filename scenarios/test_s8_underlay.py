@@ -12,6 +12,7 @@ import dataclasses
 import errno
 
 import pytest
+from address_tools import acquaint
 from s789_tools import PORTS, A, B, at, bare, details, device, link_of, mac_of, swap_at, udp_ports
 
 from vxlab import ApplyError, catalog, wait_until
@@ -19,7 +20,6 @@ from vxlab.operations import (
     AddAddress,
     AddFdb,
     AddLink,
-    AddNeighbour,
     DelAddress,
     DelLink,
     MoveLink,
@@ -239,8 +239,7 @@ CUTS = {
 @pytest.mark.topology(catalog.point_to_point, bind="both")
 @pytest.mark.parametrize("cut", CUTS)
 def test_a_device_counts_carrier_errors_while(lab, cut):
-    # b knows a's MAC: else it asks for it, 5 s after its first answer.
-    lab.apply(AddNeighbour("b", "vxlan0", "172.18.1.2", mac_of(lab, "a")))
+    acquaint(lab)
     assert lab["a"].ping("172.18.1.3")
     assert carrier_errors(lab) == (0, 0)
     CUTS[cut][0](lab)
