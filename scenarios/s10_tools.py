@@ -19,7 +19,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from vxlab.frames import decapsulate
-from vxlab.packetsocket import settle
 from vxlab.topology import TopologyBuilder
 
 #: Bytes of a transfer: some 190 frames of 1500 bytes, where only few are needed.
@@ -76,9 +75,7 @@ def features(lab, place):
 
 def unrecorded(lab):
     """Stop the flight recorder, and wait until its packet sockets are gone."""
-    for recorder in lab.recorders.values():
-        recorder.close()
-    settle()
+    lab.stop_recording()
 
 
 def limit(lab, place, name, value):

@@ -16,7 +16,7 @@ import threading
 import pytest
 from address_tools import acquaint
 
-from vxlab import catalog, diagnose, drop_udp, operations, steps, vxlan
+from vxlab import Lab, catalog, diagnose, drop_udp, operations, steps, vxlan
 
 PLACES = {"family": [4, 6], "vrf": [False, True]}
 
@@ -70,20 +70,6 @@ def a_floods_to_b(operation):
 def know_a_mac(lab):
     b = lab.topology.host("b").nics[0].ip
     lab.apply(operations.AddFdb("a", "vxlan0", "02:00:00:00:00:99", b))
-
-
-def deafen(lab):
-    """Captures of this lab start, and hear nothing."""
-    start_captures = lab.capture
-
-    def capture(*places, **options):
-        captures = start_captures(*places, **options)
-        for one in captures.values():
-            one.proof_timeout, start = 0.1, one.start
-            one.start = lambda one=one, start=start: (start(), one._deafen())
-        return captures
-
-    lab.capture = capture
 
 
 @pytest.mark.behaviour(
@@ -278,7 +264,9 @@ def test_a_captured_frame_has_three_layers(lab):
     "a capture is a valid pcapng stream while it runs",
     source="draft-ietf-opsawg-pcapng, section 3",
 )
-@pytest.mark.control("the captures are deaf", lab=deafen, because="the viewer saw no ping")
+@pytest.mark.control(
+    "the captures are deaf", lab=Lab.deafen_captures, because="the viewer saw no ping"
+)
 @pytest.mark.topology(catalog.point_to_point, family=[4, 6])
 def test_a_live_capture_can_be_piped_into_a_viewer(lab):
     from scapy.layers import inet6, vxlan  # noqa: F401 - so that scapy takes them apart
@@ -351,8 +339,7 @@ def test_control_a_device_that_knows_no_remote_learns_one_only_from_traffic(lab)
 @pytest.mark.topology(catalog.point_to_point())
 def test_control_a_dead_capture_is_not_taken_for_silence(lab):
     with lab.capture("b") as seen:
-        seen["b"].proof_timeout = 0.1
-        seen["b"]._deafen()
+        seen["b"].deafen()
         assert lab["a"].ping("172.18.1.3")
     assert not seen["b"].frames
     assert not seen["b"].was_live

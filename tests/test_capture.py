@@ -256,13 +256,19 @@ def test_a_capture_that_went_deaf_was_not_live(
     ip(wire.a, "link set br0 up")
     with Capture(wire.a, interface, node="a") as capture:
         assert capture.was_live
-        capture._deafen()
+        capture.deafen()
         with pytest.raises(CaptureError, match="wanted to be sure of no frame, found that no pro"):
             capture.assert_silent(lambda frame: True, "frame")
     assert not capture.was_live
     assert capture.proof.startswith("not proven live: found that no probe was seen on ")
     with pytest.raises(CaptureError, match="not proven live"):
         capture.assert_silent(lambda frame: True, "frame")
+
+
+def test_only_a_running_capture_can_be_deafened(wire: Wire) -> None:
+    capture = Capture(wire.a, "eth0", node="a")
+    with pytest.raises(CaptureError, match="wanted a running capture, found it not running"):
+        capture.deafen()
 
 
 def test_silence_counts_while_a_live_capture_runs_and_after(wire: Wire) -> None:

@@ -58,14 +58,17 @@ PUBLIC = [
     "difference",
     "drop_udp",
     "features",
+    "frames",
     "make_plan",
     "operations",
     "raise_ttl",
     "sandbox",
+    "state",
     "steps",
+    "vxlan",
     "wait_until",
 ]
-MODULES = ["catalog", "features", "operations", "sandbox"]
+MODULES = ["catalog", "features", "frames", "operations", "sandbox", "state", "vxlan"]
 #: Names of other types, with the module that has a comment where a class has its docstring.
 ALIASES = {"Plan": "plan"}
 TREE = ast.parse(Path(vxlab.__file__).read_text(encoding="utf-8"))

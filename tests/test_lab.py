@@ -389,6 +389,23 @@ def test_captures_at_several_places(lab: Lab) -> None:
         seen["h2"]
 
 
+def test_captures_of_a_deafened_lab_start_and_hear_nothing(lab: Lab) -> None:
+    lab.deafen_captures()
+    with lab.capture("h2") as seen:
+        assert lab["h1"].ping("172.16.0.2")
+        assert seen["h2"].frames == ()
+    assert not seen["h2"].was_live
+
+
+def test_recorders_are_stopped_and_keep_their_frames(tmp_path: Path) -> None:
+    with nothing_left(tmp_path / "temp"), Lab(two_hosts(), recorder=True) as lab:
+        assert lab["h1"].ping("172.16.0.2")
+        lab.stop_recording()
+        before = lab.recorders["h2"].frames
+        assert lab["h1"].ping("172.16.0.2")
+        assert lab.recorders["h2"].frames == before != ()
+
+
 def test_the_ports_of_the_topology_are_looked_at(tmp_path: Path) -> None:
     topology = describe(segment={"port": 5555}).build()
     with nothing_left(tmp_path / "temp"), Lab(topology) as lab, lab.capture("h1") as seen:

@@ -180,7 +180,7 @@ def test_and_over_with_the_test():
 def test_a_deaf_capture_is_no_proof(lab, capture):
     seen = capture("b")
     seen.proof_timeout = 0.01
-    seen._deafen()
+    seen.deafen()
     assert lab["a"].ping("172.18.1.3")
     seen.stop()
     assert not seen.frames and not seen.was_live

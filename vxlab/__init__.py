@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vxlab import catalog, features, operations, sandbox
+    from vxlab import catalog, features, frames, operations, sandbox, state, vxlan
     from vxlab.capture import Capture
     from vxlab.diagnosis import Diagnosis, diagnose
     from vxlab.elements import (
@@ -92,7 +92,7 @@ _HOME = {
     "topology": ("Topology", "TopologyBuilder"),
     "waiting": ("wait_until",),
 }
-_MODULES = ("catalog", "features", "operations", "sandbox")
+_MODULES = ("catalog", "features", "frames", "operations", "sandbox", "state", "vxlan")
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
@@ -135,11 +135,14 @@ __all__ = [
     "difference",
     "drop_udp",
     "features",
+    "frames",
     "make_plan",
     "operations",
     "raise_ttl",
     "sandbox",
+    "state",
     "steps",
+    "vxlan",
     "wait_until",
 ]
 

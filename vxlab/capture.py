@@ -209,9 +209,14 @@ class Capture:
                 self._ring.close()
             self._ring = self._sender = None
 
-    def _deafen(self) -> None:
-        """Make this capture hear nothing more: the control of a test that counts on silence."""
-        assert self._ring
+    def deafen(self) -> None:
+        """Make this running capture hear nothing more: the control of a test of silence.
+
+        Its proof at stop fails from now on, without waiting long for it.
+        """
+        if self._ring is None:
+            raise CaptureError(f"{self._where}: wanted a running capture, found it not running")
+        self.proof_timeout = min(self.proof_timeout, 0.1)
         ps.attach_filter(self._ring.sock, _DEAF)
 
     def _since(self, number: int) -> list[Frame]:

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from vxlab import backends, sandbox, state
+from vxlab import backends, packetsocket, sandbox, state
 from vxlab.backends.site import Backend, Site
 from vxlab.capture import Capture, Recorder
 from vxlab.errors import SandboxError, VxlabError
@@ -41,6 +41,7 @@ class Lab(Mapping[str, Node]):
         self.backend = backends.get(backend) if isinstance(backend, str) else backend
         self.recorders: dict[str, Recorder] = {}
         self._record = recorder
+        self._deaf = False
         self._site = Site()
         self._nodes: dict[str, Node] = {}
         self._is_open = False
@@ -181,7 +182,25 @@ class Lab(Mapping[str, Node]):
             namespaces = self[node].namespaces
             interface = interface or self.first_interface(node)
             captures[place] = Capture(namespaces, interface, node=node, **options)
-        return Captures(captures)
+        return Captures(captures, deaf=self._deaf)
+
+    def deafen_captures(self) -> None:
+        """Let captures made from now on hear nothing once they have started.
+
+        A control of tests that count on silence: where no frame is seen, they must not pass.
+        """
+        self._deaf = True
+
+    def stop_recording(self) -> None:
+        """Stop the flight recorders, and wait until their packet sockets are gone.
+
+        Their frames stay, for reports.  For tests about GRO, which does not merge frames that a
+        packet socket holds as well.
+        """
+        with self._lock:
+            for recorder in self.recorders.values():
+                recorder.close()
+        packetsocket.settle()
 
     def first_interface(self, node: str) -> str:
         """The interface a node is known by: a container's, a machine's first card."""
@@ -201,8 +220,8 @@ class Lab(Mapping[str, Node]):
 class Captures(Mapping[str, Capture]):
     """Several captures, started and stopped together."""
 
-    def __init__(self, captures: Mapping[str, Capture]) -> None:
-        self._captures = dict(captures)
+    def __init__(self, captures: Mapping[str, Capture], *, deaf: bool = False) -> None:
+        self._captures, self._deaf = dict(captures), deaf
 
     def __enter__(self) -> Captures:
         started: list[Callable[[], object]] = []
@@ -210,6 +229,8 @@ class Captures(Mapping[str, Capture]):
             for capture in self._captures.values():
                 capture.start()
                 started.append(capture.stop)
+                if self._deaf:
+                    capture.deafen()
         except BaseException:
             for stop in started:
                 stop()
