@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from s789_tools import at, device
+from device_tools import at, device
 
 from vxlab.operations import AddAddress, AddLink, MoveLink, SetLink
 from vxlab.topology import TopologyBuilder

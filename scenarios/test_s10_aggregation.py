@@ -10,7 +10,7 @@ With containers (`bridged`) b's vxlan device is in a bridge, and what it takes o
 from __future__ import annotations
 
 import pytest
-from s10_tools import (
+from offload_tools import (
     CUTS,
     ETHERNET,
     FULL,

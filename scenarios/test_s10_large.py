@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from s10_tools import (
+from offload_tools import (
     CUTS,
     ETHERNET,
     SIZE,

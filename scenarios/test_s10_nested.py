@@ -14,7 +14,7 @@ import dataclasses
 import errno
 
 import pytest
-from s10_tools import (
+from offload_tools import (
     FULL,
     by_tcp,
     largest,

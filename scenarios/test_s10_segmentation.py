@@ -10,8 +10,7 @@ the inner and the outer headers that it would have had on its own.
 from __future__ import annotations
 
 import pytest
-from outer_tools import dissect, made, ones_sum
-from s10_tools import (
+from offload_tools import (
     CUTS,
     FULL,
     by_tcp,
@@ -23,6 +22,7 @@ from s10_tools import (
     summary,
     two_hosts,
 )
+from outer_tools import dissect, made, ones_sum
 
 from vxlab.frames import decapsulate, ip_header
 

@@ -10,7 +10,7 @@ is to cut it (GSO): a veth says that it can, and passes it on in one piece.
 from __future__ import annotations
 
 import pytest
-from s10_tools import (
+from offload_tools import (
     CUTS,
     FULL,
     UNMERGED,

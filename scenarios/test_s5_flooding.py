@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from s5_tools import (
+from flood_tools import (
     ANY_MAC,
     BROADCAST,
     SENDER,

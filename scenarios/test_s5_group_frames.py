@@ -9,7 +9,7 @@ b eth0 192.168.10.3 ──┘       └──
 from __future__ import annotations
 
 import pytest
-from s5_tools import (
+from flood_tools import (
     ANY_MAC,
     BROADCAST,
     address_of,

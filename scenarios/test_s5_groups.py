@@ -15,7 +15,7 @@ import errno
 import re
 
 import pytest
-from s5_tools import (
+from flood_tools import (
     ANY_MAC,
     BROADCAST,
     carries,

@@ -10,7 +10,7 @@ forces another, or the querier on the link speaks an older one.
 from __future__ import annotations
 
 import pytest
-from s5_tools import group_of, packed, snooping, start_querier, users_of
+from flood_tools import group_of, packed, snooping, start_querier, users_of
 
 from vxlab import catalog
 from vxlab.frames import ICMPV6, IGMP, ip_header

@@ -8,7 +8,7 @@ c vxlan0 192.168.42.4 ── net3 ── eth2 ┘
 from __future__ import annotations
 
 import pytest
-from s5_tools import (
+from flood_tools import (
     BROADCAST,
     address_of,
     carries,

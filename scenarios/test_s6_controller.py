@@ -12,8 +12,8 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from s5_tools import BROADCAST, address_of, carries, copies, link_of, marked, send
-from s6_tools import told
+from flood_tools import BROADCAST, address_of, carries, copies, link_of, marked, send
+from neighbour_tools import told
 
 from vxlab import catalog
 from vxlab.operations import AddFdb, AddNeighbour, SetLink, SetPort, SetSysctl

@@ -17,8 +17,8 @@ import os
 import tempfile
 
 import pytest
-from s5_tools import BROADCAST, address_of, carries, copies, counters_of, marked, send
-from s6_tools import TARGETS, Misses, question
+from flood_tools import BROADCAST, address_of, carries, copies, counters_of, marked, send
+from neighbour_tools import TARGETS, Misses, question
 
 from vxlab import catalog, wait_until
 from vxlab.operations import AddFdb, AddNeighbour, SetSysctl

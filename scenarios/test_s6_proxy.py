@@ -14,12 +14,12 @@ import dataclasses
 import errno
 
 import pytest
-from s5_tools import (
+from flood_tools import (
     SENDER,
     address_of,
     send,
 )
-from s6_tools import (
+from neighbour_tools import (
     ADVERTISEMENT,
     ASKER,
     REPLY,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from s5_tools import (
+from flood_tools import (
     ANY_MAC,
     BROADCAST,
     SENDER,
@@ -21,7 +21,7 @@ from s5_tools import (
     marked,
     send,
 )
-from s6_tools import (
+from neighbour_tools import (
     ADVERTISEMENT,
     REPLY,
     REQUEST,

@@ -12,8 +12,8 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from s5_tools import SENDER, address_of, carries, copies, marked, send
-from s6_tools import REQUEST, Misses, arp
+from flood_tools import SENDER, address_of, carries, copies, marked, send
+from neighbour_tools import REQUEST, Misses, arp
 
 from vxlab import catalog, decapsulate
 from vxlab.frames import ip_header

@@ -14,8 +14,8 @@ import dataclasses
 
 import pytest
 from address_tools import wait_for_addresses
-from s5_tools import BROADCAST, carries, link_of, marked, send
-from s6_tools import (
+from flood_tools import BROADCAST, carries, link_of, marked, send
+from neighbour_tools import (
     ADVERTISEMENT,
     REPLY,
     REQUEST,

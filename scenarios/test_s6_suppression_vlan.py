@@ -6,8 +6,8 @@ ns0 eth0 ── br0 ── vxlan0 a ── b vxlan0 ── br0 ── eth0 ns1  
 from __future__ import annotations
 
 import pytest
-from s5_tools import BROADCAST, marked, send
-from s6_tools import ADVERTISEMENT, REQUEST, arp, neighbour, question
+from flood_tools import BROADCAST, marked, send
+from neighbour_tools import ADVERTISEMENT, REQUEST, arp, neighbour, question
 
 from vxlab import catalog
 from vxlab.operations import SetPort

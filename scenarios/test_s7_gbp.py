@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 
 import pytest
-from s789_tools import (
+from device_tools import (
     PORTS,
     A,
     B,

@@ -14,7 +14,7 @@ import errno
 
 import pytest
 from address_tools import wait_for_addresses
-from s789_tools import (
+from device_tools import (
     PORTS,
     B,
     assert_refused,

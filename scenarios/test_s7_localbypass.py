@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from s789_tools import PORTS, A, at, bare, device, holds, link_of, mac_of, swap_at, tunnels
+from device_tools import PORTS, A, at, bare, device, holds, link_of, mac_of, swap_at, tunnels
 
 from vxlab.operations import AddFdb, AddNeighbour, SetVxlan
 

@@ -13,7 +13,7 @@ import dataclasses
 import errno
 
 import pytest
-from s789_tools import (
+from device_tools import (
     ANY_MAC,
     PORTS,
     B,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from s789_tools import (
+from device_tools import (
     ANY_MAC,
     PORTS,
     B,

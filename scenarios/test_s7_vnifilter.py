@@ -13,7 +13,7 @@ import errno
 
 import pytest
 from address_tools import acquaint
-from s789_tools import (
+from device_tools import (
     PORTS,
     B,
     C,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from s789_tools import PORTS, at, bare, device, holds
+from device_tools import PORTS, at, bare, device, holds
 
 from vxlab import wait_until
 from vxlab.operations import AddVni, DelLink, DelVni, SetLink

@@ -8,7 +8,7 @@ a eth0 192.168.57.50 ── lan ───── 192.168.57.54 eth0 b
 from __future__ import annotations
 
 import pytest
-from s789_tools import PORTS, A, B, device, holds, link_of, swap_at, tunnels
+from device_tools import PORTS, A, B, device, holds, link_of, swap_at, tunnels
 
 from vxlab import TopologyBuilder
 from vxlab.operations import DelLink, SetVxlan

@@ -14,7 +14,7 @@ import socket
 import struct
 
 import pytest
-from s789_tools import ANY_MAC, A, B, C, assert_refused, harmless, holds, link_of, tunnels
+from device_tools import ANY_MAC, A, B, C, assert_refused, harmless, holds, link_of, tunnels
 
 from vxlab import ApplyError, catalog, features, vxlan
 from vxlab.operations import AddAddress, AddFdb, SetVxlan

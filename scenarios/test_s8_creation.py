@@ -12,7 +12,7 @@ import errno
 import struct
 
 import pytest
-from s789_tools import assert_refused, bare, harmless, link_of
+from device_tools import assert_refused, bare, harmless, link_of
 
 from vxlab import ApplyError
 from vxlab.features.netlink import add_link

@@ -11,7 +11,7 @@ import socket
 
 import pytest
 from address_tools import acquaint
-from s789_tools import (
+from device_tools import (
     ANY_MAC,
     B,
     assert_refused,

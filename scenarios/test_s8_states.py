@@ -10,7 +10,7 @@ import dataclasses
 import errno
 
 import pytest
-from s789_tools import A, B, assert_refused, bare, device, link_of, swap, udp_ports
+from device_tools import A, B, assert_refused, bare, device, link_of, swap, udp_ports
 
 from vxlab import ApplyError, catalog, wait_until
 from vxlab.operations import AddLink, DelLink, SetLink

@@ -13,7 +13,7 @@ import errno
 
 import pytest
 from address_tools import acquaint
-from s789_tools import PORTS, A, B, at, bare, details, device, link_of, mac_of, swap_at, udp_ports
+from device_tools import PORTS, A, B, at, bare, details, device, link_of, mac_of, swap_at, udp_ports
 
 from vxlab import ApplyError, catalog, wait_until
 from vxlab.operations import (

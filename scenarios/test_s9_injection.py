@@ -10,7 +10,7 @@ c has no vxlan device: a VTEP in Python sends what no kernel would.
 from __future__ import annotations
 
 import pytest
-from s789_tools import PORTS, A, B, C, holds, swap_at
+from device_tools import PORTS, A, B, C, holds, swap_at
 from tenants import MAC, both_move_in, houses
 
 from vxlab.operations import AddLink

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from s789_tools import udp_ports
+from device_tools import udp_ports
 from tenants import EVERYBODY, houses, move_in
 
 from vxlab.operations import AddLink

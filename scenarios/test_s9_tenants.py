@@ -11,7 +11,7 @@ MACs are alike too: 02:00:00:00:00:01 on a, :02 on b.
 from __future__ import annotations
 
 import pytest
-from s789_tools import PORTS, at, device, holds, link_of, swap_at, tunnels
+from device_tools import PORTS, at, device, holds, link_of, swap_at, tunnels
 from tenants import (
     ADDRESS,
     EVERYBODY,

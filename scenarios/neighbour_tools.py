@@ -6,7 +6,7 @@ import socket
 import struct
 from ipaddress import ip_address
 
-from s5_tools import BROADCAST, SENDER, checksum, packed, raw
+from flood_tools import BROADCAST, SENDER, checksum, packed, raw
 
 from vxlab import catalog, wait_until
 from vxlab.frames import ARP, ICMPV6, IPV6, address, ip_header, layer3
