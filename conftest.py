@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from vxlab.thinning import thin
+from vxlab.plugin.case_selection import thin
 
 #: Parameters of scenarios that are tried in all combinations, besides each value of each.
 TOGETHER = {("family", "far"), ("by", "topology"), ("family", "router")}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bench import common
 from vxlab import catalog
-from vxlab.lab import Lab
+from vxlab.live.lab import Lab
 
 #: Milliseconds that a lab may take, up and down together.
 BAR = 150.0

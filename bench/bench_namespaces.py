@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import common
-from vxlab.backends.netlink import NetlinkBackend
-from vxlab.backends.site import Site
-from vxlab.lab import Lab
+from vxlab.apply.netlink import NetlinkBackend
+from vxlab.apply.site import Site
+from vxlab.describe.builder import TopologyBuilder
+from vxlab.describe.topology import Topology
+from vxlab.live.lab import Lab
 from vxlab.operations import AddAddress, AddLink, AddNamespace, Operation, Peer, SetLink
-from vxlab.plan import Plan
-from vxlab.programs import find_program
-from vxlab.topology import Topology, TopologyBuilder
+from vxlab.plan.planner import Plan
+from vxlab.system.programs import find_program
 
 HERE = Path(__file__).resolve().parent
 SOURCE, BUILT = HERE / "namespaces.c", HERE / "build" / "namespaces"

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vxlab import sandbox
-from vxlab.backends import wire
-from vxlab.backends.rtnetlink import NetlinkSocket
+from vxlab.apply import wire
 from vxlab.errors import VxlabError, WaitTimeout
-from vxlab.netns import Namespaces
+from vxlab.netlink.requests import NetlinkSocket
 from vxlab.operations import SetLink
-from vxlab.syscalls import CLONE_NEWNET, unshare
+from vxlab.system.namespaces import Namespaces
+from vxlab.system.syscalls import CLONE_NEWNET, unshare
 
 #: Largest number of network namespaces of the calling user in this user namespace and those
 #: below it (user_namespaces(7), namespaces(7)).

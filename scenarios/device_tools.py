@@ -11,7 +11,7 @@ import socket
 import struct
 
 from vxlab import catalog
-from vxlab.frames import MARK_PORT, MARK_PREFIX
+from vxlab.observe.frames import MARK_PORT, MARK_PREFIX
 from vxlab.operations import AddAddress, AddLink, SetLink, SetVxlan
 
 A, B, C, D = (f"192.168.57.{last}" for last in (50, 54, 55, 56))

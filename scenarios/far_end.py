@@ -1,7 +1,7 @@
 """The far end of a tunnel, as the fixture `far` gives it: host b, either way.
 
 With "kernel" b keeps its own vxlan device; with "reference" it is taken away, and a VTEP that
-shares no code with the kernel nor with vxlab.frames takes its place.  An error that two kernels
+shares no code with the kernel nor with vxlab.observe.frames takes its place.  An error that two kernels
 make alike, and therefore never notice, is seen by the latter.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 
 from vxlab import operations, wait_until
-from vxlab.waiting import DEADLINE
+from vxlab.system.waiting import DEADLINE
 
 #: Hosts of the overlay that nobody is: b drops what it takes out for them, and says nothing.
 HERE, THERE = "198.51.100.1", "198.51.100.2"

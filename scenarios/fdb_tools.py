@@ -9,7 +9,7 @@ import struct
 from typing import NamedTuple
 
 from vxlab import state, wait_until
-from vxlab.frames import IPV4, MARK_PORT, MARK_PREFIX, UDP, decapsulate
+from vxlab.observe.frames import IPV4, MARK_PORT, MARK_PREFIX, UDP, decapsulate
 
 ANY, BROADCAST = "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"
 MULTICAST = "01:00:5e:01:01:01"

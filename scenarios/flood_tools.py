@@ -8,7 +8,7 @@ import socket
 import struct
 
 from vxlab import decapsulate, wait_until
-from vxlab.frames import MARK_PORT, MARK_PREFIX
+from vxlab.observe.frames import MARK_PORT, MARK_PREFIX
 
 ANY_MAC = "00:00:00:00:00:00"
 BROADCAST = "ff:ff:ff:ff:ff:ff"

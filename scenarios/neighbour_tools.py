@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from flood_tools import BROADCAST, SENDER, checksum, packed, raw
 
 from vxlab import catalog, wait_until
-from vxlab.frames import ARP, ICMPV6, IPV6, address, ip_header, layer3
+from vxlab.observe.frames import ARP, ICMPV6, IPV6, address, ip_header, layer3
 from vxlab.operations import AddFdb
 
 #: Who asks in hand-made questions: an overlay address that nobody has.

@@ -18,8 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from vxlab.frames import decapsulate
-from vxlab.topology import TopologyBuilder
+from vxlab.describe.builder import TopologyBuilder
+from vxlab.observe.frames import decapsulate
 
 #: Bytes of a transfer: some 190 frames of 1500 bytes, where only few are needed.
 SIZE = 256 << 10

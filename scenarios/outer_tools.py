@@ -1,6 +1,6 @@
 """Send an inner frame into a's device, and read the outer packet as it arrives at b.
 
-The decoder here is the scenarios' own, so that it can differ from that of vxlab.frames.
+The decoder here is the scenarios' own, so that it can differ from that of vxlab.observe.frames.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from ipaddress import ip_address
 from far_end import HERE, THERE
 
 from vxlab import catalog
-from vxlab.topology import TopologyBuilder
-from vxlab.waiting import DEADLINE
+from vxlab.describe.builder import TopologyBuilder
+from vxlab.system.waiting import DEADLINE
 
 #: Whom inner frames come from: a MAC of no device.
 SENDER = "02:00:00:00:00:01"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from fdb_tools import MAC, OTHER, marked
 
 from vxlab import catalog, state
-from vxlab.frames import MARK_PREFIX
+from vxlab.observe.frames import MARK_PREFIX
 from vxlab.reference import ReferenceVtep
 
 #: What UDP counts, and IP where it counts reassembly; the second names are those of snmp6.

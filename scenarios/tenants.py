@@ -11,8 +11,8 @@ import dataclasses
 
 from device_tools import at, device
 
+from vxlab.describe.builder import TopologyBuilder
 from vxlab.operations import AddAddress, AddLink, MoveLink, SetLink
-from vxlab.topology import TopologyBuilder
 
 ADDRESS = {"a": "172.18.1.1", "b": "172.18.1.2"}
 MAC = {"a": "02:00:00:00:00:01", "b": "02:00:00:00:00:02"}

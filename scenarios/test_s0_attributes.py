@@ -4,7 +4,7 @@
     b eth0 192.0.2.2 ──┼── lan        the same device on each: vx0
     c eth0 192.0.2.3 ──┘
 
-Each attribute of the table (vxlab/vxlan.py) gets several values.  A kernel or an `ip` that does not
+Each attribute of the table (vxlab/describe/vxlan.py) gets several values.  A kernel or an `ip` that does not
 know one is found by a probe, and the case is skipped.
 """
 

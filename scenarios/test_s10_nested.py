@@ -24,7 +24,7 @@ from offload_tools import (
 )
 
 from vxlab import ApplyError, catalog
-from vxlab.frames import MARK_PREFIX
+from vxlab.observe.frames import MARK_PREFIX
 from vxlab.operations import AddAddress, AddLink
 
 DEPTHS = pytest.mark.parametrize("depth", [2, 3], ids=["two", "three"])

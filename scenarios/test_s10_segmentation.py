@@ -24,7 +24,7 @@ from offload_tools import (
 )
 from outer_tools import dissect, made, ones_sum
 
-from vxlab.frames import decapsulate, ip_header
+from vxlab.observe.frames import decapsulate, ip_header
 
 #: Bytes of Ethernet, IPv4 and TCP header (with time stamps) round the inner data.
 INNER = 14 + 20 + 32

@@ -24,7 +24,7 @@ from offload_tools import (
 )
 
 from vxlab import catalog, wait_until
-from vxlab.frames import ip_header
+from vxlab.observe.frames import ip_header
 from vxlab.operations import SetLink
 
 FAMILIES = {"inner": [4, 6], "outer": [4, 6]}

@@ -13,7 +13,7 @@ import pytest
 from flood_tools import group_of, packed, snooping, start_querier, users_of
 
 from vxlab import catalog
-from vxlab.frames import ICMPV6, IGMP, ip_header
+from vxlab.observe.frames import ICMPV6, IGMP, ip_header
 from vxlab.operations import AddLink, AddRule, DelLink, SetSysctl
 
 #: What each version says on joining and on leaving: message type, and destination (None: the

@@ -16,7 +16,7 @@ from flood_tools import SENDER, address_of, carries, copies, marked, send
 from neighbour_tools import REQUEST, Misses, arp
 
 from vxlab import catalog, decapsulate
-from vxlab.frames import ip_header
+from vxlab.observe.frames import ip_header
 from vxlab.operations import AddFdb, AddNeighbour, SetSysctl
 
 SOURCE = "drivers/net/vxlan/vxlan_core.c: route_shortcircuit()"

@@ -3,7 +3,7 @@
     a eth0 192.168.57.50 ──── lan ──┬── .54 eth0 b vxlan0 172.18.1.3
       vxlan0 172.18.1.2             └── .55 eth0 c vxlan0 172.18.1.4
 
-The cases come from the one table of attributes, vxlab.vxlan.ATTRIBUTES.
+The cases come from the one table of attributes, vxlab.describe.vxlan.ATTRIBUTES.
 """
 
 from __future__ import annotations

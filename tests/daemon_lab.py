@@ -18,9 +18,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vxlab.daemons.base import Helper
-from vxlab.netns import Namespaces
-from vxlab.syscalls import lo_up
+from vxlab.services.base import Helper
+from vxlab.system.namespaces import Namespaces
+from vxlab.system.syscalls import lo_up
 
 GROUP = "239.1.1.1"
 GROUP6 = "ff05::1:1"

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import pytest
 
 from vxlab import catalog
-from vxlab.daemons import daemon_program
-from vxlab.elements import drop_udp
+from vxlab.describe.elements import drop_udp
+from vxlab.describe.topology import Topology
+from vxlab.describe.vxlan import IANA_PORT, KERNEL_PORT
 from vxlab.errors import MissingProgram
-from vxlab.lab import Lab
+from vxlab.live.lab import Lab
 from vxlab.operations import (
     AddFdb,
     AddNeighbour,
@@ -23,8 +24,7 @@ from vxlab.operations import (
     SetSysctl,
     SetVxlan,
 )
-from vxlab.topology import Topology
-from vxlab.vxlan import IANA_PORT, KERNEL_PORT
+from vxlab.services import daemon_program
 
 point_to_point, bridged = catalog.point_to_point, catalog.bridged
 kim_and_lee, one_switch, routed = catalog.kim_and_lee, catalog.one_switch, catalog.routed

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from vxlab import features, programs
-from vxlab.lab import Lab
+from vxlab import features
+from vxlab.live.lab import Lab
 from vxlab.operations import Operation
+from vxlab.system import programs
 
 
 @pytest.fixture(name="fake")

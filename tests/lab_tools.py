@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from vxlab.backends.netlink import NetlinkBackend
-from vxlab.backends.site import Site
-from vxlab.elements import Segment
+from vxlab.apply.netlink import NetlinkBackend
+from vxlab.apply.site import Site
+from vxlab.describe.builder import TopologyBuilder
+from vxlab.describe.elements import Segment
+from vxlab.describe.topology import Topology
 from vxlab.errors import ApplyError
 from vxlab.operations import Operation
-from vxlab.topology import Topology, TopologyBuilder
 
 
 def two_hosts(family: int = 4, **vtep: Any) -> Topology:

@@ -16,7 +16,7 @@ Event = dict[str, Any]
 #: What each scenario of the tiny project does depends on the backend that it is run by.
 TINY = """
     import os, pathlib, signal, pytest
-    from vxlab.waiting import wait_until
+    from vxlab.system.waiting import wait_until
 
     @pytest.fixture
     def backend(request):

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from lab_tools import two_hosts
 
-from vxlab.lab import Lab
+from vxlab.live.lab import Lab
+from vxlab.observe.state import NodeState, difference
 from vxlab.operations import (
     AddAddress,
     AddFdb,
@@ -38,7 +39,6 @@ from vxlab.operations import (
     SetPort,
     SetVxlan,
 )
-from vxlab.state import NodeState, difference
 
 MAC, OTHER = "02:00:00:00:00:77", "02:00:00:00:00:78"
 ALL = "00:00:00:00:00:00"

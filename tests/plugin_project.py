@@ -10,7 +10,7 @@ from pathlib import Path
 from sandbox_project import Project
 
 #: Without pytest-xdist, unless a test asks for it.
-PYTEST = [sys.executable, "-m", "pytest", "-p", "vxlab.plugin", "-p", "no:cacheprovider"]
+PYTEST = [sys.executable, "-m", "pytest", "-p", "vxlab.plugin.hooks", "-p", "no:cacheprovider"]
 NO_SANDBOX = ("-o", "vxlab_sandbox=never")
 _STRICT = """
     [pytest]

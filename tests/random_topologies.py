@@ -9,8 +9,9 @@ from typing import Any
 from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 
-from vxlab.elements import Host, Nic, Vtep
-from vxlab.topology import Topology, TopologyBuilder
+from vxlab.describe.builder import TopologyBuilder
+from vxlab.describe.elements import Host, Nic, Vtep
+from vxlab.describe.topology import Topology
 
 # derandomize: the same examples in every run, so that a red run means a change; deadline: a lab
 # is made by a kernel that may be busy; too_slow: drawing a topology takes some milliseconds;

@@ -13,7 +13,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent
 #: Only these plugins are loaded, which makes pytest start in a quarter of the time.
-PLUGINS = ["-p", "vxlab.plugin", "-p", "xdist.plugin", "-p", "no:cacheprovider"]
+PLUGINS = ["-p", "vxlab.plugin.hooks", "-p", "xdist.plugin", "-p", "no:cacheprovider"]
 PYTEST = [sys.executable, "-m", "pytest", *PLUGINS]
 
 #: Runs what follows in a sandbox.
@@ -26,7 +26,8 @@ BOXED = [
 #: A test that writes what it sees to facts.json in its own folder.
 FACTS = """
     import json, os, pathlib, socket, subprocess, tempfile
-    from vxlab import plugin_sandbox, sandbox
+    from vxlab import sandbox
+    from vxlab.plugin import sandboxing
 
     KINDS = os.listdir("/proc/self/ns")
 
@@ -47,7 +48,7 @@ FACTS = """
             "run": os.listdir("/run"), "shm": os.listdir("/dev/shm"),
             "tmp_path": str(tmp_path), "tempdir": tempfile.gettempdir(), "cwd": os.getcwd(),
             "env": dict(os.environ),
-            "require": attempt(lambda: plugin_sandbox.require(request.config)),
+            "require": attempt(lambda: sandboxing.require(request.config)),
         }))
 """
 

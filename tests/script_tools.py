@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vxlab.daemons import daemon_program
 from vxlab.errors import MissingProgram
-from vxlab.lab import Lab
-from vxlab.programs import find_program
+from vxlab.live.lab import Lab
+from vxlab.services import daemon_program
+from vxlab.system.programs import find_program
 
 #: All that a script may use beside the shell and the daemon of its topology.
 PROGRAMS = (

@@ -1,4 +1,4 @@
-"""What the tests of vxlab.state share: two small labs made with `ip` alone."""
+"""What the tests of vxlab.observe.state share: two small labs made with `ip` alone."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from vxlab import state
-from vxlab.netns import Namespaces
-from vxlab.syscalls import lo_up
-from vxlab.waiting import wait_until
+from vxlab.system.namespaces import Namespaces
+from vxlab.system.syscalls import lo_up
+from vxlab.system.waiting import wait_until
 
 
 def run(node: Namespaces, *argv: str, given: str = "") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vxlab.backends import wire
+from vxlab.apply import wire
 from vxlab.operations import Operation
 
 MAC, OTHER = "02:00:00:00:00:01", "02:00:00:00:00:02"

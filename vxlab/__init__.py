@@ -15,10 +15,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vxlab import catalog, features, frames, operations, sandbox, state, vxlan
-    from vxlab.capture import Capture
-    from vxlab.diagnosis import Diagnosis, diagnose
-    from vxlab.elements import (
+    from vxlab import catalog, features, operations, sandbox
+    from vxlab.describe import vxlan
+    from vxlab.describe.builder import TopologyBuilder
+    from vxlab.describe.elements import (
         Container,
         Host,
         Nic,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         drop_udp,
         raise_ttl,
     )
+    from vxlab.describe.topology import Topology
     from vxlab.errors import (
         ApplyError,
         CapabilityError,
@@ -42,23 +43,26 @@ if TYPE_CHECKING:
         VxlabError,
         WaitTimeout,
     )
-    from vxlab.frames import Encapsulated, Frame, decapsulate
-    from vxlab.lab import Captures, Lab
-    from vxlab.learning import Step, steps
-    from vxlab.node import Node, Ping, Result
-    from vxlab.plan import Plan, make_plan
+    from vxlab.explain.conversation import Step, steps
+    from vxlab.explain.diagnosis import Diagnosis, diagnose
+    from vxlab.live.captures import Captures
+    from vxlab.live.lab import Lab
+    from vxlab.live.node import Node, Ping, Result
+    from vxlab.observe import frames, state
+    from vxlab.observe.capture import Capture
+    from vxlab.observe.frames import Encapsulated, Frame, decapsulate
+    from vxlab.observe.state import NodeState, difference
+    from vxlab.plan.planner import Plan, make_plan
     from vxlab.reference import ReferenceVtep
-    from vxlab.state import NodeState, difference
-    from vxlab.topology import Topology, TopologyBuilder
-    from vxlab.waiting import wait_until
+    from vxlab.system.waiting import wait_until
 
 __version__ = "0.1.0"
 
 #: Where each public name lives.
 _HOME = {
-    "capture": ("Capture",),
-    "diagnosis": ("Diagnosis", "diagnose"),
-    "elements": (
+    "observe.capture": ("Capture",),
+    "explain.diagnosis": ("Diagnosis", "diagnose"),
+    "describe.elements": (
         "Container",
         "Host",
         "Nic",
@@ -82,17 +86,28 @@ _HOME = {
         "VxlabError",
         "WaitTimeout",
     ),
-    "frames": ("Encapsulated", "Frame", "decapsulate"),
-    "lab": ("Captures", "Lab"),
-    "learning": ("Step", "steps"),
-    "node": ("Node", "Ping", "Result"),
-    "plan": ("Plan", "make_plan"),
+    "observe.frames": ("Encapsulated", "Frame", "decapsulate"),
+    "live.captures": ("Captures",),
+    "live.lab": ("Lab",),
+    "explain.conversation": ("Step", "steps"),
+    "live.node": ("Node", "Ping", "Result"),
+    "plan.planner": ("Plan", "make_plan"),
     "reference": ("ReferenceVtep",),
-    "state": ("NodeState", "difference"),
-    "topology": ("Topology", "TopologyBuilder"),
-    "waiting": ("wait_until",),
+    "observe.state": ("NodeState", "difference"),
+    "describe.builder": ("TopologyBuilder",),
+    "describe.topology": ("Topology",),
+    "system.waiting": ("wait_until",),
 }
-_MODULES = ("catalog", "features", "frames", "operations", "sandbox", "state", "vxlan")
+#: The public modules; some live in a folder of their kind.
+_MODULES = {
+    "catalog": "vxlab.catalog",
+    "features": "vxlab.features",
+    "frames": "vxlab.observe.frames",
+    "operations": "vxlab.operations",
+    "sandbox": "vxlab.sandbox",
+    "state": "vxlab.observe.state",
+    "vxlan": "vxlab.describe.vxlan",
+}
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
@@ -149,7 +164,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return importlib.import_module(f"vxlab.{name}")
+        return importlib.import_module(_MODULES[name])
     if name in _MODULE_OF:
         return getattr(importlib.import_module(f"vxlab.{_MODULE_OF[name]}"), name)
     raise AttributeError(f"module 'vxlab' has no attribute {name!r}")

@@ -2,6 +2,6 @@
 
 import sys
 
-from vxlab.cli import main
+from vxlab.commands.main import main
 
 sys.exit(main())

@@ -1,6 +1,6 @@
 """Ready-made topologies, one function each, to be used, read and copied.
 
-Each returns a :class:`~vxlab.topology.Topology`.  ``family`` is that of the underlay, 4 or 6;
+Each returns a :class:`~vxlab.describe.topology.Topology`.  ``family`` is that of the underlay, 4 or 6;
 an IPv6 underlay has the IPv4 numbers in its addresses (192.168.57.50 becomes
 fd00:192:168:57::50).  ``port`` is the UDP destination port, where 0 stands for the kernel's
 8472.  Names and addresses are those of well-known how-to articles, so that a reader finds them.
@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from vxlab import checks, vxlan
-from vxlab.elements import Flood, raise_ttl
+from vxlab.describe import checks, vxlan
+from vxlab.describe.builder import TopologyBuilder
+from vxlab.describe.elements import Flood, raise_ttl
+from vxlab.describe.topology import Topology
 from vxlab.errors import TopologyError
-from vxlab.topology import Topology, TopologyBuilder
 
 #: How multicast gets past the first router: by a packet filter rule on the hosts, by the
 #: device's own ttl attribute, or not at all.

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from matrix_tools import tiny
 
-from vxlab import _boot, cli
+from vxlab.commands import main
 from vxlab.matrix.bisect import Verdict, ask, judge
+from vxlab.sandbox import boot
 
 GOOD, BAD, UNKNOWN = Verdict
 
@@ -76,7 +77,7 @@ def test_evidence_is_of_what_failed_or_the_log() -> None:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv(_boot.VARIABLE, raising=False)
+    monkeypatch.delenv(boot.VARIABLE, raising=False)
     folder = tiny(tmp_path / "project")
     monkeypatch.chdir(folder)
     return folder
@@ -98,7 +99,7 @@ def test_the_kernel_that_runs_is_asked(project: Path) -> None:
 
 
 def bisect(*words: str) -> int:
-    return cli.main(["bisect-run", *words])
+    return main.main(["bisect-run", *words])
 
 
 def test_a_kernel_that_is_not_there_cannot_be_told(

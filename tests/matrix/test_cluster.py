@@ -17,7 +17,7 @@ import pytest
 from matrix_tools import Event, Watcher, tiny
 from sandbox_project import carrying
 
-from vxlab import _boot, cli
+from vxlab.commands import main
 from vxlab.errors import VxlabError
 from vxlab.matrix import cluster as cluster_module
 from vxlab.matrix.cluster import Cluster, _Stream
@@ -25,6 +25,7 @@ from vxlab.matrix.job import HERE, SYSTEM, Job, Place
 from vxlab.matrix.places import Stop
 from vxlab.matrix.run import Recorder
 from vxlab.results import CellState, Results
+from vxlab.sandbox import boot
 
 distributed = pytest.importorskip("distributed", reason="the extra vxlab[dask]")
 
@@ -36,7 +37,7 @@ def dask() -> Iterator[Any]:
     resource_tracker.ensure_running()  # serves this process for good, so it is without the token
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOKEN", token)
-        patch.delenv(_boot.VARIABLE, raising=False)  # so that workers make sandboxes, as outside
+        patch.delenv(boot.VARIABLE, raising=False)  # so that workers make sandboxes, as outside
         with distributed.LocalCluster(
             n_workers=2,
             threads_per_worker=1,
@@ -195,9 +196,9 @@ def test_the_command_sends_cells_to_the_cluster(
 ) -> None:
     monkeypatch.chdir(project)
     words = ["matrix", f"--dask={dask.scheduler_address}", "test_tiny.py", "-k", "passes"]
-    assert cli.main(words) == 0
+    assert main.main(words) == 0
     assert "1 cell done, 1 passed" in capsys.readouterr().out
-    assert cli.main([*words, "--kernels=6.1", "--results=other"]) == 1
+    assert main.main([*words, "--kernels=6.1", "--results=other"]) == 1
     assert "wanted workers with the resource VM" in capsys.readouterr().err
     assert not (project / "other").exists()
 

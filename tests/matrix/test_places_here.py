@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 from matrix_tools import Event, ends, states, tiny
 
-from vxlab import _boot
 from vxlab.matrix import places, runner
 from vxlab.matrix.job import HERE, SYSTEM, Job, Place
 from vxlab.matrix.places import Stop
+from vxlab.sandbox import boot
 
 BACKENDS = ("script", "netlink", "iproute2", "netlink")
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv(_boot.VARIABLE, raising=False)  # so that it makes a sandbox, as outside
+    monkeypatch.delenv(boot.VARIABLE, raising=False)  # so that it makes a sandbox, as outside
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     return tiny(tmp_path / "project")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from vxlab import cli
+from vxlab.commands import main
 from vxlab.commands.matrix import arguments_of
 from vxlab.errors import VxlabError
 from vxlab.matrix.run import Request
@@ -83,7 +83,7 @@ def test_the_command_of_a_job_asks_for_what_was_asked_for(
     (tmp_path / "scenarios").mkdir()
     (tmp_path / "scenarios" / "test_a.py").touch()
     monkeypatch.chdir(tmp_path)
-    given = cli.parser().parse_args(words)
+    given = main.parser().parse_args(words)
     assert (given.kernels, given.iproute2, given.backends) == (
         [kernel],
         list(REQUEST.iproute2),
@@ -102,7 +102,7 @@ def test_the_last_job_merges_what_the_others_have_left(tmp_path: Path) -> None:
     for line in step(job, "Put the results together")["run"].splitlines():
         program, *words = line.split()
         assert program == ".venv/bin/vxlab"
-        given = cli.parser().parse_args(words)
+        given = main.parser().parse_args(words)
         assert given.command.name in ("merge", "compare")
 
 
@@ -146,13 +146,13 @@ def test_the_command_prints_it_and_runs_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "test_a.py").touch()
-    assert cli.main(["matrix", "--workflow", "--kernels=6.1,6.12", "test_a.py"]) == 0
+    assert main.main(["matrix", "--workflow", "--kernels=6.1,6.12", "test_a.py"]) == 0
     jobs = read(capsys.readouterr().out)["jobs"]
     include = jobs["matrix"]["strategy"]["matrix"]["include"]
     assert [each["kernel"] for each in include] == ["6.1", "6.12"]
     for option in ("--resume", "--dask=tcp://127.0.0.1:1"):
         words = [] if option == "--resume" else ["test_a.py"]
-        assert cli.main(["matrix", "--workflow", option, *words]) == 1
+        assert main.main(["matrix", "--workflow", option, *words]) == 1
         wanted = f"--workflow: wanted options of a new run, found {option.partition('=')[0]}"
         assert wanted in capsys.readouterr().err
     assert os.listdir(tmp_path) == ["test_a.py"]

@@ -25,8 +25,8 @@ import pytest
 from sandbox_project import carrying
 
 from vxlab.errors import VxlabError
+from vxlab.system.waiting import wait_until
 from vxlab.vm import kernels, machine, packages, run
-from vxlab.waiting import wait_until
 
 KERNEL = "6.1"
 #: Seconds for one boot on a machine that is busy with other tests.

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from vxlab.system.waiting import wait_until
 from vxlab.vm import forkserver
-from vxlab.waiting import wait_until
 
 SERVER = """if True:
     import random, socket, sys, tempfile

@@ -73,7 +73,7 @@ def test_the_project_and_vxlab_are_put_where_the_guest_has_them(folder, tmp_path
          "print(*m.entry_points(group='pytest11'))"],
         env={"PYTHONPATH": str(library)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert "value='vxlab.plugin'" in found.stdout
+    assert "value='vxlab.plugin.hooks'" in found.stdout
 
 
 def test_an_empty_folder_is_a_project_too(tmp_path, monkeypatch):

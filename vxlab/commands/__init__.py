@@ -1,4 +1,4 @@
-"""The subcommands of ``vxlab``, in modules by subject; :mod:`vxlab.cli` puts them together."""
+"""The subcommands of ``vxlab``, in modules by subject; :mod:`vxlab.commands.main` puts them together."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from vxlab import backends
+from vxlab import apply
 from vxlab.commands import Command, seconds
 from vxlab.errors import VxlabError
 
@@ -299,7 +299,7 @@ def _bisect_options(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--iproute2", default="system", metavar="VERSION|DIR", help="default: the guest's own"
     )
-    options.add_argument("--backend", default="netlink", choices=backends.NAMES)
+    options.add_argument("--backend", default="netlink", choices=apply.NAMES)
     options.add_argument(
         "--deadline", type=seconds, default=600.0, metavar="SECONDS", help="default: 600"
     )

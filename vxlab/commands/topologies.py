@@ -14,7 +14,7 @@ from vxlab.commands import Command
 from vxlab.errors import VxlabError
 
 if TYPE_CHECKING:
-    from vxlab.topology import Topology
+    from vxlab.describe.topology import Topology
 
 
 def _no_options(options: argparse.ArgumentParser) -> None:
@@ -56,7 +56,7 @@ def topology_of(name: str, settings: Sequence[str] = ()) -> Topology:
 
 def _list(arguments: argparse.Namespace) -> int:
     """Print the names of all topologies, each with what it is, and what can be set."""
-    from vxlab.backends.script import summary_of
+    from vxlab.apply.script import summary_of
     from vxlab.catalog import CATALOG
     from vxlab.commands.values import shown_parameters
 
@@ -70,7 +70,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _plan(arguments: argparse.Namespace) -> int:
     """Print the operations that build a topology, a line each."""
-    from vxlab.plan import make_plan
+    from vxlab.plan.planner import make_plan
 
     for operation in make_plan(topology_of(arguments.name, arguments.settings)):
         print(operation)
@@ -79,7 +79,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 def _script(arguments: argparse.Namespace) -> int:
     """Print the script of a topology, or write it to a file."""
-    from vxlab.backends.script import script_of
+    from vxlab.apply.script import script_of
 
     topology = topology_of(arguments.name, arguments.settings)
     words = ["vxlab", "script", arguments.name]

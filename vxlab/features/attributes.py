@@ -1,4 +1,4 @@
-"""Probes of vxlan attributes, one for each row of :data:`vxlab.vxlan.ATTRIBUTES`.
+"""Probes of vxlan attributes, one for each row of :data:`vxlab.describe.vxlan.ATTRIBUTES`.
 
 The kernel silently ignores attributes of a device that are too new for it, so having created a
 device proves nothing.  Each probe sets a value other than the default, reads the device back, and
@@ -14,13 +14,13 @@ import functools
 import struct
 from collections.abc import Mapping
 
-from vxlab import vxlan
+from vxlab.describe import vxlan
+from vxlab.describe.vxlan import Attribute, Value
 from vxlab.errors import ApplyError, CapabilityError
 from vxlab.features import netlink
 from vxlab.features.kernel import scratch
 from vxlab.features.model import Check
-from vxlab.netns import Namespaces
-from vxlab.vxlan import Attribute, Value
+from vxlab.system.namespaces import Namespaces
 
 _LOWER = "lower"
 _VNI = struct.pack("=I", 43)  # of the malformed device

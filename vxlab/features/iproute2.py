@@ -17,19 +17,19 @@ import socket
 import subprocess
 from collections.abc import Callable, Mapping
 
-from vxlab import vxlan
-from vxlab.backends import batch
-from vxlab.backends.iproute2 import refusal
+from vxlab.apply import batch
+from vxlab.apply.iproute2 import refusal
+from vxlab.describe import vxlan
+from vxlab.describe.vxlan import Attribute, Value
 from vxlab.errors import ApplyError, CapabilityError
 from vxlab.features import netlink
 from vxlab.features.attributes import probe_attributes
 from vxlab.features.kernel import scratch
 from vxlab.features.model import Check
 from vxlab.features.tools import version_in
-from vxlab.netns import Namespaces
-from vxlab.programs import find_program
-from vxlab.vxlan import Attribute, Value
-from vxlab.waiting import DEADLINE
+from vxlab.system.namespaces import Namespaces
+from vxlab.system.programs import find_program
+from vxlab.system.waiting import DEADLINE
 
 HINT = "use a newer iproute2: pytest --iproute2=DIR"
 

@@ -10,16 +10,16 @@ import struct
 import subprocess
 from collections.abc import Callable
 
-from vxlab.backends.wire import IFLA_VRF_TABLE, NLM_F_NEW, attribute, encode
+from vxlab.apply.encoding import IFLA_VRF_TABLE, NLM_F_NEW, attribute, encode
+from vxlab.describe.entries import PORT
 from vxlab.errors import CapabilityError, SandboxError
 from vxlab.features import netlink
 from vxlab.features.model import ANOTHER_KERNEL, Check
-from vxlab.netns import Namespaces
-from vxlab.operations import AddMdb
-from vxlab.programs import find_program
-from vxlab.syscalls import lo_up
-from vxlab.tables import PORT
-from vxlab.waiting import DEADLINE
+from vxlab.plan.operations import AddMdb
+from vxlab.system.namespaces import Namespaces
+from vxlab.system.programs import find_program
+from vxlab.system.syscalls import lo_up
+from vxlab.system.waiting import DEADLINE
 
 IFLA_VXLAN_ID = 1  # linux/if_link.h, as are the next four
 IFLA_GRO_MAX_SIZE = 58

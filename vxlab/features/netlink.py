@@ -11,11 +11,11 @@ import socket
 import struct
 from collections.abc import Iterable
 
-from vxlab.backends import wire
-from vxlab.backends.rtnetlink import NetlinkSocket, attributes
+from vxlab.apply import encoding
 from vxlab.errors import ApplyError
-from vxlab.netns import Namespaces
-from vxlab.state import dump
+from vxlab.netlink import dumps
+from vxlab.netlink.requests import NetlinkSocket, attributes
+from vxlab.system.namespaces import Namespaces
 
 IFLA_LINK = 5
 IFLA_INFO_SLAVE_DATA = 5
@@ -50,23 +50,33 @@ def add_link(
     ``lower`` is the index of the device that it sits upon, ``master`` of the bridge that it is a
     port of.  ApplyError where refused.
     """
-    info = wire.attribute(wire.IFLA_INFO_KIND, kind.encode())
-    info += wire.attribute(wire.IFLA_INFO_DATA, b"".join(wire.attribute(*pair) for pair in data))
-    body = _LINK.pack(0, 0, 0, 0, 0) + wire.attribute(wire.IFLA_IFNAME, name.encode() + b"\0")
+    info = encoding.attribute(encoding.IFLA_INFO_KIND, kind.encode())
+    info += encoding.attribute(
+        encoding.IFLA_INFO_DATA, b"".join(encoding.attribute(*pair) for pair in data)
+    )
+    body = _LINK.pack(0, 0, 0, 0, 0) + encoding.attribute(
+        encoding.IFLA_IFNAME, name.encode() + b"\0"
+    )
     if lower:
-        body += wire.attribute(IFLA_LINK, struct.pack("=I", lower))
+        body += encoding.attribute(IFLA_LINK, struct.pack("=I", lower))
     if master:
-        body += wire.attribute(wire.IFLA_MASTER, struct.pack("=I", master))
-    body += wire.attribute(wire.IFLA_LINKINFO, info)
-    request(namespaces, wire.RTM_NEWLINK, wire.NLM_F_NEW, body, f"ip link add {name} type {kind}")
+        body += encoding.attribute(encoding.IFLA_MASTER, struct.pack("=I", master))
+    body += encoding.attribute(encoding.IFLA_LINKINFO, info)
+    request(
+        namespaces,
+        encoding.RTM_NEWLINK,
+        encoding.NLM_F_NEW,
+        body,
+        f"ip link add {name} type {kind}",
+    )
     with namespaces.entered():
         return socket.if_nametoindex(name)
 
 
 def link(namespaces: Namespaces, index: int) -> dict[int, bytes]:
     """The attributes of a device, as the kernel has them: number to payload."""
-    with dump.open_socket(namespaces) as sock:
-        messages = dump.dump(sock, wire.RTM_GETLINK, _LINK.pack(0, 0, 0, 0, 0))
+    with dumps.open_socket(namespaces) as sock:
+        messages = dumps.dump(sock, encoding.RTM_GETLINK, _LINK.pack(0, 0, 0, 0, 0))
     for message in messages:
         if _LINK.unpack_from(message, _HEADER_SIZE)[2] == index:
             return dict(attributes(message[_HEADER_SIZE + _LINK.size :]))
@@ -75,7 +85,7 @@ def link(namespaces: Namespaces, index: int) -> dict[int, bytes]:
 
 def link_data(namespaces: Namespaces, index: int) -> dict[int, bytes]:
     """The attributes of a device's kind, likewise."""
-    return _info(namespaces, index, wire.IFLA_INFO_DATA)
+    return _info(namespaces, index, encoding.IFLA_INFO_DATA)
 
 
 def port_data(namespaces: Namespaces, index: int) -> dict[int, bytes]:
@@ -84,5 +94,5 @@ def port_data(namespaces: Namespaces, index: int) -> dict[int, bytes]:
 
 
 def _info(namespaces: Namespaces, index: int, part: int) -> dict[int, bytes]:
-    info = dict(attributes(link(namespaces, index).get(wire.IFLA_LINKINFO, b"")))
+    info = dict(attributes(link(namespaces, index).get(encoding.IFLA_LINKINFO, b"")))
     return dict(attributes(info.get(part, b"")))

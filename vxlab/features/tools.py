@@ -6,11 +6,11 @@ import functools
 import re
 import subprocess
 
-from vxlab.daemons.base import daemon_program
 from vxlab.errors import CapabilityError, MissingProgram
 from vxlab.features.model import Check
-from vxlab.programs import PACKAGES
-from vxlab.waiting import DEADLINE
+from vxlab.services.base import daemon_program
+from vxlab.system.programs import PACKAGES
+from vxlab.system.waiting import DEADLINE
 
 #: 2.38.1, 9.2p1, v1.8.9; or a date, as iputils has it
 _VERSION = re.compile(r"\d+(?:\.\d+)+[\w.+~-]*|\d{8}")

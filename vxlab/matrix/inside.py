@@ -5,7 +5,7 @@
 JOB is a file with one object of JSON: ``arguments`` of pytest, the file ``reports``, and ``cells``,
 each with a ``cell`` (its id), a ``backend``, the folder of its ``iproute2`` ('' for the one in
 PATH), and the node ids of tests not to be run, since they were ``seen``.  To the reports of
-:mod:`vxlab.plugin_reports` it adds ``{"begin": cell, "tools": {…}}`` before and ``{"end": cell,
+:mod:`vxlab.plugin.reports` it adds ``{"begin": cell, "tools": {…}}`` before and ``{"end": cell,
 "code": exit code of pytest, "full": folders, "said": the end of its output}`` after those of a
 cell.
 
@@ -43,12 +43,12 @@ _QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning", "--color=no")
 #: What scenarios import while they run.
 _MODULES = (
     *forkserver.PACKAGES,
-    "vxlab.capture",
-    "vxlab.lab",
-    "vxlab.report.failure",
-    "vxlab.diagnosis",
-    "vxlab.state",
-    "vxlab.testinfra_backend",
+    "vxlab.observe.capture",
+    "vxlab.live.lab",
+    "vxlab.explain.failure_report",
+    "vxlab.explain.diagnosis",
+    "vxlab.observe.state",
+    "vxlab.live.testinfra",
 )
 
 
@@ -163,7 +163,7 @@ def _pytest(arguments: Sequence[str]) -> NoReturn:
 
 def _tools(iproute2: str) -> dict[str, str]:
     """What the programs of a cell say of their versions, and the Python that runs it."""
-    from vxlab.programs import find_program
+    from vxlab.system.programs import find_program
 
     found = {"python": sys.version.split()[0]}
     for name in ("ip", "bridge"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from vxlab import backends
+from vxlab import apply
 from vxlab.errors import VxlabError
 
 #: The kernel of the machine that vxlab runs on, and the iproute2 that is in PATH there.
@@ -61,8 +61,8 @@ def table(
         if twice:
             raise VxlabError(f"matrix: {what}: wanted each once, found {twice[0]} twice")
     for name in backend_names:
-        if name not in backends.NAMES:
-            wanted = ", ".join(backends.NAMES)
+        if name not in apply.NAMES:
+            wanted = ", ".join(apply.NAMES)
             raise VxlabError(f"matrix: backend: wanted one of {wanted}, found {name!r}")
     return [
         Place(kernel, tool, backend)

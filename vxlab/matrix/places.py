@@ -26,7 +26,7 @@ from typing import IO, Any, Protocol
 from vxlab.errors import VxlabError
 from vxlab.matrix.job import HERE, SYSTEM, Job
 from vxlab.results.model import CellState
-from vxlab.syscalls import die_with_parent
+from vxlab.system.syscalls import die_with_parent
 from vxlab.vm.forkserver import REPORTS
 
 Cells = Sequence[tuple[int, Any]]

@@ -32,7 +32,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vxlab import checks
+from vxlab.describe import checks
 
 #: Bits of the first byte: RFC 7348, then GBP's, then GPE's.
 FLAG_VNI, FLAG_POLICY = 0x08, 0x80

@@ -23,7 +23,7 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
 
-from vxlab.checks import Interface
+from vxlab.describe.checks import Interface
 from vxlab.errors import VxlabError
 
 _BROADCAST = "ff:ff:ff:ff:ff:ff"

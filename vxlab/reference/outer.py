@@ -16,9 +16,9 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment, fragment6
 from scapy.packet import Packet
 
-from vxlab import checks
+from vxlab.describe import checks
 from vxlab.errors import TopologyError, VxlabError
-from vxlab.node import Node
+from vxlab.live.node import Node
 from vxlab.reference.udp import aim, family_of, sockaddr
 
 #: What stands in the UDP checksum: the right sum, none at all (0), or a number that is wrong.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from vxlab.frames import Frame
+from vxlab.observe.frames import Frame
 from vxlab.reference.header import LENGTH, NEXT_IPV4, NEXT_IPV6, Header
 from vxlab.reference.udp import Datagram
 

@@ -7,9 +7,9 @@ import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from vxlab import checks, vxlan
+from vxlab.describe import checks, vxlan
 from vxlab.errors import TopologyError, VxlabError
-from vxlab.node import Node
+from vxlab.live.node import Node
 from vxlab.reference import header, udp
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import sys
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
-from vxlab import packetsocket
 from vxlab.errors import VxlabError
-from vxlab.node import Node
+from vxlab.live.node import Node
+from vxlab.observe import packetsocket
 
 _IP, _IPV6, _UDP = socket.IPPROTO_IP, socket.IPPROTO_IPV6, socket.IPPROTO_UDP
 _IP_TOS, _IP_TTL, _IP_MTU_DISCOVER, _IP_RECVTTL, _IP_RECVTOS = 1, 2, 10, 12, 13

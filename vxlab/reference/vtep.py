@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Self
 
-from vxlab import checks, vxlan
+from vxlab.describe import checks, vxlan
 from vxlab.errors import VxlabError, WaitTimeout
-from vxlab.node import Node
+from vxlab.live.node import Node
 from vxlab.reference import header, udp
 from vxlab.reference.journal import Journal, T
 from vxlab.reference.received import Received
 from vxlab.reference.sending import Sender, as_tuple
-from vxlab.waiting import DEADLINE
+from vxlab.system.waiting import DEADLINE
 
 if TYPE_CHECKING:
     from scapy.packet import Packet

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vxlab.errors import VxlabError
-from vxlab.programs import IPROUTE2
 from vxlab.results.versions import version_key
+from vxlab.system.programs import IPROUTE2
 from vxlab.vm import cache, images
 from vxlab.vm.packages import SUITES, Say, Suite, silent, unpack
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from vxlab.errors import VxlabError
-from vxlab.syscalls import die_with_parent
+from vxlab.system.syscalls import die_with_parent
 from vxlab.vm import cache, panic, qmp
 from vxlab.vm.packages import program
 from vxlab.vm.scratch import Scratch

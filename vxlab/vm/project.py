@@ -18,9 +18,9 @@ from importlib import metadata
 from pathlib import Path
 
 import vxlab
-from vxlab import _boot
 from vxlab.errors import VxlabError
 from vxlab.results.model import EXPENDABLE
+from vxlab.sandbox import boot
 from vxlab.vm import compiled, forkserver
 from vxlab.vm.images import TOOLS, same_python
 
@@ -88,7 +88,7 @@ def _describe(library: Path) -> None:
     about = library / f"vxlab-{version}.dist-info"
     about.mkdir()
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vxlab\nVersion: {version}\n")
-    (about / "entry_points.txt").write_text("[pytest11]\nvxlab = vxlab.plugin\n")
+    (about / "entry_points.txt").write_text("[pytest11]\nvxlab = vxlab.plugin.hooks\n")
 
 
 #: pytest enters its sandbox at once; to do so it would start anew, and that takes seconds.
@@ -127,7 +127,7 @@ def pack(
         "VXLAB_TOOLS": TOOLS,
         "VXLAB_OUTPUT": OUTPUT,
         "VXLAB_REPORTS": forkserver.REPORTS,
-        _boot.USERNS: "no",
+        boot.USERNS: "no",
         EXPENDABLE: "yes",
         **(environment or {}),
     }

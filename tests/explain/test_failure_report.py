@@ -1,0 +1,210 @@
+"""The evidence of a failed test, taken from real labs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from vxlab import Lab, catalog, wait_until
+from vxlab.errors import VxlabError
+from vxlab.explain import failure
+from vxlab.explain.failure_report import file_name, frames_of, frames_text, text_of
+from vxlab.live.node import Node
+
+
+@pytest.fixture(scope="module")
+def used() -> Iterator[Lab]:
+    """A lab that has seen one ping; the tests only look."""
+    with Lab(catalog.bridged(), recorder=True) as lab:
+        assert lab["ns0"].ping("172.18.1.3")
+        yield lab
+
+
+@pytest.fixture
+def fresh() -> Iterator[Lab]:
+    """A lab that has seen nothing yet."""
+    with Lab(catalog.point_to_point(port=14789), recorder=True) as lab:
+        yield lab
+
+
+# --- states ----------------------------------------------------------------------------------
+
+
+def test_the_state_of_every_node_is_told(used):
+    text = text_of(used)
+    assert text.startswith("topology bridged, built by netlink\n")
+    parts = dict(part.split("\n", 1) for part in text.split("--- ")[1:])
+    assert list(parts) == list(used) == ["a", "b", "ns0", "ns1"]
+    assert "172.18.1.3" in parts["ns1"]
+    assert "vxlan id 42" in parts["a"]
+    assert "vxlan id 42" not in parts["ns0"]
+
+
+def test_a_node_that_cannot_be_read_hides_no_other(used, monkeypatch):
+    real = Node.state.fget
+
+    def state(node):
+        if node.name == "a":
+            raise VxlabError("a: out of sight")
+        return real(node)
+
+    monkeypatch.setattr(Node, "state", property(state))
+    text = text_of(used)
+    assert "--- a\nno state: a: out of sight\n--- b\nstate of b\n" in text
+    assert "--- ns1\nstate of ns1\n" in text
+
+
+# --- frames ----------------------------------------------------------------------------------
+
+
+def test_frames_of_all_nodes_in_the_order_of_time(used):
+    frames = frames_of(used)
+    assert {frame.node for frame in frames} == set(used)
+    times = [frame.time_ns for frame in frames]
+    assert times == sorted(times)
+
+
+def test_a_frame_a_line(used, monkeypatch):
+    monkeypatch.setattr(failure, "LAST_FRAMES", 1000)
+    lines = frames_text(used).splitlines()
+    asked = [line for line in lines if "ARP who-has 172.18.1.3 tell 172.18.1.2" in line]
+    ways = [line.split()[1:3] for line in asked]
+    for way in (
+        ["ns0/eth0", "->"],
+        ["a/ns0-eth0", "<-"],
+        ["a/vxlan0", "->"],
+        ["a/eth0", "->"],
+        ["b/eth0", "<-"],
+        ["b/vxlan0", "<-"],
+        ["ns1/eth0", "<-"],
+    ):
+        assert way in ways
+    assert ways.index(["ns0/eth0", "->"]) < ways.index(["ns1/eth0", "<-"])
+    in_tunnel = next(line for line in asked if "a/eth0 " in line)
+    assert "VXLAN vni 42 192.168.57.50 > 192.168.57.54:4789 ttl 64 | ARP who-has" in in_tunnel
+
+
+def test_times_count_from_the_first_frame(used, monkeypatch):
+    monkeypatch.setattr(failure, "LAST_FRAMES", 10)
+    lines = frames_text(used).splitlines()[1:]
+    seconds = [float(line.split()[0]) for line in lines]
+    assert seconds == sorted(seconds)
+    frames = frames_of(used)
+    whole = (frames[-1].time_ns - frames[0].time_ns) / 1e9
+    assert all(0 <= number <= whole + 1e-6 for number in seconds)
+
+
+def test_tunnels_are_seen_on_the_ports_of_the_topology(fresh):
+    assert fresh["a"].ping("172.18.1.3")
+    assert "VXLAN vni 42 192.168.57.50 > 192.168.57.54:14789" in frames_text(fresh)
+
+
+def test_no_frame_is_said(fresh):
+    assert frames_text(fresh) == "(none)"
+
+
+def test_only_the_last_are_told(fresh, monkeypatch):
+    monkeypatch.setattr(failure, "LAST_FRAMES", 7)
+    for number in range(10):
+        fresh["a"].send_marked("172.18.1.255", b"%d" % number)  # nobody answers to that
+    wait_until(
+        lambda: ("b", "vxlan0", b"9") in [(x.node, x.interface, x.mark) for x in frames_of(fresh)],
+        "the last datagram to come out of the tunnel",
+    )
+    text = frames_text(fresh)
+    lines = text.splitlines()
+    count = len(frames_of(fresh))
+    assert count > 10
+    assert lines[0] == f"(the last 7 of {count} frames)"
+    assert len(lines) == 8
+    assert "marked b'9'" in text
+    assert "marked b'0'" not in text
+
+
+def test_what_was_lost_is_said(used, monkeypatch):
+    monkeypatch.setattr(used.recorders["b"], "dropped", 3)
+    monkeypatch.setattr(used.recorders["a"], "dropped", 4)
+    last = frames_text(used).splitlines()[-1]
+    assert last == "(7 more were lost: the recorder was not drained in time)"
+
+
+def test_a_closed_lab_has_no_frames():
+    with Lab(catalog.point_to_point(), recorder=True) as lab:
+        assert lab["a"].ping("172.18.1.3")
+    assert frames_of(lab) == []
+    assert frames_text(lab) == "(none)"
+
+
+# --- files -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("test", "name"),
+    [
+        ("test_x.py::test_it", "test_x.py_test_it"),
+        ("tests/deep/test_x.py::TestIt::test_it", "tests_deep_test_x.py_TestIt_test_it"),
+        ("test_x.py::test_it[pimd-ipv6]", "test_x.py_test_it_pimd-ipv6"),
+        ("test_x.py::test_it[hosts=2-no_vrf]", "test_x.py_test_it_hosts=2-no_vrf"),
+    ],
+)
+def test_a_tests_name_as_a_files_name(test, name):
+    assert file_name(test) == name
+
+
+def test_names_of_different_tests_stay_different():
+    base = "test_x.py::test_it"
+    tests = [
+        base,
+        *(f"{base}[{param}]" for param in ("a/b", "a b", "a::b", "a:b", "a_b", "ä", "", "..")),
+        *(f"{base}{'x' * length}[{end}]" for length in (140, 150, 400) for end in "ab"),
+        *(f"{base}[{'x' * length}]" for length in (140, 150, 400)),
+    ]
+    names = [file_name(test) for test in tests]
+    assert len(set(names)) == len(tests)
+    for name in names:
+        assert len(f"{name}.pcapng") <= 200
+        assert name.isascii()
+        assert not set(name) & set("/: ")
+        assert name.strip(".")
+
+
+def test_frames_are_written_where_it_was_asked_for(used, tmp_path):
+    from scapy.layers.inet import ICMP
+    from scapy.utils import PcapNgReader
+
+    folder, before = tmp_path / "not" / "there", len(frames_of(used))
+    path = failure.write_frames(used, folder, "test_x.py::test_it[ä]")
+    assert path.parent == folder
+    assert path.name == f"{file_name('test_x.py::test_it[ä]')}.pcapng"
+    with PcapNgReader(str(path)) as reader:
+        packets = list(reader)
+    assert before <= len(packets) <= len(frames_of(used))
+    assert any(ICMP in packet for packet in packets)
+
+
+def test_evidence_is_complete(used, tmp_path):
+    from scapy.utils import PcapNgReader
+
+    before = len(frames_of(used))
+    place = failure.write_evidence(
+        used, tmp_path / "new", "test_x.py::test_it", "it failed: \udc80"
+    )
+    assert place == tmp_path / "new" / "test_x.py_test_it"
+    files = {path.name: path for path in place.iterdir()}
+    assert set(files) == {"report.txt", "plan.txt", "frames.txt", "frames.pcapng", "state.json"}
+    assert files["report.txt"].read_text(encoding="utf-8") == "it failed: \\udc80\n"
+    assert files["plan.txt"].read_text() == "".join(f"{each}\n" for each in used.plan)
+    assert "ICMP echo reply 172.18.1.3 > 172.18.1.2" in files["frames.txt"].read_text()
+    states = json.loads(files["state.json"].read_text())
+    assert list(states) == list(used)
+    assert "172.18.1.3" in json.dumps(states["ns1"])
+    with PcapNgReader(str(files["frames.pcapng"])) as reader:
+        assert before <= len(list(reader)) <= len(frames_of(used))
+
+
+def test_evidence_replaces_that_of_an_earlier_run(used, tmp_path):
+    for report in ("the first, and a long one", "the second"):
+        place = failure.write_evidence(used, tmp_path, "test_x.py::test_it", report)
+    assert (place / "report.txt").read_text() == "the second\n"

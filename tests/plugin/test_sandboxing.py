@@ -1,0 +1,249 @@
+"""When a test run enters a sandbox, when it does not, and what a worker of pytest-xdist gets."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+from sandbox_project import FACTS, PLUGINS, PYTEST, Project, environment, forbidding, here
+
+from vxlab.plugin import sandboxing
+
+INSTALLED = any(point.value == "vxlab.plugin.hooks" for point in entry_points(group="pytest11"))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return Project(folder)
+
+
+# --- when it is entered ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("option", ["--collect-only", "--help", "--version", "--markers"])
+def test_what_only_lists_works_there(project, option):
+    project.write("test_facts.py", FACTS)
+    done = project.call([*forbidding("max_user_namespaces"), *PYTEST, option])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_sandbox_stays_where_it_is(project):
+    facts = project.facts("--no-sandbox")
+    assert not facts["inside"]
+    assert facts["ns"]["pid"] == here("pid")
+    if os.geteuid() == 0:
+        assert facts["require"] is None
+    else:
+        assert "only root can do without" in facts["require"]
+
+
+def test_a_suite_that_never_mentions_it_is_left_alone(project):
+    project.write(
+        "test_it.py", "import os\ndef test_it():\n    open('pid', 'w').write(str(os.getpid()))\n"
+    )
+    with project.started() as process:
+        assert process.wait(30) == 0, project.output
+    assert (project.folder / "pid").read_text() == str(process.pid)
+
+
+QUIET = """
+    import importlib, json
+    lab = importlib.import_module("vx" + "lab.plugin_sandbox")
+    def test_quiet(request):
+        try:
+            answer = lab.require(request.config)
+        except Exception as error:
+            answer = f"{type(error).__name__}: {error}"
+        open("answer.json", "w").write(json.dumps(answer))
+"""
+
+
+def quiet(project: Project, *args: str) -> str | None:
+    """What a test that does not mention vxlab is told when it wants a lab."""
+    project.write("tests/deep/test_quiet.py", QUIET)
+    if not (project.folder / "pytest.ini").exists():
+        project.write("pytest.ini", "[pytest]")
+    done = project.pytest(*args)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads((project.folder / "answer.json").read_text())
+
+
+@pytest.mark.parametrize("args", [(), ("-n1",)])
+def test_who_wants_a_lab_without_a_mention_learns_what_to_do(project, args):
+    answer = quiet(project, *args)
+    assert answer is not None
+    assert answer.startswith("SandboxError: wanted a sandbox round this test run, found none")
+    assert "set `vxlab_sandbox = always`" in answer
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("conftest.py", "# vxlab"),
+        ("tests/conftest.py", "# vxlab"),
+        ("tests/deep/conftest.py", "# vxlab"),
+        ("tests/deep/test_other.py", "# vxlab"),
+        ("pytest.ini", "[pytest]\nvxlab_sandbox = always"),
+    ],
+)
+def test_any_mention_is_enough(project, name, text):
+    project.write(name, text)
+    assert quiet(project) is None
+    assert quiet(project, "tests/deep") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("README.md", "vxlab"),
+        ("elsewhere/test_other.py", "# vxlab"),
+        ("tests/venv/pyvenv.cfg", "vxlab"),
+        ("tests/.hidden/test_other.py", "# vxlab"),
+        ("tests/deep/test_other.py", "#" * sandboxing.MAX_BYTES + " vxlab"),
+        ("pytest.ini", "[pytest]\nvxlab_sandbox = never\n# vxlab"),
+    ],
+)
+def test_a_mention_elsewhere_is_none(project, name, text):
+    project.write(name, text)
+    answer = quiet(project, "tests/deep/test_quiet.py::test_quiet", "tests")
+    assert answer is not None
+    assert "found none" in answer
+
+
+def test_the_folders_of_testpaths_are_looked_at(project):
+    project.write("pytest.ini", "[pytest]\ntestpaths = tes*")
+    project.write("elsewhere/test_other.py", "# vxlab")
+    assert quiet(project) is not None
+    project.write("tests/test_other.py", "# vxlab")
+    assert quiet(project) is None
+
+
+def test_the_scan_ends_after_so_many_files(project, monkeypatch):
+    for number in range(5):
+        project.write(f"test_{number}.py", "")
+    project.write("test_z.py", "# vxlab")
+    seen = []
+    monkeypatch.setattr(sandboxing, "_candidates", lambda _: seen or project.folder.iterdir())
+    assert sandboxing._mentions_vxlab(None)  # type: ignore[arg-type]
+    monkeypatch.setattr(sandboxing, "MAX_FILES", 5)
+    seen = sorted(project.folder.iterdir())
+    assert not sandboxing._mentions_vxlab(None)  # type: ignore[arg-type]
+
+
+def test_a_wrong_setting_is_an_error(project):
+    project.write("pytest.ini", "[pytest]\nvxlab_sandbox = perhaps")
+    done = project.pytest()
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "wanted auto, always or never, found 'perhaps'" in done.stderr
+
+
+def test_a_pytest_inside_another_program_never_replaces_it(project):
+    project.write("test_facts.py", FACTS)
+    script = (
+        "import os, pathlib, sys, pytest; "
+        f"code = pytest.main({PLUGINS!r}); "
+        "pathlib.Path('program').write_text(str(os.getpid())); sys.exit(code)"
+    )
+    done = project.call([sys.executable, "-c", script])
+    assert done.returncode == 0, done.stdout + done.stderr
+    facts = json.loads((project.folder / "facts.json").read_text())
+    assert not facts["inside"]
+    assert (project.folder / "program").read_text() == str(facts["pid"])
+    assert facts["require"].startswith("SandboxError: ")
+    assert "`vxlab.sandbox.run`" in facts["require"]
+
+
+def test_a_pytest_inside_a_pytest_never_replaces_it(project):
+    project.write("inner/test_facts.py", FACTS)
+    project.write(
+        "test_outer.py",
+        f"""
+        import pytest
+        def test_outer():
+            assert pytest.main([*{PLUGINS!r}, "inner"]) == 0
+        """,
+    )
+    done = project.pytest("-o", "vxlab_sandbox=never", "test_outer.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    facts = json.loads((project.folder / "inner/facts.json").read_text())
+    assert not facts["inside"]
+    assert "called by another program" in facts["require"]
+
+
+@pytest.mark.parametrize(
+    "start", ["pytest", "python -m pytest", "python -m coverage run -m pytest"]
+)
+def test_every_way_to_start_pytest_enters(project, start):
+    words = start.split()
+    if words[0] == "pytest":
+        words[0] = shutil.which("pytest", path=os.path.dirname(sys.executable)) or ""
+        if not words[0]:
+            pytest.skip("pytest has no console script beside this interpreter")
+    else:
+        words[0] = sys.executable
+    if "coverage" in words:
+        pytest.importorskip("coverage")
+    project.write("test_facts.py", FACTS)
+    done = project.call([*words, *PLUGINS])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((project.folder / "facts.json").read_text())["inside"]
+
+
+@pytest.mark.skipif(not INSTALLED, reason="vxlab is not installed here, only its source is used")
+def test_the_installed_plugin_enters_by_itself(project):
+    project.write("test_facts.py", FACTS)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"],
+        cwd=project.folder,
+        env=environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD=""),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((project.folder / "facts.json").read_text())["inside"]
+
+
+# --- workers ---------------------------------------------------------------------------------
+
+
+def test_each_worker_has_devices_and_run_of_its_own(project):
+    project.write(
+        "test_worker.py",
+        """
+        import json, os, pathlib, subprocess  # vxlab
+        import pytest
+        @pytest.mark.parametrize("number", range(2))
+        def test_worker(number, worker_id):
+            assert os.listdir("/run") == []
+            pathlib.Path("/run/mine").touch()
+            links = json.loads(subprocess.check_output(["ip", "-j", "link"]))
+            assert [(link["ifname"], "UP" in link["flags"]) for link in links] == [("lo", True)]
+            assert os.listdir("/sys/class/net") == ["lo"]
+            subprocess.run("ip link add vx0 type veth peer vx1".split(), check=True)
+            spaces = {
+                kind: os.readlink(f"/proc/self/ns/{kind}") for kind in os.listdir("/proc/self/ns")
+            }
+            pathlib.Path(worker_id).write_text(json.dumps(spaces))
+        """,
+    )
+    done = project.pytest("-n2", "--dist=each", "-k", "0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, second = (json.loads((project.folder / f"gw{n}").read_text()) for n in range(2))
+    for kind in ("net", "mnt", "uts", "ipc"):
+        assert first[kind] != second[kind]
+    for kind in ("user", "pid"):
+        assert first[kind] == second[kind] != here(kind)
+
+
+def test_isolating_where_it_is_refused_says_so(project):
+    script = "from vxlab import sandbox; sandbox.isolate_worker()"
+    done = project.call([*forbidding("max_user_namespaces"), sys.executable, "-c", script])
+    assert "SandboxError: wanted namespaces of its own" in done.stderr

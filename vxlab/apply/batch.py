@@ -1,0 +1,163 @@
+"""Several commands of ``ip`` or ``bridge`` by one process, and at which of them it ended.
+
+``ip -batch -`` reads a command from each line of its input.  It names the line of a command that
+the kernel refused (``Command failed -:3``), but not that of one whose words it did not like, where
+it just ends (``exit()`` in ``lib/utils.c`` of iproute2).  So the lines are given to it through a
+pipe in packet mode (pipe(2), O_DIRECT), from which each read gets one line: what is left in the
+pipe afterwards tells how far it came, also where it died or hung.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import fcntl
+import os
+import re
+import select
+import subprocess
+import termios
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from vxlab.system.namespaces import Namespaces
+from vxlab.system.programs import find_program
+
+#: Seconds a process may take; a command takes some milliseconds.
+DEADLINE = 30.0
+
+_F_SETPIPE_SZ = 1031  # linux/fcntl.h
+#: Size of the pipe: a page for each line, and no more without privileges (pipe(7)).
+_PIPE_SIZE = 1 << 20
+#: The longest line, with its end: what one read of a pipe may return (PIPE_BUF).
+_LONGEST = 4096
+#: The most words of a line (MAX_ARGS in iproute2's include/utils.h is 512).
+_MOST = 500
+
+_FAILED = re.compile(r"^Command failed -:(\d+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a process ended that was given commands.
+
+    ``read`` of them it has read: where it failed, the last of these is to blame.  ``code`` is its
+    exit code, below 0 the signal that it died of, None where it had to be killed; ``said`` what it
+    printed; ``told`` whether it was the program itself that told which command failed.
+    """
+
+    read: int
+    code: int | None
+    said: str
+    told: bool = False
+
+
+def line_of(words: Sequence[str]) -> bytes | None:
+    """The line of a batch that stands for a command, or None where there is none.
+
+    Words may stand in quotes, which know no escapes; ``#`` starts a comment even there; a
+    backslash at the end of a line joins it to the next (getcmdline(), makeargs()).
+    """
+    line = " ".join(map(_quoted, words))
+    if any(bad in line for bad in "#\n\0") or len(words) > _MOST:
+        return None
+    if any('"' in word and "'" in word and _needs_quotes(word) for word in words):
+        return None
+    encoded = os.fsencode(line + " \n")
+    return encoded if len(encoded) <= _LONGEST else None
+
+
+def _needs_quotes(word: str) -> bool:
+    return not word or word[0] in "\"'" or any(space in word for space in " \t\r")
+
+
+def _quoted(word: str) -> str:
+    if not _needs_quotes(word):
+        return word
+    return f"'{word}'" if '"' in word else f'"{word}"'
+
+
+def run(namespaces: Namespaces, program: str, commands: Sequence[Sequence[str]]) -> Outcome:
+    """Run commands of ``program`` in a node's network namespace, until one of them fails.
+
+    One process does as many as it can; ``read`` of the outcome is short of their number where the
+    rest is still to be done.  Each command is a sequence of words.  MissingProgram, or OSError
+    where the program cannot be started.
+    """
+    path = find_program(program)
+    if line_of(commands[0]) is None:
+        with open(os.devnull, "rb") as nothing:
+            code, said = _process(namespaces, [path, *commands[0]], nothing.fileno())
+        return Outcome(1, code, said)
+    read, lines = _pipe_of(map(line_of, commands))
+    try:
+        code, said = _process(namespaces, [path, "-batch", "-"], read)
+        left = array.array("i", [0])
+        fcntl.ioctl(read, termios.FIONREAD, left)
+    finally:
+        os.close(read)
+    named = [int(number) for number in _FAILED.findall(said)]
+    if named and 0 < named[-1] <= len(lines):
+        return Outcome(named[-1], code, said, told=True)
+    return Outcome(_read(lines, left[0]), code, said)
+
+
+def _pipe_of(lines: Iterable[bytes | None]) -> tuple[int, list[bytes]]:
+    """The reading end of a pipe, and the lines in it: as many as fit, and none after a None."""
+    read, write = os.pipe2(os.O_CLOEXEC | os.O_DIRECT)
+    given: list[bytes] = []
+    try:
+        with contextlib.suppress(OSError):  # the user has too many pipes: fewer lines at once
+            fcntl.fcntl(write, _F_SETPIPE_SZ, _PIPE_SIZE)
+        os.set_blocking(write, False)
+        with contextlib.suppress(BlockingIOError):
+            for line in lines:
+                if line is None:
+                    break
+                os.write(write, line)
+                given.append(line)
+    finally:
+        os.close(write)
+    return read, given
+
+
+def _read(lines: Sequence[bytes], left: int) -> int:
+    """How many of the lines were read where so many bytes are left."""
+    unread = 0
+    while unread < len(lines) and left > 0:
+        unread += 1
+        left -= len(lines[-unread])
+    return len(lines) - unread
+
+
+def _process(namespaces: Namespaces, argv: list[str], stdin: int) -> tuple[int | None, str]:
+    """Run a program and wait for its end: exit code (None: it had to be killed) and output.
+
+    It starts with the network namespace of the thread that starts it, but with this process's
+    /proc, where the paths of other nodes' namespaces can be found.
+    """
+    with open(os.memfd_create("vxlab"), "w+b") as output:  # never full, unlike a pipe
+        with namespaces.entered():
+            process = subprocess.Popen(
+                argv, stdin=stdin, stdout=output, stderr=output, start_new_session=True
+            )
+        try:
+            ended = _wait(process)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        output.seek(0)
+        said = output.read().decode(errors="replace")
+    return process.returncode if ended else None, said
+
+
+def _wait(process: subprocess.Popen[bytes]) -> bool:
+    """Wait for a process to end; False where the deadline came first."""
+    ending = os.pidfd_open(process.pid)
+    try:
+        poll = select.poll()
+        poll.register(ending, select.POLLIN)
+        return bool(poll.poll(DEADLINE * 1000)) and process.wait() is not None
+    finally:
+        os.close(ending)

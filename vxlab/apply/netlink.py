@@ -1,0 +1,72 @@
+"""The fast backend: netlink requests in batches, by a socket bound to each namespace."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+
+from vxlab.apply import encoding
+from vxlab.apply.run import Run
+from vxlab.apply.site import Site
+from vxlab.errors import ApplyError, VxlabError, in_words
+from vxlab.plan.operations import AddLink, DelLink, Operation
+
+
+class NetlinkBackend:
+    """Applies plans by netlink; see :class:`vxlab.apply.site.Backend`."""
+
+    name = "netlink"
+
+    def apply(self, site: Site, operations: Iterable[Operation]) -> None:
+        """Apply ``operations`` in order, runs of one node as one batch each.
+
+        ApplyError, with the kernel's error number and explanation, for the first one refused.
+        """
+        site.forget_all()
+        _Run(site).apply(operations)
+
+
+class _Run(Run):
+    """One application of a plan."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.batch: list[tuple[Operation, encoding.Request]] = []
+
+    def collect(self, operation: Operation) -> None:
+        """Encode an operation, at once, as its names mean what they do at its place in the order.
+
+        What it names may be what the batch before it makes, under an index that is not known yet.
+        """
+        try:
+            request = self._encode(operation)
+        except VxlabError:
+            if not self.batch:
+                raise
+            self.send()
+            request = self._encode(operation)
+        if isinstance(operation, AddLink):
+            self.site.learn(operation)
+        elif isinstance(operation, DelLink):
+            self.site.forget(operation.node, operation.name)
+        self.batch.append((operation, request))
+
+    def send(self) -> None:
+        """Send the requests that were collected, and wait until they are done."""
+        if not self.batch:
+            return
+        batch, self.batch = self.batch, []
+        node = batch[0][0].node
+        failures = self.site.socket(node).request([request for _, request in batch])
+        for position, (code, extack) in sorted(failures.items()):
+            operation = str(batch[position][0])
+            raise ApplyError(operation, in_words(code), errno=code, extack=extack)
+
+    def _encode(self, operation: Operation) -> encoding.Request:
+        try:
+            return encoding.encode(
+                operation, self.site.index, lambda node: self.site.node(node).net
+            )
+        except (AttributeError, KeyError, TypeError, ValueError, struct.error) as error:
+            problem = f"wanted values that fit into a netlink message, found {error!r}"
+            raise ApplyError(repr(operation), problem) from error

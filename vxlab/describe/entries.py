@@ -1,0 +1,172 @@
+"""The tables of what hangs on a vxlan device: forwarding entries, VNIs, groups, neighbours.
+
+As :mod:`vxlab.describe.vxlan` does for the device itself, each table says once how a field is called,
+which netlink attribute it is, which words of ``ip`` or ``bridge`` set it, and under which key their
+JSON shows it.  Both backends and the documentation come from them.  Numbers are those of
+``include/uapi/linux/{neighbour,if_link,if_bridge,nexthop}.h``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vxlab.netlink import values
+from vxlab.netlink.values import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of an entry.
+
+    ``name`` is the field of the operation; ``number`` the netlink attribute, ``number6`` the one
+    for an IPv6 address where it differs; ``kind`` its encoding; ``word`` what `ip` or `bridge`
+    call it (empty for the entry's first word); ``json`` the key in their JSON.
+    """
+
+    name: str
+    number: int
+    kind: Kind
+    word: str
+    json: str
+    number6: int = 0
+
+
+#: A forwarding entry of a vxlan device or bridge (NDA_*; `bridge fdb`).
+FDB = (
+    Field("mac", 2, "mac", "", "mac"),
+    Field("dst", 1, "address", "dst", "dst"),
+    Field("vlan", 5, "u16", "vlan", "vlan"),
+    Field("port", 6, "u16be", "port", "port"),
+    Field("vni", 7, "u32", "vni", "vni"),
+    Field("via", 8, "device", "via", "viaIf"),
+    Field("src_vni", 11, "u32", "src_vni", "src_vni"),
+    Field("nhid", 13, "u32", "nhid", "nhid"),
+)
+
+#: States of a forwarding entry, as `bridge fdb` sets them (NUD_* of neighbour.h).
+FDB_STATES = {"permanent": 0x80 | 0x40, "static": 0x02 | 0x40, "dynamic": 0x02}
+
+#: What a flush by state asks for, as value and mask (fdb_flush() in iproute2's bridge/fdb.c).
+FLUSH_STATES = {
+    "permanent": (0x80, 0x80),
+    "nopermanent": (0x00, 0x80),
+    "static": (0x40, 0xC0),
+    "nostatic": (0x00, 0x40),
+    "dynamic": (0x00, 0xC0),
+    "nodynamic": (0x40, 0x40),
+}
+
+#: Flags of forwarding and neighbour entries (NTF_*).
+FLAGS = {
+    "use": 0x01,
+    "self": 0x02,
+    "master": 0x04,
+    "proxy": 0x08,
+    "extern_learn": 0x10,
+    "offloaded": 0x20,
+    "sticky": 0x40,
+    "router": 0x80,
+}
+
+#: Flags that have an attribute of their own, NDA_FLAGS_EXT (NTF_EXT_*).
+EXTENDED_FLAGS = {"managed": 0x01}
+
+#: A neighbour entry (NDA_*; `ip neigh`).
+NEIGHBOUR = (
+    Field("address", 1, "address", "", "dst"),
+    Field("mac", 2, "mac", "lladdr", "lladdr"),
+)
+
+#: States of a neighbour entry that a person may set (NUD_*).
+NEIGHBOUR_STATES = {"permanent": 0x80, "noarp": 0x40, "reachable": 0x02, "stale": 0x04}
+
+#: One VNI, or a range, of a device with vnifilter (VXLAN_VNIFILTER_ENTRY_*; `bridge vni`).
+VNI = (
+    Field("vni", 1, "u32", "vni", "vni"),
+    Field("last", 2, "u32", "", "vniEnd"),
+    Field("group", 3, "address", "group", "group", number6=4),
+    Field("remote", 3, "address", "remote", "remote", number6=4),
+)
+
+#: A remote of a multicast group of a vxlan device (MDBE_ATTR_*; `bridge mdb`).
+MDB = (
+    Field("source", 1, "address", "src", "src"),
+    Field("filter_mode", 3, "mode", "filter_mode", "filter_mode"),
+    Field("dst", 5, "address", "dst", "dst"),
+    Field("port", 6, "u16", "dst_port", "dst_port"),
+    Field("vni", 7, "u32", "vni", "vni"),
+    Field("via", 8, "device", "via", "via"),
+    Field("src_vni", 9, "u32", "src_vni", "src_vni"),
+)
+
+#: A next hop, or a group of them (NHA_*; `ip nexthop`).
+NEXTHOP = (
+    Field("id", 1, "u32", "id", "id"),
+    Field("interface", 5, "device", "dev", "dev"),
+    Field("via", 6, "address", "via", "gateway"),
+    Field("fdb", 11, "flag", "fdb", "fdb"),
+)
+
+#: Settings of a bridge's port (IFLA_BRPORT_*; `bridge link set`); all are on or off.
+PORT = {
+    "hairpin": 4,
+    "fastleave": 7,
+    "learning": 8,
+    "flood": 9,
+    "mcast_flood": 27,
+    "mcast_to_unicast": 28,
+    "vlan_tunnel": 29,
+    "bcast_flood": 30,
+    "neigh_suppress": 32,
+    "isolated": 33,
+    "locked": 39,
+    "neigh_vlan_suppress": 43,
+}
+
+#: Settings of a bridge (IFLA_BR_*; `ip link add type bridge`), with their encoding.
+BRIDGE: Mapping[str, tuple[int, Kind]] = {
+    "forward_delay": (1, "u32"),
+    "ageing_time": (4, "u32"),
+    "stp_state": (5, "u32"),
+    "vlan_filtering": (7, "u8"),
+    "mcast_snooping": (23, "u8"),
+    "mcast_querier": (25, "u8"),
+    "vlan_stats_enabled": (41, "u8"),
+    "mcast_igmp_version": (43, "u8"),
+    "mcast_mld_version": (44, "u8"),
+}
+
+
+def encoded(
+    table: Iterable[Field], entry: object, index_of: Callable[[str], int]
+) -> Iterator[tuple[int, bytes]]:
+    """Number and payload of each field that an entry has, and that has a value."""
+    for field in table:
+        value = getattr(entry, field.name, None)
+        if value is None or value is False:
+            continue
+        payload = values.encode(field.kind, value, index_of)
+        six = field.number6 and len(payload) == 16
+        yield (field.number6 if six else field.number), payload
+
+
+def words(table: Iterable[Field], entry: object) -> list[str]:
+    """The words that set all fields of an entry which have a word and a value."""
+    line: list[str] = []
+    for field in table:
+        value: Any = getattr(entry, field.name, None)
+        if not field.word or value is None or value is False:
+            continue
+        line += [field.word] if field.kind == "flag" else [field.word, str(value)]
+    return line
+
+
+def bits(names: Iterable[str], *tables: Mapping[str, int]) -> int:
+    """The bits of several names, each out of any of the tables; KeyError for an unknown one."""
+    known = {name: bit for table in tables for name, bit in table.items()}
+    total = 0
+    for name in names:
+        total |= known[name]
+    return total

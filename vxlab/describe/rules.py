@@ -1,0 +1,251 @@
+"""How the elements of a topology must fit together.
+
+What a person can get wrong is refused here, in words, before any kernel sees it: also what the
+kernel or a daemon would refuse later, and what could never carry a packet.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+
+from vxlab.describe import checks
+from vxlab.describe.elements import Container, Host, Nic, Router, Segment, Switch
+from vxlab.describe.vtep_rules import check_host, check_mtu, check_ways
+from vxlab.describe.wiring import Wiring
+from vxlab.errors import TopologyError
+
+#: How many cards a multicast router routes between; why, see ``daemons/base.py``.
+DAEMON_CARDS = 2, 31
+
+#: The longest line of smcrouted's configuration in bytes (``daemons/smcroute.py``).
+SMCROUTE_LINE = 510
+
+#: What pimd takes as source-specific (RFC 4607), and then does not forward for a vxlan device.
+SOURCE_SPECIFIC = ipaddress.ip_network("232.0.0.0/8")
+
+#: The least MTU of a veth in bytes (ETH_MIN_MTU, linux/if_ether.h).
+_LEAST_MTU = 68
+
+
+def check_topology(topology: Wiring) -> None:
+    """Raise TopologyError, naming the element and the field, for the first thing that is wrong."""
+    checks.text("topology", "name", topology.name)
+    for field, kind in (
+        ("switches", Switch),
+        ("routers", Router),
+        ("hosts", Host),
+        ("segments", Segment),
+        ("containers", Container),
+    ):
+        checks.members(f"topology {topology}", field, getattr(topology, field), kind)
+    checks.unique(f"topology {topology}", "nodes", topology.nodes, "node name")
+    names = (segment.name for segment in topology.segments)
+    checks.unique(f"topology {topology}", "segments", names, "segment name")
+    _check_switches(topology)
+    _check_macs(topology)
+    for host in topology.hosts:
+        check_host(topology, host)
+    for container in topology.containers:
+        _check_container(topology, container)
+    for router in topology.routers:
+        _check_router(topology, router)
+    _check_overlay_addresses(topology)
+    for host in topology.hosts:
+        for vtep in host.vteps:
+            check_ways(topology, host, vtep)
+
+
+# --- the underlay ----------------------------------------------------------------------------
+
+
+def _check_switches(topology: Wiring) -> None:
+    names = (switch.name for switch in topology.switches)
+    checks.unique(f"topology {topology}", "switches", names, "switch name")
+    switches = {switch.name: switch for switch in topology.switches}
+    taken: dict[tuple[str, str], str] = {}
+    for element in topology.machines:
+        devices = (nic.device for nic in element.nics)
+        checks.unique(str(element), "nics", devices, "interface name")
+        for nic in element.nics:
+            switch = switches.get(nic.switch)
+            if switch is None:
+                known = ", ".join(switches) or "none at all"
+                raise TopologyError(
+                    str(element),
+                    nic.device,
+                    f"wanted a known switch, found {nic.switch!r}: {known}",
+                )
+            _check_on_network(element, nic, switch)
+            other = taken.setdefault((nic.switch, nic.ip), str(element))
+            if other != str(element):
+                raise TopologyError(
+                    str(element), nic.device, f"wanted an address of its own, {nic.ip} is {other}'s"
+                )
+        _check_overlaps(str(element), "nics", [(nic.device, nic.interface) for nic in element.nics])
+    for switch in topology.switches:
+        ends = [str(end) for end, _ in topology.cards(switch)] if switch.cable else ["", ""]
+        if len(ends) != 2:
+            found = ", ".join(ends) or "none"
+            raise TopologyError(
+                str(switch), "cable", f"wanted two ends, found {found}: make it a switch"
+            )
+
+
+def _check_on_network(element: Host | Router, nic: Nic, switch: Switch) -> None:
+    network = ipaddress.ip_network(switch.network)
+    if nic.interface.network != network:
+        raise TopologyError(
+            str(element),
+            nic.device,
+            f"wanted an address in {network} as on {switch}, found {nic.address}",
+        )
+
+
+def _check_overlaps(
+    node: str, field: str, interfaces: Iterable[tuple[str, checks.Interface]]
+) -> None:
+    """Refuse networks that overlap on different interfaces of one routing table."""
+    seen: list[tuple[str, checks.Interface]] = []
+    for device, address in interfaces:
+        for other, known in seen:
+            same_family = address.version == known.version
+            if other != device and same_family and address.network.overlaps(known.network):
+                raise TopologyError(
+                    node,
+                    field,
+                    f"wanted networks apart, found {known} ({other}) over {address} ({device})",
+                )
+        seen.append((device, address))
+
+
+def _check_macs(topology: Wiring) -> None:
+    owners: dict[tuple[str, str], str] = {}
+    for element in topology.machines:
+        for nic in element.nics:
+            if nic.mac is None:
+                continue
+            other = owners.setdefault((nic.switch, nic.mac), str(element))
+            if other != str(element):
+                raise TopologyError(
+                    str(element),
+                    nic.device,
+                    f"wanted a mac of its own on switch {nic.switch}, {nic.mac} is {other}'s",
+                )
+
+
+def _check_router(topology: Wiring, router: Router) -> None:
+    if not router.nics:
+        raise TopologyError(str(router), "nics", "wanted at least one, found none")
+    if router.daemon is None:
+        return
+    low, high = DAEMON_CARDS
+    if not low <= len(router.nics) <= high:
+        raise TopologyError(
+            str(router),
+            "nics",
+            f"wanted {low} to {high} for {router.daemon} to route between, found "
+            f"{len(router.nics)}: add a card, or say daemon=None",
+        )
+    if router.daemon == "pimd":
+        _check_pimd(topology, router)
+    names = sorted((len(nic.device) for nic in router.nics), reverse=True)
+    longest = len("mroute from  group  to") + 39 + sum(names) + len(names)  # 39: an IPv6 group
+    if router.daemon == "smcroute" and longest > SMCROUTE_LINE:
+        raise TopologyError(
+            str(router),
+            "nics",
+            f"wanted names that fit into a line of smcroute's {SMCROUTE_LINE} bytes together, "
+            f"found {longest} bytes: use shorter names",
+        )
+
+
+def _check_pimd(topology: Wiring, router: Router) -> None:
+    if any(nic.interface.version == 6 for nic in router.nics):
+        raise TopologyError(
+            str(router), "daemon", "pimd routes IPv4 only, found an IPv6 underlay: use smcroute"
+        )
+    switches = {nic.switch for nic in router.nics}
+    if not any(nic.switch in switches for host in topology.hosts for nic in host.nics):
+        raise TopologyError(
+            str(router), "daemon", "pimd starts with the help of a host beside it, found none"
+        )
+    for host in topology.hosts:
+        for vtep in host.vteps:
+            card = topology.nic(host, vtep)
+            group = str(topology.attributes(host, vtep).get("group", "::"))
+            beside = card is not None and card.switch in switches
+            if beside and ipaddress.ip_address(group) in SOURCE_SPECIFIC:
+                raise TopologyError(
+                    str(router),
+                    "daemon",
+                    f"pimd wanted a group outside {SOURCE_SPECIFIC} (source-specific), found "
+                    f"{group} of {host} {vtep}: use another group, or smcroute",
+                )
+
+
+# --- the overlay -----------------------------------------------------------------------------
+
+
+def _check_container(topology: Wiring, container: Container) -> None:
+    hosts = {host.name: host for host in topology.hosts}
+    if container.host not in hosts:
+        known = ", ".join(hosts) or "none at all"
+        raise TopologyError(
+            str(container), "host", f"wanted a known host, found {container.host!r}: {known}"
+        )
+    host = hosts[container.host]
+    behind = {vtep.bridge: vtep for vtep in reversed(host.vteps) if vtep.bridge}
+    if container.bridge not in behind:
+        known = ", ".join(sorted(filter(None, behind))) or "none at all"
+        raise TopologyError(
+            str(container),
+            "bridge",
+            f"wanted a bridge of {host}, found {container.bridge!r}: {known}",
+        )
+    mtu = topology.mtu(host, behind[container.bridge])
+    if mtu < _LEAST_MTU:
+        raise TopologyError(
+            str(container),
+            "bridge",
+            f"wanted an MTU of {_LEAST_MTU} at least, found {mtu} behind the encapsulation: give "
+            "the switch a larger one",
+        )
+    check_mtu(str(container), mtu, container.addresses)
+
+
+def _check_overlay_addresses(topology: Wiring) -> None:
+    """Refuse a second owner of an address in one segment, and overlaps within one host."""
+    owners: dict[tuple[str, str], str] = {}
+    for segment, owner, address in _overlay_addresses(topology):
+        key = (segment, str(ipaddress.ip_interface(address).ip))
+        if key in owners and not topology.segment(segment).duplicates:
+            raise TopologyError(
+                owner,
+                "addresses",
+                f"wanted {address} once in segment {segment}, {owners[key]} has it",
+            )
+        owners[key] = owner
+    for host in topology.hosts:
+        tables: dict[str | None, list[tuple[str, checks.Interface]]] = {
+            None: [(nic.device, nic.interface) for nic in host.nics]
+        }
+        for vtep in host.vteps:
+            rows = tables.setdefault(vtep.vrf, [])
+            rows += [(vtep.device, ipaddress.ip_interface(text)) for text in vtep.addresses]
+        for rows in tables.values():
+            _check_overlaps(str(host), "addresses", rows)
+
+
+def _overlay_addresses(topology: Wiring) -> Iterator[tuple[str, str, str]]:
+    """(segment, owner, address) of everything that speaks in a segment."""
+    for host in topology.hosts:
+        for vtep in host.vteps:
+            for address in vtep.addresses:
+                yield vtep.segment, f"{host} {vtep}", address
+    bridges = {
+        (host.name, vtep.bridge): vtep.segment for host in topology.hosts for vtep in host.vteps
+    }
+    for container in topology.containers:
+        for address in container.addresses:
+            yield bridges[container.host, container.bridge], str(container), address

@@ -1,0 +1,205 @@
+"""How the VTEPs of a host must fit together, with one another and with those of other hosts."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+
+from vxlab.describe import checks, vxlan
+from vxlab.describe.elements import Host, Nic, Vtep
+from vxlab.describe.wiring import Wiring
+from vxlab.errors import TopologyError
+
+
+def check_host(topology: Wiring, host: Host) -> None:
+    """Refuse VTEPs of a host that the kernel would refuse, one by one or together."""
+    _check_names(topology, host)
+    _check_segments(topology, host)
+    for vtep in host.vteps:
+        _check_vtep(topology, host, vtep)
+    _check_sockets(topology, host)
+
+
+def _check_names(topology: Wiring, host: Host) -> None:
+    """Refuse a second interface of one name, and what of VTEPs cannot be together."""
+    used: dict[str, str] = {nic.device: "a network card" for nic in host.nics}
+    for vtep in host.vteps:
+        if vtep.device in used:
+            raise TopologyError(
+                f"{host} {vtep}", "device", f"wanted a free name, found {used[vtep.device]}"
+            )
+        used[vtep.device] = "a vxlan device"
+    for field, what in (("bridge", "a bridge"), ("vrf", "a VRF")):
+        for name in dict.fromkeys(getattr(vtep, field) for vtep in host.vteps):
+            if name in used:
+                raise TopologyError(str(host), field, f"wanted a free name, {name} is {used[name]}")
+            if name is not None:
+                used[name] = what
+    for container in topology.containers:
+        if container.host == host.name:
+            if container.host_device in used:
+                what = used[container.host_device]
+                raise TopologyError(
+                    str(container), "host_device", f"wanted a free name on {host}, found {what}"
+                )
+            used[container.host_device] = "a container's link"
+    masters: dict[str, str | None] = {}
+    for vtep in host.vteps:
+        if vtep.bridge and masters.setdefault(vtep.bridge, vtep.vrf) != vtep.vrf:
+            found = f"{vtep.bridge} in {masters[vtep.bridge]} and in {vtep.vrf}"
+            raise TopologyError(f"{host} {vtep}", "vrf", f"wanted one for a bridge, found {found}")
+
+
+def _check_segments(topology: Wiring, host: Host) -> None:
+    known = dict.fromkeys(segment.name for segment in topology.segments)
+    first: dict[str, Vtep] = {}
+    for vtep in host.vteps:
+        if vtep.segment not in known:
+            found = f"{vtep.segment!r}: {', '.join(known) or 'none at all'}"
+            raise TopologyError(
+                f"{host} {vtep}", "segment", f"wanted a known segment, found {found}"
+            )
+        other = first.setdefault(vtep.segment, vtep)
+        if other is not vtep:
+            raise TopologyError(
+                f"{host} {vtep}",
+                "segment",
+                f"wanted one device a segment, {other} is in {vtep.segment} already",
+            )
+
+
+def _check_vtep(topology: Wiring, host: Host, vtep: Vtep) -> None:
+    node, segment = f"{host} {vtep}", topology.segment(vtep.segment)
+    nic = topology.nic(host, vtep)
+    if nic is None:
+        found = ", ".join(nic.device for nic in host.nics) or "none"
+        raise TopologyError(node, "nic", f"wanted the card {vtep.nic or '(any)'}, found {found}")
+    if segment.flood == "group" and not vtep.dev:
+        raise TopologyError(node, "dev", "wanted True for a multicast group, found False")
+    if vtep.remotes and segment.flood != "remote":
+        raise TopologyError(node, "remotes", f"wanted none with flood {segment.flood!r}")
+    _check_family(topology, host, vtep, nic)
+    problem = vxlan.check(topology.attributes(host, vtep))
+    if problem:
+        raise TopologyError(node, *problem)
+    _check_device(topology, host, vtep)
+
+
+def _check_family(topology: Wiring, host: Host, vtep: Vtep, nic: Nic) -> None:
+    node, version = f"{host} {vtep}", nic.interface.version
+    attributes = topology.attributes(host, vtep)
+    if attributes.get("dev", nic.device) != nic.device:
+        return  # it leaves by another device, a tunnel perhaps
+    named = [("remotes", remote) for remote in topology.remotes(host, vtep)]
+    named += [(name, str(attributes.get(name, ""))) for name in ("group", "remote", "local")]
+    for field, address in named:
+        if address and ipaddress.ip_address(address).version != version:
+            raise TopologyError(
+                node, field, f"wanted IPv{version} as the card {nic.device} has, found {address}"
+            )
+    if version == 6 and not any(address for _, address in named) and not attributes.get("external"):
+        raise TopologyError(
+            node, "local", "wanted True: with no address at all the device would be an IPv4 one"
+        )
+
+
+def _check_device(topology: Wiring, host: Host, vtep: Vtep) -> None:
+    """Refuse a ``dev`` that is not there when the device is made, and IPv6 in too small an MTU."""
+    node, attributes = f"{host} {vtep}", topology.attributes(host, vtep)
+    there = ["lo", *(nic.device for nic in host.nics)]
+    if attributes.get("dev", "lo") not in there:
+        there += [str(name) for each in host.vteps for name in (each.vrf, each.bridge) if name]
+        there += [each.host_device for each in topology.containers if each.host == host.name]
+        there += [each.device for each in host.vteps[: host.vteps.index(vtep)]]
+    if attributes.get("dev", "lo") not in there:
+        found = f"{attributes['dev']}: {', '.join(dict.fromkeys(there))}"
+        raise TopologyError(node, "dev", f"wanted an interface that is there before, found {found}")
+    if vtep.dev:
+        check_mtu(node, topology.mtu(host, vtep), vtep.addresses)
+
+
+def check_mtu(node: str, mtu: int, addresses: Iterable[str]) -> None:
+    """Refuse IPv6 addresses on an interface whose MTU in bytes is too small for IPv6."""
+    for address in addresses:
+        if mtu < checks.MTU_IPV6 and ipaddress.ip_interface(address).version == 6:
+            raise TopologyError(
+                node,
+                "addresses",
+                f"wanted an MTU of {checks.MTU_IPV6} for {address}, found {mtu} behind the "
+                "encapsulation: give the switch a larger one",
+            )
+
+
+def _check_sockets(topology: Wiring, host: Host) -> None:
+    """Refuse devices that the kernel could not tell apart, or that could not share a socket."""
+    devices: dict[tuple[object, int, int], str] = {}
+    sockets: dict[tuple[int, int], tuple[str, dict[str, bool]]] = {}
+    for vtep in host.vteps:
+        node, attributes = f"{host} {vtep}", topology.attributes(host, vtep)
+        vni, port = attributes["id"], topology.port(host, vtep)
+        family = vxlan.family(attributes)
+        other = devices.setdefault((vni, port, family), str(vtep))
+        if other != str(vtep):
+            raise TopologyError(
+                node, "id", f"wanted one device a VNI and port, {other} has {(vni, port)}"
+            )
+        flags = {name: bool(attributes.get(name)) for name in vxlan.RECEIVE_FLAGS}
+        for version in (4, 6) if flags["external"] else (family,):
+            other, known = sockets.setdefault((port, version), (str(vtep), flags))
+            for name, value in flags.items():
+                if value != known[name]:
+                    raise TopologyError(
+                        node,
+                        name,
+                        f"wanted {known[name]} as {other} has on the same port {port}, found "
+                        f"{value}: use another port",
+                    )
+
+
+def check_ways(topology: Wiring, host: Host, vtep: Vtep) -> None:
+    """Refuse remotes that are the host itself, or that no packet of this VTEP can get to."""
+    node, nic = f"{host} {vtep}", topology.nic(host, vtep)
+    attributes = topology.attributes(host, vtep)
+    if nic is None or attributes.get("dev", nic.device) != nic.device:
+        return
+    flooding = topology.segment(vtep.segment).flood == "remote"
+    given = [*topology.remotes(host, vtep), *filter(None, [attributes.get("remote")])]
+    own = {near.interface.ip for near in host.nics}
+    for remote in given:
+        if ipaddress.ip_address(str(remote)) in own:
+            raise TopologyError(
+                node, "remotes", f"wanted another host's address, found its own {remote}"
+            )
+    peers = [] if vtep.remotes is not None else _peers(topology, host, vtep)
+    for strict, addresses in ((False, given), (True, peers)):
+        for address in map(str, addresses):
+            problem = _no_way(topology, host, nic, "dev" in attributes, address, strict)
+            if problem:
+                field = "remotes" if flooding else "segment"
+                raise TopologyError(node, field, f"wanted a way to {address}, found {problem}")
+
+
+def _peers(topology: Wiring, host: Host, vtep: Vtep) -> list[str]:
+    """The underlay addresses of all other VTEPs of a segment."""
+    others = topology.vteps(vtep.segment)
+    cards = [topology.nic(other, far) for other, far in others if other.name != host.name]
+    return [card.ip for card in cards if card]
+
+
+def _no_way(
+    topology: Wiring, host: Host, nic: Nic, bound: bool, address: str, strict: bool
+) -> str | None:
+    """Why packets cannot get to ``address``; ``strict`` asks the router whether it knows it."""
+    ip = ipaddress.ip_address(address)
+    cards = (nic,) if bound else host.nics
+    if ip.is_loopback or any(ip in card.interface.network for card in cards):
+        return None
+    gateway = topology.gateway(host)
+    if gateway is None or ip.version != gateway[1].interface.version:
+        return f"no router on switch {host.nics[0].switch}: add one"
+    if bound and nic is not host.nics[0]:
+        return f"no router for the card {nic.device}: the default route leaves by the first card"
+    router, _ = gateway
+    if strict and not any(ip in card.interface.network for card in router.nics):
+        return f"that {router}, the gateway, has no card on its network"
+    return None

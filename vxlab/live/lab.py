@@ -1,0 +1,228 @@
+"""The live lab: a topology that exists.
+
+    with Lab(topology) as lab:
+        assert lab["h1"].ping("10.0.0.2")
+
+A lab is built by applying the topology's plan, and is ready when every link is up and every
+daemon does its work.  Closing it, or the end of the process, takes everything away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from vxlab import apply, sandbox
+from vxlab.apply.site import Backend, Site
+from vxlab.describe.topology import Topology
+from vxlab.errors import SandboxError, VxlabError
+from vxlab.live.captures import Captures
+from vxlab.live.node import Node
+from vxlab.observe import packetsocket, state
+from vxlab.observe.capture import Capture, Recorder
+from vxlab.plan.operations import Operation, StartDaemon, StopDaemon
+from vxlab.plan.planner import SWITCH_BRIDGE, Plan, make_plan
+
+
+class Lab(Mapping[str, Node]):
+    """A live lab, and a mapping from node names to nodes.
+
+    ``backend`` applies the plan: one of :data:`vxlab.apply.NAMES`, or an object of one's own;
+    with ``recorder`` every node keeps its last frames, for reports.  Use it as a context manager,
+    or call :meth:`open` and :meth:`close`.
+    """
+
+    def __init__(
+        self, topology: Topology, *, backend: Backend | str = "netlink", recorder: bool = False
+    ) -> None:
+        if not isinstance(topology, Topology):
+            raise VxlabError(f"wanted a Topology (call build() on a builder), found {topology!r}")
+        self.topology = topology
+        self.backend = apply.get(backend) if isinstance(backend, str) else backend
+        self.recorders: dict[str, Recorder] = {}
+        self._record = recorder
+        self._deaf = False
+        self._site = Site()
+        self._nodes: dict[str, Node] = {}
+        self._is_open = False
+        self._alter: Callable[[Operation], Operation | None] | None = None
+        self._lock = threading.RLock()  # one socket a node, and one buffer a recorder
+
+    @property
+    def plan(self) -> Plan:
+        """The operations that build this lab."""
+        return make_plan(self.topology)
+
+    def open(self) -> Lab:
+        """Build the lab and wait until it is ready; nothing is left of it where that fails."""
+        if self._is_open:
+            raise VxlabError(f"lab {self.topology}: wanted to open it, found it open already")
+        check_place()
+        try:
+            self._is_open = True
+            self.apply(*self.plan)
+            self._site.wait_for_links()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def close(self) -> None:
+        """Take the lab away; safe to call twice."""
+        with self._lock, contextlib.ExitStack() as undo:
+            undo.callback(self._site.close)
+            for recorder in self.recorders.values():
+                undo.callback(recorder.close)
+            self.recorders.clear()
+            self._nodes.clear()
+            self._is_open = False
+
+    def __enter__(self) -> Lab:
+        return self.open()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getitem__(self, name: str) -> Node:
+        if name not in self._nodes:
+            known = ", ".join(self._nodes) or "none: the lab is not open"
+            raise VxlabError(f"lab {self.topology}: wanted the node {name!r}, found {known}")
+        return self._nodes[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._nodes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._nodes)
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def __repr__(self) -> str:
+        return f"<Lab {self.topology}: {', '.join(self._nodes) or 'not open'}>"
+
+    def apply(self, *operations: Operation, by: str | None = None) -> None:
+        """Change the lab: the same operations that built it, also in the middle of a test.
+
+        ``by`` names another backend than the lab's own (:data:`vxlab.apply.NAMES`).  ApplyError
+        for the first operation that is refused; what came before it has been done.
+        """
+        backend = self.backend if by is None else apply.get(by)
+        for operation in operations:
+            if not isinstance(operation, Operation):
+                raise VxlabError(f"lab {self.topology}: wanted operations, found {operation!r}")
+        with self._lock:
+            if not self._is_open:
+                raise VxlabError(f"lab {self.topology}: wanted to change it, found it not open")
+            try:
+                backend.apply(self._site, self._altered(operations))
+            finally:
+                self._adopt()
+
+    def _altered(self, operations: Iterable[Operation]) -> list[Operation]:
+        """What is applied in place of ``operations``: they themselves, except under a control."""
+        if self._alter is None:
+            return list(operations)
+        altered = map(self._alter, operations)
+        return [operation for operation in altered if operation is not None]
+
+    def _adopt(self) -> None:
+        """Make nodes of all namespaces that are new."""
+        for name, namespaces in self._site.namespaces.items():
+            if name not in self._nodes:
+                self._nodes[name] = Node(name, namespaces, self._drain)
+                if self._record:
+                    self.recorders[name] = Recorder(namespaces, node=name)
+
+    def _drain(self) -> None:
+        """Empty the recorders' queues, which the kernel keeps short."""
+        with self._lock:
+            for recorder in self.recorders.values():
+                recorder.drain()
+
+    def unreached(
+        self, pairs: Iterable[tuple[str, str]], timeout: float = 5.0
+    ) -> list[tuple[str, str]]:
+        """Of pairs of a node's name and an address, those where the node gets no echo.
+
+        Many ask at once, one time each, without a program; see :func:`vxlab.live.echo.unanswered`.
+        :meth:`Node.ping <vxlab.live.node.Node.ping>` is the real ping, one at a time.
+        """
+        from vxlab.live import echo
+
+        asked = list(pairs)
+        missing = echo.unanswered(((self[name].namespaces, to) for name, to in asked), timeout)
+        self._drain()
+        return [asked[number] for number in missing]
+
+    def stop_daemon(self, router: str) -> None:
+        """Stop the multicast daemon of a router."""
+        self.apply(StopDaemon(router, self._daemon(router).program))
+
+    def start_daemon(self, router: str) -> None:
+        """Start the multicast daemon of a router again, and wait until it is ready."""
+        self.apply(self._daemon(router))
+
+    def _daemon(self, router: str) -> StartDaemon:
+        for operation in self.plan:
+            if isinstance(operation, StartDaemon) and operation.node == router:
+                return operation
+        raise VxlabError(f"lab {self.topology}: wanted a daemon on {router!r}, found none planned")
+
+    def capture(self, *places: str, **options: Any) -> Captures:
+        """Captures at several places, live when the block is entered.
+
+        A place is a node (its first interface) or ``node:interface``.  The block's value is a
+        mapping from place to :class:`~vxlab.observe.capture.Capture`; ``options`` are the latter's.
+        """
+        options.setdefault("ports", tuple(sorted(self.topology.ports)))
+        captures = {}
+        for place in places:
+            node, _, interface = place.partition(":")
+            namespaces = self[node].namespaces
+            interface = interface or self.first_interface(node)
+            captures[place] = Capture(namespaces, interface, node=node, **options)
+        return Captures(captures, deaf=self._deaf)
+
+    def deafen_captures(self) -> None:
+        """Let captures made from now on hear nothing once they have started.
+
+        A control of tests that count on silence: where no frame is seen, they must not pass.
+        """
+        self._deaf = True
+
+    def stop_recording(self) -> None:
+        """Stop the flight recorders, and wait until their packet sockets are gone.
+
+        Their frames stay, for reports.  For tests about GRO, which does not merge frames that a
+        packet socket holds as well.
+        """
+        with self._lock:
+            for recorder in self.recorders.values():
+                recorder.close()
+        packetsocket.settle()
+
+    def first_interface(self, node: str) -> str:
+        """The interface a node is known by: a container's, a machine's first card."""
+        for container in self.topology.containers:
+            if container.name == node:
+                return container.device
+        for machine in self.topology.machines:
+            if machine.name == node and machine.nics:
+                return machine.nics[0].device
+        return SWITCH_BRIDGE
+
+    def state(self) -> dict[str, state.NodeState]:
+        """A snapshot of every node."""
+        return {name: node.state for name, node in self._nodes.items()}
+
+
+def check_place() -> None:
+    """SandboxError unless this process may make namespaces, naming what to do."""
+    import os
+
+    if os.geteuid() != 0:
+        reason = sandbox.why_not() or "run it in the sandbox (pytest does so by itself)"
+        raise SandboxError(f"wanted to build a lab, found no right to make namespaces: {reason}")

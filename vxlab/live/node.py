@@ -1,0 +1,231 @@
+"""A node of a live lab: run programs in it, ask it, change it."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import socket as sockets
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+from vxlab.errors import CommandError, VxlabError, WaitTimeout
+from vxlab.observe import state
+from vxlab.observe.frames import MARK_PORT, MARK_PREFIX
+from vxlab.plan.operations import sysctl_path
+from vxlab.system.namespaces import Namespaces
+
+if TYPE_CHECKING:
+    from testinfra.host import Host as TestinfraHost
+
+#: Seconds that a command in a node may take, unless told otherwise.
+COMMAND_DEADLINE = 30.0
+
+#: Objects of `ip` that look at /run or /sys, which a node has of its own.
+_OTHERS = frozenset({"netns", "tuntap", "tap", "vrf"})
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command did: exit ``code``, ``stdout`` and ``stderr`` as text."""
+
+    argv: tuple[str, ...]
+    code: int
+    stdout: str
+    stderr: str
+
+    def __bool__(self) -> bool:
+        return self.code == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """What a ping saw; true if at least one request was answered."""
+
+    sent: int
+    received: int
+    output: str
+
+    def __bool__(self) -> bool:
+        return self.received > 0
+
+
+class Node:
+    """One node of a live lab, as ``lab["name"]`` gives it."""
+
+    def __init__(
+        self, name: str, namespaces: Namespaces, after: Callable[[], None] | None = None
+    ) -> None:
+        self.name = name
+        self.namespaces = namespaces
+        self._after = after  # called when a command has ended
+        self._testinfra: TestinfraHost | None = None
+
+    def __repr__(self) -> str:
+        return f"<Node {self.name}>"
+
+    def popen(
+        self,
+        *argv: str,
+        stdin: int | IO[Any] | None = subprocess.DEVNULL,
+        stdout: int | IO[Any] | None = subprocess.PIPE,
+        stderr: int | IO[Any] | None = subprocess.PIPE,
+        env: Mapping[str, str] | None = None,
+        text: bool = True,
+    ) -> subprocess.Popen[Any]:
+        """Start a program in the node; it ends with the lab at the latest.
+
+        The arguments are those of :class:`subprocess.Popen`.  MissingProgram where it is not
+        installed.
+        """
+        return self.namespaces.popen(
+            argv, stdin=stdin, stdout=stdout, stderr=stderr, env=env, text=text
+        )
+
+    def run(
+        self,
+        *argv: str,
+        check: bool = True,
+        stdin: str | None = None,
+        timeout: float = COMMAND_DEADLINE,
+        env: Mapping[str, str] | None = None,
+    ) -> Result:
+        """Run a program in the node to its end.
+
+        CommandError where it ends with another code than 0, unless ``check`` is False;
+        WaitTimeout, the program killed, after ``timeout`` seconds.
+        """
+        pipe = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
+        return self._wait(self.popen(*argv, stdin=pipe, env=env), argv, check, timeout, stdin)
+
+    def ask(self, *argv: str, check: bool = True, timeout: float = COMMAND_DEADLINE) -> Result:
+        """Run a program that ends soon, and needs nothing of the node but its network.
+
+        As :meth:`run`, and quicker: it sees this process's mounts and processes, not the node's.
+        """
+        return self._wait(self.namespaces.quick(argv), argv, check, timeout)
+
+    def _wait(
+        self,
+        started: subprocess.Popen[str],
+        argv: tuple[str, ...],
+        check: bool,
+        timeout: float,
+        stdin: str | None = None,
+    ) -> Result:
+        """What a program did, once it has ended."""
+        with started as process:
+            try:
+                stdout, stderr = process.communicate(stdin, timeout=timeout)
+            except subprocess.TimeoutExpired as error:
+                process.kill()
+                raise WaitTimeout(
+                    f"{self.name}: waited {timeout:g} s for `{' '.join(argv)}` to end; killed it"
+                ) from error
+        if self._after is not None:
+            self._after()
+        result = Result(argv, process.returncode, stdout, stderr)
+        if check and result.code:
+            raise CommandError(self.name, argv, result.code, stderr or stdout)
+        return result
+
+    def ping(
+        self,
+        address: str,
+        *,
+        count: int = 1,
+        timeout: float = 5.0,
+        interface: str | None = None,
+        size: int | None = None,
+        interval: float = 0.2,
+    ) -> Ping:
+        """Ping ``address``; the result is true if there was an answer.
+
+        ``timeout`` is how many seconds to wait for an answer to the last request; the ping ends
+        as soon as ``count`` answers are there.  ``interface`` is a device (also a VRF) or a
+        source address; ``size`` is in bytes of payload.
+        """
+        argv = ["ping", "-n", "-c", str(count), "-i", str(interval), "-W", f"{timeout:g}"]
+        argv += ["-I", interface] if interface else []
+        argv += ["-s", str(size)] if size is not None else []
+        result = self.ask(*argv, address, check=False, timeout=timeout + count + COMMAND_DEADLINE)
+        if result.code > 1:  # 1: no answer (ping(8))
+            raise CommandError(self.name, result.argv, result.code, result.stderr or result.stdout)
+        for line in result.stdout.splitlines():
+            words = line.split()
+            if words[1:3] == ["packets", "transmitted,"]:
+                return Ping(int(words[0]), int(words[3]), result.stdout)
+        raise CommandError(self.name, result.argv, result.code, "no summary: " + result.stdout)
+
+    def ip(self, *words: str) -> Any:
+        """The answer of ``ip -j WORDS`` as Python lists and dicts ([] where it is silent).
+
+        With ``-d`` as a word it shows details: ``ip("-d", "link", "show", "vxlan0")``.
+        """
+        return self._json("ip", words)
+
+    def bridge(self, *words: str) -> Any:
+        """The answer of ``bridge -j WORDS`` as Python lists and dicts."""
+        return self._json("bridge", words)
+
+    def _json(self, program: str, words: tuple[str, ...]) -> Any:
+        run = self.ask if _OTHERS.isdisjoint(words) else self.run
+        output = run(program, "-j", *words).stdout
+        try:
+            return json.loads(output) if output.strip() else []
+        except json.JSONDecodeError as error:
+            raise VxlabError(
+                f"{self.name}: wanted JSON from `{program} -j {' '.join(words)}`, found {output!r}"
+            ) from error
+
+    def sysctl(self, key: str, value: str | int | None = None) -> str:
+        """A setting below ``net.`` in dotted form; sets it first where ``value`` is given.
+
+        A dot in the name of an interface is written as a slash, as with sysctl(8).
+        """
+        path = sysctl_path(key)
+        try:
+            if value is not None:
+                self.namespaces.write(path, str(value))
+            return self.namespaces.read(path).strip()
+        except OSError as error:
+            raise VxlabError(
+                f"{self.name}: wanted the setting {key}, found: {error.strerror}"
+            ) from error
+
+    def socket(self, family: int, kind: int, protocol: int = 0) -> sockets.socket:
+        """A socket of this node, to be used and closed as any other."""
+        return self.namespaces.socket(family, kind, protocol)
+
+    def send_marked(self, address: str, data: bytes, *, port: int = MARK_PORT) -> None:
+        """Send one UDP datagram that captures recognise by its payload (``payloads()``)."""
+        try:
+            version = ipaddress.ip_address(address).version
+        except ValueError as error:
+            raise VxlabError(f"{self.name}: wanted an IP address, found {address!r}") from error
+        if not 0 < port < 65536:
+            raise VxlabError(f"{self.name}: wanted a port from 1 to 65535, found {port}")
+        family = sockets.AF_INET if version == 4 else sockets.AF_INET6
+        with self.socket(family, sockets.SOCK_DGRAM) as sock:
+            sock.setsockopt(sockets.SOL_SOCKET, sockets.SO_BROADCAST, 1)
+            try:
+                sock.sendto(MARK_PREFIX + data, (address, port))
+            except OSError as error:
+                raise VxlabError(
+                    f"{self.name}: wanted to send to {address}, found: {error.strerror}"
+                ) from error
+
+    @property
+    def state(self) -> state.NodeState:
+        """A snapshot of links, addresses, FDB, neighbours, routes, groups and counters."""
+        return state.snapshot(self.namespaces)
+
+    @property
+    def testinfra(self) -> TestinfraHost:
+        """A testinfra host that looks at this node, and at no other lab's."""
+        if self._testinfra is None:
+            from vxlab.live.testinfra import host_of
+
+            self._testinfra = host_of(self)
+        return self._testinfra

@@ -1,0 +1,168 @@
+"""Links: RTM_NEWLINK messages become :class:`~vxlab.observe.state.rows.Link` rows.
+
+The attributes of a vxlan device bear the names of :data:`vxlab.describe.vxlan.ATTRIBUTES`, that is those of
+``ip link add``, and the values that a topology gives them.  An address or a device that is not set
+is absent, and so is what this kernel does not have.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import struct
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from vxlab.describe.vxlan import ATTRIBUTES, Attribute, Value
+from vxlab.netlink.decoding import Message, attributes, raw
+from vxlab.netlink.requests import attributes as nested
+from vxlab.observe.state.rows import Counters, Link
+
+IFF_UP = 0x1
+IFF_RUNNING = 0x40
+
+#: Names of IFF_* bits, in the order ``ip link`` prints them (linux/if.h).
+FLAGS = {
+    0x8: "LOOPBACK",
+    0x2: "BROADCAST",
+    0x10: "POINTOPOINT",
+    0x1000: "MULTICAST",
+    0x80: "NOARP",
+    0x200: "ALLMULTI",
+    0x100: "PROMISC",
+    0x400: "MASTER",
+    0x800: "SLAVE",
+    0x8000: "DYNAMIC",
+    IFF_UP: "UP",
+    0x10000: "LOWER_UP",
+    0x20000: "DORMANT",
+    0x40000: "ECHO",
+}
+
+#: What bridges count or time by themselves, besides everything called ``*_timer``.
+VOLATILE = {
+    "config_pending",
+    "fdb_n_learned",
+    "mcast_eht_hosts_cnt",
+    "mcast_n_groups",
+    "mcast_querier_state",
+    "topology_change_ack",
+}
+
+
+def link_row(data: bytes, name_of: Callable[[int], str]) -> Link:
+    """Decode one RTM_NEWLINK message; ``name_of`` finds the name of an interface's index."""
+    from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+
+    message = Message(ifinfmsg, data)
+    info = attributes(message.get("IFLA_LINKINFO"))
+    master = message.get("IFLA_MASTER")
+    stats = dict(message.get("IFLA_STATS64") or {})
+    # An index of another namespace must not be looked up in this one.
+    elsewhere = message.has("IFLA_LINK_NETNSID")
+    below = _foreign if elsewhere else name_of
+    lower = message.get("IFLA_LINK")
+    flags = message["flags"]
+    kind = info["IFLA_INFO_KIND"][1] if "IFLA_INFO_KIND" in info else ""
+    return Link(
+        index=message["index"],
+        name=message.get("IFLA_IFNAME"),
+        kind=kind,
+        up=bool(flags & IFF_UP),
+        running=bool(flags & IFF_RUNNING),
+        state=message.get("IFLA_OPERSTATE", "UNKNOWN"),
+        mtu=message.get("IFLA_MTU", 0),
+        mac=_hardware_address(message),
+        master=name_of(master) if master else None,
+        link=below(lower) if lower else None,
+        attributes=_kind_attributes(kind, info, below),
+        counters=Counters(**{name: stats.get(name, 0) for name in Counters.__slots__}),
+        flags=_flags(flags),
+        port=_plain(info, "IFLA_INFO_SLAVE_DATA"),
+    )
+
+
+def _foreign(index: int) -> str:
+    return f"if{index}"
+
+
+def _flags(bits: int) -> tuple[str, ...]:
+    names = [name for bit, name in FLAGS.items() if bits & bit]
+    if bits & IFF_UP and not bits & IFF_RUNNING:
+        names.insert(0, "NO-CARRIER")
+    return tuple(names)
+
+
+def _hardware_address(message: Message) -> str:
+    """A MAC; an IP address for the tunnels that have one instead; empty for devices without.
+
+    pyroute2 takes six bytes whatever there is, so this reads the bytes.
+    """
+    data = raw(message.slot("IFLA_ADDRESS"))
+    if len(data) in (4, 16):
+        return str(ipaddress.ip_address(data))
+    return data.hex(":")
+
+
+def _kind_attributes(
+    kind: str, info: dict[str, Any], below: Callable[[int], str]
+) -> dict[str, Value]:
+    if kind == "vxlan" and "IFLA_INFO_DATA" in info:
+        return _vxlan(raw(info["IFLA_INFO_DATA"]), below)
+    return _plain(info, "IFLA_INFO_DATA")
+
+
+def _plain(info: dict[str, Any], name: str) -> dict[str, Value]:
+    """Attributes of any kind: IFLA_BR_HELLO_TIME becomes hello_time; only numbers and words."""
+    if name not in info:
+        return {}
+    found: dict[str, Value] = {}
+    for long_name, slot in attributes(info[name][1]).items():
+        short = "_".join(long_name.split("_")[2:]).lower()
+        if not short or short.endswith("_timer") or short in VOLATILE:
+            continue
+        value = slot[1]
+        if isinstance(value, int | str):
+            found[short] = value
+    return found
+
+
+def _vxlan(data: bytes, below: Callable[[int], str]) -> dict[str, Value]:
+    """Nested IFLA_VXLAN_* attributes, read with the table that they are written with.
+
+    pyroute2's own table lacks the newest ones, and takes TTL_INHERIT, a byte, for a flag.
+    """
+    read = dict(nested(data))
+    found: dict[str, Value] = {}
+    for attribute in ATTRIBUTES:
+        payload = read.get(attribute.number, read.get(attribute.number6))
+        value = _value(attribute, payload, below)
+        if value is not None:
+            found[attribute.name] = value
+    return found
+
+
+def _value(
+    attribute: Attribute, payload: bytes | None, below: Callable[[int], str]
+) -> Value | None:
+    """The inverse of :func:`vxlab.describe.vxlan.encode`; None for what is absent or not set."""
+    if attribute.kind == "flag":
+        return payload is not None and payload != b"\0"
+    if payload is None:
+        return None
+    match attribute.kind:
+        case "address":
+            address = ipaddress.ip_address(payload)
+            other = "remote" if address.is_multicast else "group"  # the two share a number
+            return None if address.is_unspecified or attribute.name == other else str(address)
+        case "device":
+            index = int.from_bytes(payload, sys.byteorder)
+            return below(index) if index else None
+        case "ports":
+            low, high = struct.unpack(">HH", payload)
+            return low, high
+        case "bool":
+            return payload != b"\0"
+        case "u16be" | "label" | "bits":
+            return int.from_bytes(payload, "big")
+    return int.from_bytes(payload, sys.byteorder)

@@ -1,0 +1,104 @@
+"""Operations that iproute2 does not do: namespaces, settings, packet filters, daemons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vxlab.errors import VxlabError
+from vxlab.plan.operations.base import Operation
+
+
+@dataclass(frozen=True, slots=True)
+class AddNamespace(Operation):
+    """A new node: its namespaces, with the loopback device up."""
+
+    def __str__(self) -> str:
+        return f"ip netns add {self.node}"
+
+
+def sysctl_path(key: str) -> str:
+    """The file of a setting in dotted form; VxlabError unless it is one of the network's.
+
+    The others are the machine's, not the node's.  As with sysctl(8), a dot in the name of an
+    interface is written as a slash: ``net.ipv6.conf.eth0/10.mtu``.
+    """
+    path = "/proc/sys/" + key.translate(str.maketrans("./", "/."))
+    if not path.startswith("/proc/sys/net/") or ".." in path.split("/"):
+        raise VxlabError(f"wanted a setting below net., such as net.ipv4.ip_forward, found {key!r}")
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class SetSysctl(Operation):
+    """``key`` below ``net`` in dotted form (see :func:`sysctl_path`), set to ``value``."""
+
+    key: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"ip netns exec {self.node} sysctl -w {self.key}={self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class AddRule(Operation):
+    """A packet filter rule: ``words`` follow ``iptables`` (or ``ip6tables`` for family 6)."""
+
+    words: tuple[str, ...]
+    family: Literal[4, 6] = 4
+
+    @property
+    def program(self) -> str:
+        """The program that sets the rule."""
+        return "iptables" if self.family == 4 else "ip6tables"
+
+    def __str__(self) -> str:
+        return f"ip netns exec {self.node} {self.program} {' '.join(self.words)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Where the members of a multicast group sit: the router's interfaces towards them."""
+
+    group: str
+    interfaces: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HostOnLink:
+    """A host on one of a router's links, as a daemon may need it to speak from there."""
+
+    node: str
+    address: str
+    router_address: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartDaemon(Operation):
+    """Start a routing daemon, and wait until it is ready.
+
+    ``program`` is its name (``smcroute``, ``pimd``); ``interfaces`` the router's;
+    ``members`` the groups to be forwarded; ``hosts`` one host on each link.
+    """
+
+    program: str
+    interfaces: tuple[str, ...]
+    members: tuple[Members, ...] = ()
+    hosts: tuple[HostOnLink, ...] = field(default=())
+
+    def __str__(self) -> str:
+        groups = ",".join(member.group for member in self.members) or "no groups"
+        return (
+            f"ip netns exec {self.node} {self.program}"
+            f"  # on {' '.join(self.interfaces)} for {groups}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StopDaemon(Operation):
+    """Stop a daemon that was started before, and wait until it has ended."""
+
+    program: str
+
+    def __str__(self) -> str:
+        return f"ip netns exec {self.node} kill $({self.program})"

@@ -1,0 +1,150 @@
+"""The part of the pytest plugin that runs controls, and that writes behaviours down.
+
+See :mod:`vxlab.plugin.markers` for what the markers ``behaviour`` and ``control`` mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from vxlab.errors import VxlabError
+from vxlab.plugin import markers
+from vxlab.plugin.judge import judge
+
+if TYPE_CHECKING:
+    from vxlab.describe.topology import Topology
+    from vxlab.live.lab import Lab
+    from vxlab.plugin.markers import Control
+
+MARKERS = (
+    "behaviour(sentence, source): what a scenario shows, and where that is laid down",
+    "control(what, *, vteps, topology, lab, change, without, arguments, because): how the lab is "
+    "broken so that this scenario turns red (see `--vxlab-controls`)",
+)
+
+_BROKEN = pytest.StashKey[bool]()
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Define ``--vxlab-controls`` and ``--vxlab-behaviours``."""
+    group = parser.getgroup("vxlab")
+    group.addoption(
+        "--vxlab-controls",
+        action="store_true",
+        help="run only tests with the marker `control`, each on its broken lab, where it must fail",
+    )
+    group.addoption(
+        "--vxlab-behaviours",
+        metavar="FILE",
+        type=Path,
+        help="write what the collected tests show to FILE, in Markdown; run none of them",
+    )
+
+
+def check(definition: pytest.Item) -> None:
+    """CollectError, naming the test, where its markers are used wrongly."""
+    try:
+        markers.check(definition)
+    except VxlabError as error:
+        raise pytest.Collector.CollectError(f"{definition.nodeid}: {error}") from error
+
+
+def active_control(item: pytest.Item) -> Control | None:
+    """The control that a test runs under, if this is a run of controls."""
+    return markers.control_of(item) if item.config.getoption("vxlab_controls") else None
+
+
+def break_topology(item: pytest.Item, topology: Topology) -> Topology:
+    """The topology of a test: broken by its control, once, in a run of controls."""
+    control = active_control(item)
+    if control is None or item.stash.get(_BROKEN, False):
+        return topology
+    item.stash[_BROKEN] = True
+    return control.break_topology(topology)
+
+
+def break_building(item: pytest.Item, lab: Lab) -> None:
+    """Let a control change the operations that build a lab."""
+    control = active_control(item)
+    if control is not None:
+        lab._alter = control.alter
+
+
+def break_lab(item: pytest.Item, lab: Lab) -> None:
+    """Let a control break a lab that is built, and change the operations that come."""
+    control = active_control(item)
+    if control is None:
+        return
+    if control.lab is not None:
+        control.lab(lab)
+    lab._alter = control.alter_later
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Only collect where behaviours are to be written down."""
+    if config.getoption("vxlab_behaviours"):
+        config.option.collectonly = True
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests without a control in a run of controls."""
+    if not config.getoption("vxlab_controls"):
+        return
+    without = [item for item in items if item.get_closest_marker("control") is None]
+    if without:
+        items[:] = [item for item in items if item.get_closest_marker("control") is not None]
+        config.hook.pytest_deselected(items=without)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """In a run of controls: a test passes by failing, and for the right reason."""
+    control = active_control(pyfuncitem)
+    if control is None:
+        return (yield)
+    _replace_arguments(pyfuncitem, control)
+    ended: BaseException | None = None
+    try:
+        yield
+    except (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception):
+        raise
+    except (Exception, pytest.fail.Exception) as error:
+        ended = error
+    wrong = judge(control, ended)
+    if ended is not None:
+        told = pyfuncitem.repr_failure(pytest.ExceptionInfo.from_exception(ended))
+        pyfuncitem.add_report_section("call", "vxlab control", f"{control.what}\n\n{told}")
+    if wrong is not None:
+        pytest.fail(wrong, pytrace=False)
+    return True
+
+
+def _replace_arguments(item: pytest.Function, control: Control) -> None:
+    for name, value in (control.arguments or {}).items():
+        if name not in item.funcargs:
+            known = ", ".join(item.funcargs) or "none at all"
+            pytest.fail(
+                f"{item.name}: the marker control: arguments: wanted an argument of the test, "
+                f"found {name!r}, not one of {known}",
+                pytrace=False,
+            )
+        item.funcargs[name] = value
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Write down the behaviours of all that was collected."""
+    path: Path | None = session.config.getoption("vxlab_behaviours")
+    if path is None or session.testsfailed or hasattr(session.config, "workerinput"):
+        return
+    from vxlab.plugin import document
+
+    path = session.config.invocation_params.dir / path
+    try:
+        path.write_text(document.write(session.items), encoding="utf-8")
+    except (OSError, VxlabError) as error:
+        raise pytest.UsageError(f"--vxlab-behaviours {path}: {error}") from error

@@ -1,0 +1,209 @@
+"""The part of the pytest plugin that moves a test run into a sandbox.
+
+pytest is replaced, before it has loaded a single test file, by the same command line run inside
+a sandbox (:func:`vxlab.sandbox.reenter`).  That happens only to a pytest that is its process's
+own command line; one that another program called stays where it is, and a test that needs a lab
+there learns why from :func:`require`.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import os
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vxlab import sandbox
+from vxlab.errors import SandboxError
+
+#: How many files the scan of ``vxlab_sandbox = auto`` reads, and how much of each.
+MAX_FILES, MAX_BYTES = 2000, 1 << 16
+
+#: Options that only list something; they need no lab, so they work where no sandbox can be made.
+LISTING = (
+    "help",
+    "version",
+    "markers",
+    "collectonly",
+    "vxlab_behaviours",
+    "showfixtures",
+    "show_fixtures_per_test",
+    "cacheshow",
+)
+
+_REASON = pytest.StashKey[str]()
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Define ``--no-sandbox`` and the ini setting ``vxlab_sandbox``."""
+    parser.getgroup("vxlab").addoption(
+        "--no-sandbox",
+        action="store_true",
+        help="stay out of the sandbox: labs then need root (for debugging them from outside)",
+    )
+    parser.addini(
+        "vxlab_sandbox",
+        "run pytest in private namespaces: auto (where a test file or conftest.py mentions "
+        "vxlab), always, or never",
+        default="auto",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> None:
+    """Replace this process by a sandbox that runs the same command, where that is called for."""
+    if sandbox.inside():
+        return
+    reason = _reason_to_stay(early_config)
+    if reason is not None:
+        early_config.stash[_REASON] = reason
+        return
+    capture = early_config.pluginmanager.getplugin("capturemanager")
+    if capture is not None:
+        capture.stop_global_capturing()
+    sandbox.reenter([sys.executable, *sys.orig_argv[1:]], keep=[str(early_config.rootpath)])
+
+
+def configure(config: pytest.Config) -> None:
+    """Give a worker of pytest-xdist namespaces of its own; for the hook ``pytest_configure``."""
+    if hasattr(config, "workerinput") and sandbox.inside():
+        sandbox.isolate_worker(keep=[str(config.rootpath)])
+
+
+def require(config: pytest.Config) -> None:
+    """Return where labs can be made in this run; SandboxError says why not, and what to do."""
+    if sandbox.inside():
+        return
+    reason = config.stash.get(
+        _REASON, "the plugin was loaded too late: load it by `-p vxlab.plugin.hooks`"
+    )
+    if config.getoption("no_sandbox", default=False):
+        if os.geteuid() == 0:
+            return
+        reason = "--no-sandbox was given, and only root can do without: leave it out"
+    raise SandboxError(f"wanted a sandbox round this test run, found none: {reason}")
+
+
+def _reason_to_stay(config: pytest.Config) -> str | None:
+    """Why this run is not to enter a sandbox; None where it is."""
+    options = config.known_args_namespace
+    mode = config.getini("vxlab_sandbox")
+    if mode not in ("auto", "always", "never"):
+        raise pytest.UsageError(
+            f"vxlab_sandbox: wanted auto, always or never, found {mode!r}: mend the ini file"
+        )
+    if options.no_sandbox:
+        return "--no-sandbox was given"
+    if mode == "never":
+        return "the setting vxlab_sandbox is `never`: use `auto` or `always`"
+    if not sys.platform.startswith("linux"):
+        return f"labs are made of Linux namespaces, and this is {sys.platform}"
+    if any(getattr(options, name, False) for name in LISTING):
+        return "this run only lists things"
+    if mode == "auto" and not _mentions_vxlab(config):
+        return (
+            "no test file and no conftest.py of this run mentions vxlab: import it there, or "
+            "set `vxlab_sandbox = always` in the ini file"
+        )
+    if not _is_command_line():
+        return (
+            "pytest was called by another program, whose process it must not replace: start "
+            "pytest as a program of its own, or that other program inside a sandbox "
+            "(`vxlab.sandbox.run`)"
+        )
+    return None
+
+
+def _is_command_line() -> bool:
+    """Whether the innermost running pytest is what its process was started for.
+
+    True where its entry point for the command line was called, by the main program's top level.
+    """
+    frame: types.FrameType | None = sys._getframe()
+    while frame is not None and not (_module(frame) == _PYTEST and _name(frame) in _MAIN):
+        frame = frame.f_back
+    entry = ""
+    while frame is not None and _module(frame) == _PYTEST:
+        entry = _name(frame)
+        frame = frame.f_back
+    by_program = frame is not None and (_module(frame), _name(frame)) == ("__main__", "<module>")
+    return by_program and entry in _CONSOLE_MAIN
+
+
+#: Where pytest starts, with the names of all versions since 8.2.
+_PYTEST = "_pytest.config"
+_MAIN, _CONSOLE_MAIN = ("main", "_main"), ("console_main", "_console_main")
+
+
+def _module(frame: types.FrameType) -> str:
+    return str(frame.f_globals.get("__name__"))
+
+
+def _name(frame: types.FrameType) -> str:
+    return frame.f_code.co_name
+
+
+# --- what a run is about ---------------------------------------------------------------------
+
+
+def _starts(config: pytest.Config) -> list[Path]:
+    """The files and folders that pytest is going to look for tests in."""
+    invoked = config.invocation_params.dir
+    words = [word.partition("::")[0] for word in config.known_args_namespace.file_or_dir]
+    if not words and invoked == config.rootpath:
+        for pattern in config.getini("testpaths"):
+            words += sorted(glob.glob(str(config.rootpath / pattern), recursive=True))
+    return [invoked / word for word in words] or [invoked]
+
+
+def _mentions_vxlab(config: pytest.Config) -> bool:
+    """Whether a test file or conftest.py of this run has the word vxlab in it; a quick look."""
+    seen: set[Path] = set()
+    for path in _candidates(config):
+        if path in seen:
+            continue
+        seen.add(path)
+        if len(seen) > MAX_FILES:
+            return False
+        try:
+            with open(path, "rb") as file:
+                if b"vxlab" in file.read(MAX_BYTES):
+                    return True
+        except OSError:
+            continue
+    return False
+
+
+def _candidates(config: pytest.Config) -> Iterator[Path]:
+    for start in _starts(config):
+        for folder in (start, *start.parents):
+            if (folder / "conftest.py").is_file():
+                yield folder / "conftest.py"
+            if folder == config.rootpath:
+                break
+        if start.is_file():
+            yield start
+        else:
+            yield from _test_files(start, config)
+
+
+def _test_files(start: Path, config: pytest.Config) -> Iterator[Path]:
+    wanted = ["conftest.py", *config.getini("python_files")]
+    left_out = config.getini("norecursedirs")
+    for folder, folders, files in os.walk(start):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not any(fnmatch.fnmatch(name, pattern) for pattern in left_out)
+            and not os.path.exists(os.path.join(folder, name, "pyvenv.cfg"))
+        )
+        for name in sorted(files):
+            if any(fnmatch.fnmatch(name, pattern) for pattern in wanted):
+                yield Path(folder, name)

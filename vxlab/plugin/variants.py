@@ -1,0 +1,170 @@
+"""What the marker ``topology`` means: which topologies a test runs on.
+
+    @pytest.mark.topology(catalog.kim_and_lee, router=["smcroute", "pimd"], family=4)
+
+The first argument is a Topology, a builder, or a function that returns one; the rest are its
+arguments, where a list stands for several: the test runs on every combination.  A function
+without arguments must be called, ``topology(catalog.bridged())``: pytest takes a marker that is
+given nothing but a function for a decorator of that function.  Several markers on the same test
+(or the same class, or module) add up; a marker nearer to the test replaces those further away.
+
+A variant is named by its listed arguments, ``[smcroute-ipv6]``.  Where these do not tell variants
+apart it is named by its function as well, and a lone topology without lists is not named at all.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from vxlab.describe.builder import TopologyBuilder
+from vxlab.describe.topology import Topology
+from vxlab.errors import VxlabError
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One topology of a test: what makes it, with which arguments, and how it is called.
+
+    ``label`` is its part of the test's name; empty for a lone topology without lists.
+    """
+
+    make: Callable[..., Topology | TopologyBuilder] | Topology | TopologyBuilder
+    arguments: tuple[tuple[str, Any], ...] = ()
+    label: str = ""
+
+    def build(self) -> Topology:
+        """The topology; TopologyError where its description is wrong."""
+        made = self.make
+        if callable(made):
+            made = made(**dict(self.arguments))
+        if isinstance(made, TopologyBuilder):
+            made = made.build()
+        if not isinstance(made, Topology):
+            raise VxlabError(
+                f"wanted a Topology from {self.make!r}, found {made!r}: "
+                "return one, or a TopologyBuilder"
+            )
+        return made
+
+    @property
+    def long_label(self) -> str:
+        """What makes it, and all arguments, listed or not."""
+        made = self.make
+        name = str(getattr(made, "__name__", type(made).__name__))
+        if isinstance(made, Topology | TopologyBuilder):
+            name = made.name
+        return "-".join([name, *(_word(*argument) for argument in self.arguments)])
+
+
+def variants(node: pytest.Item | pytest.Collector) -> list[Variant]:
+    """All variants of a test, from the markers that are nearest to it.
+
+    VxlabError where a marker does not say one topology, or says no variant at all.
+    """
+    nearest: list[pytest.Mark] = []
+    owner: object = None
+    for where, mark in node.iter_markers_with_node("topology"):
+        if owner is not None and where is not owner:
+            break
+        owner = where
+        nearest.append(mark)
+    return _told_apart([variant for mark in reversed(nearest) for variant in _expand(mark)])
+
+
+def _told_apart(found: list[Variant]) -> list[Variant]:
+    """The same variants; of several each has a label, and as far as possible one of its own."""
+    if len(found) < 2:
+        return found
+    uses = Counter(variant.label for variant in found)
+    return [
+        replace(variant, label=variant.long_label)
+        if not variant.label or uses[variant.label] > 1
+        else variant
+        for variant in found
+    ]
+
+
+def _expand(mark: pytest.Mark) -> Iterator[Variant]:
+    if len(mark.args) != 1:
+        raise VxlabError(
+            "the marker topology: wanted one topology, or a function that returns one, found "
+            f"{len(mark.args)} of them: give arguments by name"
+        )
+    names = list(mark.kwargs)
+    listed = [name for name in names if isinstance(mark.kwargs[name], list)]
+    for name in listed:
+        if not mark.kwargs[name]:
+            raise VxlabError(
+                f"the marker topology: {name}: wanted at least one value to run on, found an "
+                "empty list: leave the argument out, or the marker"
+            )
+    choices = [mark.kwargs[name] if name in listed else [mark.kwargs[name]] for name in names]
+    for values in itertools.product(*choices):
+        arguments = tuple(zip(names, values, strict=True))
+        label = "-".join(_word(name, value) for name, value in arguments if name in listed)
+        yield Variant(mark.args[0], arguments, label)
+
+
+def _word(name: str, value: Any) -> str:
+    """One argument in a test's name: a word speaks for itself, a number does not."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return name if value else f"no_{name}"
+    if name == "family":
+        return f"ipv{value}"
+    return f"{name}={value}"
+
+
+def wanted(found: Iterable[Variant], router: str | None, family: int | None) -> list[Variant]:
+    """Those variants that fit the options; an argument a variant does not have fits always."""
+    options = {"router": router, "family": family}
+    return [
+        variant
+        for variant in found
+        if all(
+            value is None or dict(variant.arguments).get(name, value) == value
+            for name, value in options.items()
+        )
+    ]
+
+
+#: What the target of a packet filter rule cannot do without, and what a router's daemon cannot.
+_TARGETS = {"TTL": "iptables-ttl", "HL": "ip6tables-hl"}
+_DAEMONS = {"smcroute": ("smcrouted",), "pimd": ("pimd", "pim")}
+
+
+def features_of(topology: Topology) -> tuple[str, ...]:
+    """The features (:mod:`vxlab.features`) without which a topology cannot exist.
+
+    Those include every vxlan attribute that is asked for by name: a kernel that does not know
+    one would ignore it silently.
+    """
+    needed = ["vxlan", "veth", "bridge"]
+    vteps = [vtep for host in topology.hosts for vtep in host.vteps]
+    addresses = [nic.address for machine in topology.machines for nic in machine.nics]
+    addresses += [address for vtep in vteps for address in vtep.addresses]
+    addresses += [address for each in topology.containers for address in each.addresses]
+    if any(":" in address for address in addresses):
+        needed.append("ipv6")
+    if any(vtep.vrf for vtep in vteps):
+        needed.append("vrf")
+    attributes = [pair for segment in topology.segments for pair in segment.attributes]
+    attributes += [pair for vtep in vteps for pair in vtep.attributes]
+    needed += [f"vxlan.{name}" for name, _ in attributes]
+    for rule in (rule for host in topology.hosts for rule in host.rules):
+        needed.append("iptables" if rule.family == 4 else "ip6tables")
+        needed += [_TARGETS[word] for word in rule.words if word in _TARGETS]
+    for router in topology.routers:
+        if router.daemon:
+            versions = {nic.interface.version for nic in router.nics}
+            needed += ["mroute"] if 4 in versions else []
+            needed += ["mroute6"] if 6 in versions else []
+            needed += _DAEMONS[router.daemon]
+    return tuple(dict.fromkeys(needed))
