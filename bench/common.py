@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vxlab import sandbox
-from vxlab.apply import wire
+from vxlab.apply import encoding
 from vxlab.errors import VxlabError, WaitTimeout
 from vxlab.netlink.requests import NetlinkSocket
 from vxlab.operations import SetLink
@@ -66,7 +66,7 @@ class Kernel:
 
     def wait_calm(self) -> None:
         """Wait until nobody holds the lock of all links for long, or CALM_DEADLINE is over."""
-        lo_up = wire.encode(SetLink("probe", "lo", up=True), lambda *_: 1, lambda _: -1)
+        lo_up = encoding.encode(SetLink("probe", "lo", up=True), lambda *_: 1, lambda _: -1)
         deadline, in_a_row = time.perf_counter() + CALM_DEADLINE, 0
         while in_a_row < CALM_REQUESTS:
             start = time.perf_counter()

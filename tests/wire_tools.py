@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from vxlab.apply import wire
+from vxlab.apply import encoding
+from vxlab.netlink import messages
 from vxlab.operations import Operation
 
 MAC, OTHER = "02:00:00:00:00:01", "02:00:00:00:00:02"
@@ -13,7 +14,9 @@ NEW = 0x1 | 0x400 | 0x200  # NLM_F_REQUEST, NLM_F_CREATE, NLM_F_EXCL (linux/netl
 
 
 def encode(operation: Operation) -> tuple[int, int, bytes]:
-    return wire.encode(operation, lambda node, name: INDEXES[node, name], {"far": 33}.__getitem__)
+    return encoding.encode(
+        operation, lambda node, name: INDEXES[node, name], {"far": 33}.__getitem__
+    )
 
 
 def decode(operation: Operation) -> Any:
@@ -24,7 +27,7 @@ def decode(operation: Operation) -> Any:
     from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
     kind, flags, body = encode(operation)
-    data = wire.message(kind, flags, 77, body)
+    data = messages.message(kind, flags, 77, body)
     classes = {16: ifinfmsg, 17: ifinfmsg, 20: ifaddrmsg, 21: ifaddrmsg, 24: rtmsg}
     classes |= {28: ndmsg, 29: ndmsg}
     message = classes[kind](data)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from wire_tools import MAC, NEW, OTHER, attributes, decode, encode, info
 
-from vxlab.apply import wire
 from vxlab.describe.vxlan import ATTRIBUTES
+from vxlab.netlink import messages
 from vxlab.operations import (
     AddAddress,
     AddLink,
@@ -28,13 +28,14 @@ from vxlab.operations import (
 
 def test_the_header_of_a_message() -> None:
     assert (
-        wire.message(16, 0x601, 5, b"abcd") == struct.pack("=IHHII", 20, 16, 0x601, 5, 0) + b"abcd"
+        messages.message(16, 0x601, 5, b"abcd")
+        == struct.pack("=IHHII", 20, 16, 0x601, 5, 0) + b"abcd"
     )
 
 
 @pytest.mark.parametrize("size", range(10))
 def test_an_attribute_is_padded_but_not_counted_so(size: int) -> None:
-    data = wire.attribute(3, b"x" * size)
+    data = messages.attribute(3, b"x" * size)
     assert struct.unpack_from("=HH", data) == (4 + size, 3)
     assert data[4 : 4 + size] == b"x" * size
     assert len(data) % 4 == 0
@@ -161,7 +162,7 @@ def test_a_vxlan_attribute(wrap: Any, name: str, value: Any, known_as: str, seen
 def test_a_newer_vxlan_attribute(name: str, value: Any, number: int, payload: bytes) -> None:
     _, _, plain = encode(AddLink("h", "vx", "vxlan", 11))
     _, _, body = encode(AddLink("h", "vx", "vxlan", 11, ((name, value),)))
-    wanted = wire.attribute(2, wire.attribute(number, payload))  # IFLA_INFO_DATA
+    wanted = messages.attribute(2, messages.attribute(number, payload))  # IFLA_INFO_DATA
     assert body.endswith(wanted)
     assert len(body) == len(plain) + len(wanted)
 
@@ -291,5 +292,7 @@ def test_what_is_no_netlink_request_is_refused() -> None:
 def test_settings_of_a_port() -> None:
     kind, flags, body = encode(SetPort("h", "vx", (("neigh_suppress", True), ("learning", False))))
     assert (kind, flags) == (19, 0x1)  # RTM_SETLINK
-    settings = wire.attribute(32, b"\1") + wire.attribute(8, b"\0")
-    assert body == struct.pack("=BxHiII", 7, 0, 11, 0, 0) + wire.attribute(12 | 0x8000, settings)
+    settings = messages.attribute(32, b"\1") + messages.attribute(8, b"\0")
+    assert body == struct.pack("=BxHiII", 7, 0, 11, 0, 0) + messages.attribute(
+        12 | 0x8000, settings
+    )

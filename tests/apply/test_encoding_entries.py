@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from wire_tools import MAC, NEW, attributes, decode, encode
 
-from vxlab.apply import wire
+from vxlab.netlink import messages
 from vxlab.operations import (
     AddFdb,
     AddMdb,
@@ -58,7 +58,7 @@ def test_a_forwarding_entry(
 
 def test_a_forwarding_entry_to_an_ipv6_remote() -> None:
     _, _, body = encode(AddFdb("h", "vx", MAC, "fd00::9"))
-    assert wire.attribute(1, bytes.fromhex("fd00") + bytes(13) + b"\x09") in body
+    assert messages.attribute(1, bytes.fromhex("fd00") + bytes(13) + b"\x09") in body
 
 
 @pytest.mark.parametrize(("address", "family"), [("10.0.0.9", 2), ("fd00::9", 10)])
@@ -79,7 +79,7 @@ def test_a_neighbour(address: str, family: int) -> None:
             AddNeighbour("h", "eth0", "10.0.0.9", MAC, "reachable", ("managed",)),
             2,
             0,
-            wire.attribute(15, struct.pack("=I", 1)),  # NDA_FLAGS_EXT
+            messages.attribute(15, struct.pack("=I", 1)),  # NDA_FLAGS_EXT
         ),
     ],
 )
@@ -107,9 +107,9 @@ def test_a_flush_masks_what_it_asks_for() -> None:
     assert (kind, flags) == (29, 0x1 | 0x200)  # RTM_DELNEIGH, NLM_F_BULK
     assert struct.unpack_from("=BxxxiHB", body) == (7, 11, 0x80, 0x02)
     assert body[12:] == nested(
-        wire.attribute(7, struct.pack("=I", 9)),
-        wire.attribute(17, b"\x10"),  # NDA_NDM_FLAGS_MASK
-        wire.attribute(16, struct.pack("=H", 0x80)),  # NDA_NDM_STATE_MASK
+        messages.attribute(7, struct.pack("=I", 9)),
+        messages.attribute(17, b"\x10"),  # NDA_NDM_FLAGS_MASK
+        messages.attribute(16, struct.pack("=H", 0x80)),  # NDA_NDM_STATE_MASK
     )
 
 
@@ -133,8 +133,8 @@ def test_a_vni_of_a_filter(entry: Any, kind: int, fields: list[tuple[int, bytes]
     found, _, body = encode(entry)
     assert found == kind
     assert body[:8] == struct.pack("=BBHI", 7, 0, 0, 11)  # struct tunnel_msg
-    inner = b"".join(wire.attribute(*field) for field in fields)
-    assert body[8:] == wire.attribute(1 | NESTED, inner)
+    inner = b"".join(messages.attribute(*field) for field in fields)
+    assert body[8:] == messages.attribute(1 | NESTED, inner)
 
 
 def test_a_group_entry() -> None:
@@ -153,17 +153,19 @@ def test_a_group_entry() -> None:
     )
     assert (kind, flags) == (84, NEW)
     row = struct.pack("=IBBH", 11, 1, 0, 0) + bytes([239, 1, 1, 1]) + bytes(12) + b"\x08\0\0\0"
-    source = wire.attribute(1 | NESTED, wire.attribute(1, bytes([10, 0, 0, 7])))
+    source = messages.attribute(1 | NESTED, messages.attribute(1, bytes([10, 0, 0, 7])))
     fields = nested(
-        wire.attribute(3, b"\1"),
-        wire.attribute(5, bytes([10, 0, 0, 9])),
-        wire.attribute(6, struct.pack("=H", 4000)),
-        wire.attribute(7, struct.pack("=I", 8)),
-        wire.attribute(9, struct.pack("=I", 9)),
-        wire.attribute(2 | NESTED, source),
+        messages.attribute(3, b"\1"),
+        messages.attribute(5, bytes([10, 0, 0, 9])),
+        messages.attribute(6, struct.pack("=H", 4000)),
+        messages.attribute(7, struct.pack("=I", 8)),
+        messages.attribute(9, struct.pack("=I", 9)),
+        messages.attribute(2 | NESTED, source),
     )
     assert body == nested(
-        struct.pack("=BxxxI", 7, 11), wire.attribute(1, row), wire.attribute(2 | NESTED, fields)
+        struct.pack("=BxxxI", 7, 11),
+        messages.attribute(1, row),
+        messages.attribute(2 | NESTED, fields),
     )
 
 
@@ -177,10 +179,10 @@ def test_a_next_hop_and_a_group_of_them() -> None:
     assert (kind, flags) == (104, NEW)
     assert body == nested(
         struct.pack("=BBBxI", 2, 0, 0, 0),
-        wire.attribute(1, struct.pack("=I", 3)),
-        wire.attribute(6, bytes([10, 0, 0, 9])),
-        wire.attribute(11, b""),
+        messages.attribute(1, struct.pack("=I", 3)),
+        messages.attribute(6, bytes([10, 0, 0, 9])),
+        messages.attribute(11, b""),
     )
     _, _, body = encode(AddNexthop("h", 4, group=(3, (5, 10))))
-    assert body.endswith(wire.attribute(2, struct.pack("=IBxxxIBxxx", 3, 0, 5, 9)))
+    assert body.endswith(messages.attribute(2, struct.pack("=IBxxxIBxxx", 3, 0, 5, 9)))
     assert encode(DelNexthop("h", 3))[0] == 105

@@ -11,7 +11,7 @@ import pytest
 from iproute2_tools import by_ip, fake_iproute2  # noqa: F401  (the fixture fake)
 from lab_tools import two_hosts
 from operation_cases import BR, MAC, VX
-from test_netlink import REFUSED
+from test_netlink_backend import REFUSED
 
 from vxlab.apply import batch
 from vxlab.errors import ApplyError, MissingProgram, VxlabError

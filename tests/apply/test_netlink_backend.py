@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from lab_tools import describe, two_hosts, with_containers
-from test_vxlan import SAMPLES
+from vxlan_samples import SAMPLES
 
 from vxlab import catalog, features, state, vxlan
 from vxlab.describe.builder import TopologyBuilder

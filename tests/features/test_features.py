@@ -21,7 +21,8 @@ from vxlab.errors import (
     SandboxError,
     VxlabError,
 )
-from vxlab.features import Feature, attributes, iproute2, kernel, netlink, tools
+from vxlab.features import Feature, attributes, iproute2, kernel, tools
+from vxlab.netlink import devices
 from vxlab.features.model import NOT_TRIED, SEE_USERNS, Check, kernel_said
 from vxlab.observe import packetsocket
 from vxlab.system.namespaces import Namespaces
@@ -200,12 +201,12 @@ def test_an_attribute_from_the_future_is_not_there() -> None:
 def test_an_attribute_that_is_not_sent_back_is_told_by_what_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(netlink, "link_data", lambda namespaces, index: {})
+    monkeypatch.setattr(devices, "kind_attributes", lambda namespaces, index: {})
     assert attributes.check_of(vxlan.BY_NAME["ttl"]).feature().available
 
 
 def test_an_attribute_whose_value_is_ignored_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(netlink, "link_data", lambda namespaces, index: {5: b"\0"})
+    monkeypatch.setattr(devices, "kind_attributes", lambda namespaces, index: {5: b"\0"})
     found = attributes.check_of(vxlan.BY_NAME["ttl"]).feature()
     assert found.reason == "the kernel ignored the value: wanted 07, found 00"
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from vxlab import state
-from vxlab.apply import wire
+from vxlab.apply import encoding
 from vxlab.netlink.requests import BATCH, NetlinkSocket
 from vxlab.operations import AddAddress, AddLink, DelLink, Operation, Peer, SetLink
 from vxlab.system.namespaces import Namespaces
@@ -36,14 +36,15 @@ def sock(node: Namespaces) -> Iterator[NetlinkSocket]:
 def encoded(node: Namespaces, *operations: Operation) -> list[Request]:
     indexes = {name: 10 + n for n, name in enumerate("abcd")}
     return [
-        wire.encode(each, lambda _, name: indexes[name], lambda _: node.net) for each in operations
+        encoding.encode(each, lambda _, name: indexes[name], lambda _: node.net)
+        for each in operations
     ]
 
 
 def address(number: int) -> Request:
     """Adds 10.1.X.Y/32 to lo, whose index is 1."""
     operation = AddAddress("n", "lo", f"10.1.{number // 250}.{number % 250 + 1}/32")
-    return wire.encode(operation, lambda *_: 1, lambda _: 0)
+    return encoding.encode(operation, lambda *_: 1, lambda _: 0)
 
 
 def addresses(node: Namespaces) -> int:

@@ -18,7 +18,6 @@ from vxlab.errors import (
     VxlabError,
     WaitTimeout,
 )
-from vxlab.plugin import behaviours
 from vxlab.plugin.markers import Behaviour, Control
 
 
@@ -117,10 +116,10 @@ RED = [
 
 @pytest.mark.parametrize("error", RED, ids=lambda error: type(error).__name__)
 def test_a_scenario_that_turns_red_is_as_it_should_be(error):
-    assert behaviours.judge(Control("x", lab=same), error) is None
-    assert behaviours.judge(Control("x", lab=same, because="bir."), error) is None
-    assert behaviours.judge(Control("x", lab=same, because=type(error).__name__), error) is None
-    verdict = behaviours.judge(Control("a cat came", lab=same, because="^fish"), error)
+    assert judge.judge(Control("x", lab=same), error) is None
+    assert judge.judge(Control("x", lab=same, because="bir."), error) is None
+    assert judge.judge(Control("x", lab=same, because=type(error).__name__), error) is None
+    verdict = judge.judge(Control("a cat came", lab=same, because="^fish"), error)
     assert verdict is not None
     for words in ("turned red, but for another reason than that a cat came", "'^fish'", "a bird"):
         assert words in verdict
@@ -128,14 +127,14 @@ def test_a_scenario_that_turns_red_is_as_it_should_be(error):
 
 @pytest.mark.parametrize("error", [NameError("x"), KeyError("x"), MissingProgram("x")])
 def test_a_test_that_breaks_has_noticed_nothing(error):
-    verdict = behaviours.judge(Control("a cat came", lab=same), error)
+    verdict = judge.judge(Control("a cat came", lab=same), error)
     assert verdict is not None
     assert verdict.startswith("the test broke, it did not notice that a cat came:\n")
     assert verdict.endswith(f"{type(error).__name__}: {error}")
 
 
 def test_a_scenario_that_stays_green_proves_nothing():
-    verdict = behaviours.judge(Control("a cat came", lab=same), None)
+    verdict = judge.judge(Control("a cat came", lab=same), None)
     assert verdict == "the scenario stayed green although a cat came"
 
 

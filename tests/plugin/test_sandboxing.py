@@ -56,7 +56,7 @@ def test_a_suite_that_never_mentions_it_is_left_alone(project):
 
 QUIET = """
     import importlib, json
-    lab = importlib.import_module("vx" + "lab.plugin_sandbox")
+    lab = importlib.import_module("vx" + "lab.plugin.sandboxing")
     def test_quiet(request):
         try:
             answer = lab.require(request.config)

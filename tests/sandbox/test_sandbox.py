@@ -31,7 +31,7 @@ from sandbox_project import (
 
 from vxlab import sandbox
 from vxlab.errors import SandboxError
-from vxlab.sandbox import boot, refusals
+from vxlab.sandbox import boot, entering, refusals
 from vxlab.system.waiting import wait_until
 
 
@@ -115,8 +115,8 @@ def test_the_name_of_the_user_is_kept(project):
     env = environment()
     for name in ("LOGNAME", "USER"):
         env.pop(name, None)
-    assert sandbox._environment(env)["LOGNAME"]
-    assert sandbox._environment({"LOGNAME": "lee"})["USER"] == "lee"
+    assert entering._environment(env)["LOGNAME"]
+    assert entering._environment({"LOGNAME": "lee"})["USER"] == "lee"
 
 
 def test_a_stale_variable_fools_nobody(project):
@@ -509,7 +509,7 @@ def test_run_returns_the_exit_code(tmp_path):
 
 
 def test_run_raises_where_the_system_refuses(monkeypatch):
-    monkeypatch.setattr(sandbox.sys, "prefix", "/dev/shm")
+    monkeypatch.setattr(entering.sys, "prefix", "/dev/shm")
     with pytest.raises(SandboxError, match="this run needs what lies in it"):
         sandbox.run(["true"])
 

@@ -9,6 +9,7 @@ from vxlab.apply import encoding
 from vxlab.apply.run import Run
 from vxlab.apply.site import Site
 from vxlab.errors import ApplyError, VxlabError, in_words
+from vxlab.netlink.messages import Request
 from vxlab.plan.operations import AddLink, DelLink, Operation
 
 
@@ -31,7 +32,7 @@ class _Run(Run):
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)
-        self.batch: list[tuple[Operation, encoding.Request]] = []
+        self.batch: list[tuple[Operation, Request]] = []
 
     def collect(self, operation: Operation) -> None:
         """Encode an operation, at once, as its names mean what they do at its place in the order.
@@ -62,7 +63,7 @@ class _Run(Run):
             operation = str(batch[position][0])
             raise ApplyError(operation, in_words(code), errno=code, extack=extack)
 
-    def _encode(self, operation: Operation) -> encoding.Request:
+    def _encode(self, operation: Operation) -> Request:
         try:
             return encoding.encode(
                 operation, self.site.index, lambda node: self.site.node(node).net

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from vxlab.apply.readiness import settle_links, tentative_addresses
 from vxlab.describe.elements import DAEMONS
 from vxlab.errors import ApplyError, SandboxError, VxlabError
 from vxlab.netlink.requests import NetlinkSocket
@@ -190,7 +191,7 @@ class Site:
     def _unsettled(self, node: str) -> str:
         """What a node still waits for, or ""."""
         netlink = self.socket(node)
-        links, addresses = netlink.settle_links(), netlink.tentative_addresses()
+        links, addresses = settle_links(netlink), tentative_addresses(netlink)
         if not links and not addresses:
             return ""
         return f"links that wait: {links}, interfaces with tentative addresses: {addresses}"

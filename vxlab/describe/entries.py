@@ -1,8 +1,8 @@
 """The tables of what hangs on a vxlan device: forwarding entries, VNIs, groups, neighbours.
 
-As :mod:`vxlab.describe.vxlan` does for the device itself, each table says once how a field is called,
-which netlink attribute it is, which words of ``ip`` or ``bridge`` set it, and under which key their
-JSON shows it.  Both backends and the documentation come from them.  Numbers are those of
+As :mod:`vxlab.describe.vxlan` does for the device itself, each table says once how a field is
+called, which netlink attribute it is, which words of ``ip`` or ``bridge`` set it, and under which
+key their JSON shows it.  What operations encode with a table, snapshots read back with it.  Numbers are those of
 ``include/uapi/linux/{neighbour,if_link,if_bridge,nexthop}.h``.
 """
 
@@ -13,7 +13,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from vxlab.netlink import values
-from vxlab.netlink.values import Kind
+from vxlab.netlink.messages import (
+    NTF_EXT_LEARNED,
+    NTF_EXT_MANAGED,
+    NTF_MASTER,
+    NTF_OFFLOADED,
+    NTF_PROXY,
+    NTF_ROUTER,
+    NTF_SELF,
+    NTF_STICKY,
+    NTF_USE,
+    NUD_NOARP,
+    NUD_PERMANENT,
+    NUD_REACHABLE,
+    NUD_STALE,
+)
+from vxlab.netlink.values import ValueType
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +37,17 @@ class Field:
 
     ``name`` is the field of the operation; ``number`` the netlink attribute, ``number6`` the one
     for an IPv6 address where it differs; ``kind`` its encoding; ``word`` what `ip` or `bridge`
-    call it (empty for the entry's first word); ``json`` the key in their JSON.
+    call it (empty for the entry's first word); ``json`` the key in their JSON; ``reported`` the
+    attribute that the kernel reports it as, where that is another one.
     """
 
     name: str
     number: int
-    kind: Kind
+    kind: ValueType
     word: str
     json: str
     number6: int = 0
+    reported: int = 0
 
 
 #: A forwarding entry of a vxlan device or bridge (NDA_*; `bridge fdb`).
@@ -46,32 +63,36 @@ FDB = (
 )
 
 #: States of a forwarding entry, as `bridge fdb` sets them (NUD_* of neighbour.h).
-FDB_STATES = {"permanent": 0x80 | 0x40, "static": 0x02 | 0x40, "dynamic": 0x02}
+FDB_STATES = {
+    "permanent": NUD_PERMANENT | NUD_NOARP,
+    "static": NUD_REACHABLE | NUD_NOARP,
+    "dynamic": NUD_REACHABLE,
+}
 
 #: What a flush by state asks for, as value and mask (fdb_flush() in iproute2's bridge/fdb.c).
 FLUSH_STATES = {
-    "permanent": (0x80, 0x80),
-    "nopermanent": (0x00, 0x80),
-    "static": (0x40, 0xC0),
-    "nostatic": (0x00, 0x40),
-    "dynamic": (0x00, 0xC0),
-    "nodynamic": (0x40, 0x40),
+    "permanent": (NUD_PERMANENT, NUD_PERMANENT),
+    "nopermanent": (0, NUD_PERMANENT),
+    "static": (NUD_NOARP, NUD_PERMANENT | NUD_NOARP),
+    "nostatic": (0, NUD_NOARP),
+    "dynamic": (0, NUD_PERMANENT | NUD_NOARP),
+    "nodynamic": (NUD_NOARP, NUD_NOARP),
 }
 
 #: Flags of forwarding and neighbour entries (NTF_*).
 FLAGS = {
-    "use": 0x01,
-    "self": 0x02,
-    "master": 0x04,
-    "proxy": 0x08,
-    "extern_learn": 0x10,
-    "offloaded": 0x20,
-    "sticky": 0x40,
-    "router": 0x80,
+    "use": NTF_USE,
+    "self": NTF_SELF,
+    "master": NTF_MASTER,
+    "proxy": NTF_PROXY,
+    "extern_learn": NTF_EXT_LEARNED,
+    "offloaded": NTF_OFFLOADED,
+    "sticky": NTF_STICKY,
+    "router": NTF_ROUTER,
 }
 
 #: Flags that have an attribute of their own, NDA_FLAGS_EXT (NTF_EXT_*).
-EXTENDED_FLAGS = {"managed": 0x01}
+EXTENDED_FLAGS = {"managed": NTF_EXT_MANAGED}
 
 #: A neighbour entry (NDA_*; `ip neigh`).
 NEIGHBOUR = (
@@ -80,7 +101,12 @@ NEIGHBOUR = (
 )
 
 #: States of a neighbour entry that a person may set (NUD_*).
-NEIGHBOUR_STATES = {"permanent": 0x80, "noarp": 0x40, "reachable": 0x02, "stale": 0x04}
+NEIGHBOUR_STATES = {
+    "permanent": NUD_PERMANENT,
+    "noarp": NUD_NOARP,
+    "reachable": NUD_REACHABLE,
+    "stale": NUD_STALE,
+}
 
 #: One VNI, or a range, of a device with vnifilter (VXLAN_VNIFILTER_ENTRY_*; `bridge vni`).
 VNI = (
@@ -90,15 +116,16 @@ VNI = (
     Field("remote", 3, "address", "remote", "remote", number6=4),
 )
 
-#: A remote of a multicast group of a vxlan device (MDBE_ATTR_*; `bridge mdb`).
+#: A remote of a multicast group of a vxlan device (MDBE_ATTR_*, reported as MDBA_MDB_EATTR_*;
+#: `bridge mdb`).
 MDB = (
-    Field("source", 1, "address", "src", "src"),
-    Field("filter_mode", 3, "mode", "filter_mode", "filter_mode"),
-    Field("dst", 5, "address", "dst", "dst"),
-    Field("port", 6, "u16", "dst_port", "dst_port"),
-    Field("vni", 7, "u32", "vni", "vni"),
-    Field("via", 8, "device", "via", "via"),
-    Field("src_vni", 9, "u32", "src_vni", "src_vni"),
+    Field("source", 1, "address", "src", "src", reported=4),
+    Field("filter_mode", 3, "mode", "filter_mode", "filter_mode", reported=3),
+    Field("dst", 5, "address", "dst", "dst", reported=6),
+    Field("port", 6, "u16", "dst_port", "dst_port", reported=7),
+    Field("vni", 7, "u32", "vni", "vni", reported=8),
+    Field("via", 8, "device", "via", "via", reported=9),
+    Field("src_vni", 9, "u32", "src_vni", "src_vni", reported=10),
 )
 
 #: A next hop, or a group of them (NHA_*; `ip nexthop`).
@@ -126,7 +153,7 @@ PORT = {
 }
 
 #: Settings of a bridge (IFLA_BR_*; `ip link add type bridge`), with their encoding.
-BRIDGE: Mapping[str, tuple[int, Kind]] = {
+BRIDGE: Mapping[str, tuple[int, ValueType]] = {
     "forward_delay": (1, "u32"),
     "ageing_time": (4, "u32"),
     "stp_state": (5, "u32"),
@@ -150,6 +177,22 @@ def encoded(
         payload = values.encode(field.kind, value, index_of)
         six = field.number6 and len(payload) == 16
         yield (field.number6 if six else field.number), payload
+
+
+def decoded(
+    table: Iterable[Field], found: Mapping[int, bytes], name_of: Callable[[int], str]
+) -> dict[str, Any]:
+    """The values of an entry's fields out of its netlink attributes; None for what is not there.
+
+    ``found`` are payloads by attribute number; ``name_of`` turns an interface index into the
+    device's name.
+    """
+    values_of: dict[str, Any] = {}
+    for field in table:
+        payload = found.get(field.reported or field.number, found.get(field.number6))
+        value = None if payload is None else values.decode(field.kind, payload, name_of)
+        values_of[field.name] = value
+    return values_of
 
 
 def words(table: Iterable[Field], entry: object) -> list[str]:

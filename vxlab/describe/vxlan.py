@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vxlab.netlink import values
-from vxlab.netlink.values import Kind
+from vxlab.netlink.values import ValueType
 
 #: The kernel's own default port; RFC 7348 has 4789 (IANA).
 KERNEL_PORT = 8472
@@ -49,7 +49,7 @@ class Attribute:
 
     name: str
     number: int
-    kind: Kind
+    kind: ValueType
     json: str
     default: Value | None = None
     number6: int = 0
@@ -203,7 +203,7 @@ def _check_bits(attribute: Attribute, value: Value) -> str | None:
     return None if good else f"wanted a 64-bit mask, found {value!r}"
 
 
-_CHECKS: Mapping[Kind, Callable[[Attribute, Value], str | None]] = {
+_CHECKS: Mapping[ValueType, Callable[[Attribute, Value], str | None]] = {
     "u8": _check_number,
     "u16be": _check_number,
     "u32": _check_number,

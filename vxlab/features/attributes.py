@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from vxlab.describe import vxlan
 from vxlab.describe.vxlan import Attribute, Value
 from vxlab.errors import ApplyError, CapabilityError
-from vxlab.features import netlink
 from vxlab.features.kernel import scratch
 from vxlab.features.model import Check
+from vxlab.netlink import devices
 from vxlab.system.namespaces import Namespaces
 
 _LOWER = "lower"
@@ -69,11 +69,11 @@ def probe_attributes(attribute: Attribute) -> dict[str, Value]:
 def _attempt(attribute: Attribute) -> str:
     wanted = probe_attributes(attribute)
     with scratch() as namespaces:
-        lower = netlink.add_link(namespaces, "veth", name=_LOWER)
+        lower = devices.add_link(namespaces, "veth", name=_LOWER)
         encoded = (vxlan.encode(name, value, lambda _: lower) for name, value in wanted.items())
         data = dict(pair for pair in encoded if pair)
-        index = netlink.add_link(namespaces, "vxlan", data.items())
-        found = netlink.link_data(namespaces, index)
+        index = devices.add_link(namespaces, "vxlan", data.items())
+        found = devices.kind_attributes(namespaces, index)
         number = attribute.number
         if number in found:
             _compare(attribute, data[number], found[number])
@@ -94,7 +94,7 @@ def _compare(attribute: Attribute, wanted: bytes, found: bytes) -> None:
 def _refuses_malformed(namespaces: Namespaces, number: int) -> bool:
     """Whether an empty value is refused, as it is for any known attribute but a flag."""
     try:
-        netlink.add_link(namespaces, "vxlan", [(1, _VNI), (number, b"")], name="malformed")
+        devices.add_link(namespaces, "vxlan", [(1, _VNI), (number, b"")], name="malformed")
     except ApplyError as error:
         return error.errno in (errno.EINVAL, errno.ERANGE)
     return False

@@ -22,11 +22,11 @@ from vxlab.apply.iproute2 import refusal
 from vxlab.describe import vxlan
 from vxlab.describe.vxlan import Attribute, Value
 from vxlab.errors import ApplyError, CapabilityError
-from vxlab.features import netlink
 from vxlab.features.attributes import probe_attributes
 from vxlab.features.kernel import scratch
 from vxlab.features.model import Check
 from vxlab.features.tools import version_in
+from vxlab.netlink import devices
 from vxlab.system.namespaces import Namespaces
 from vxlab.system.programs import find_program
 from vxlab.system.waiting import DEADLINE
@@ -72,14 +72,14 @@ def _attempt(attribute: Attribute) -> str:
     wanted = probe_attributes(attribute)
     words = [word for name, value in wanted.items() for word in vxlan.words(name, value)]
     with scratch() as namespaces:
-        netlink.add_link(namespaces, "veth", name=_LOWER)
+        devices.add_link(namespaces, "veth", name=_LOWER)
         line = ["link", "add", _DEVICE, "type", "vxlan", *words]
         error = _run(namespaces, "ip", *line)
         if error is not None and not _by_kernel(error):
             raise _unknown("ip", error)
         with namespaces.entered():
             index = 0 if error else socket.if_nametoindex(_DEVICE)
-        found = netlink.link_data(namespaces, index).get(attribute.number)
+        found = devices.kind_attributes(namespaces, index).get(attribute.number)
     if not error and found != _by_netlink(attribute, wanted):
         raise CapabilityError(
             f"{_named('ip')} took {' '.join(words)}, and made a device with another value"
@@ -90,10 +90,10 @@ def _attempt(attribute: Attribute) -> str:
 def _by_netlink(attribute: Attribute, wanted: Mapping[str, Value]) -> bytes | None:
     """What the kernel tells of an attribute that it was sent; None for one it never tells of."""
     with scratch() as namespaces:
-        lower = netlink.add_link(namespaces, "veth", name=_LOWER)
+        lower = devices.add_link(namespaces, "veth", name=_LOWER)
         encoded = (vxlan.encode(name, value, lambda _: lower) for name, value in wanted.items())
-        index = netlink.add_link(namespaces, "vxlan", [pair for pair in encoded if pair])
-        return netlink.link_data(namespaces, index).get(attribute.number)
+        index = devices.add_link(namespaces, "vxlan", [pair for pair in encoded if pair])
+        return devices.kind_attributes(namespaces, index).get(attribute.number)
 
 
 def check_of(attribute: Attribute) -> Check:
@@ -110,7 +110,7 @@ def _minds(*words: str) -> Callable[[], str]:
 
     def attempt() -> str:
         with scratch() as namespaces:
-            netlink.add_link(namespaces, "veth", name=_LOWER)
+            devices.add_link(namespaces, "veth", name=_LOWER)
             error = _run(namespaces, "bridge", *words, _NONSENSE)
         if error is None or _by_kernel(error):
             raise CapabilityError(f"{_named('bridge')} took no notice of the word {words[-1]}")
@@ -126,7 +126,7 @@ def _takes(*words: str) -> Callable[[], str]:
 
     def attempt() -> str:
         with scratch() as namespaces:
-            netlink.add_link(namespaces, "veth", name=_LOWER)
+            devices.add_link(namespaces, "veth", name=_LOWER)
             error = _run(namespaces, "ip", *words)
         if error is not None and not _by_kernel(error):
             raise _unknown("ip", error)

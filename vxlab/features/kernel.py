@@ -10,11 +10,12 @@ import struct
 import subprocess
 from collections.abc import Callable
 
-from vxlab.apply.encoding import IFLA_VRF_TABLE, NLM_F_NEW, attribute, encode
+from vxlab.apply.encoding import encode
 from vxlab.describe.entries import PORT
 from vxlab.errors import CapabilityError, SandboxError
-from vxlab.features import netlink
 from vxlab.features.model import ANOTHER_KERNEL, Check
+from vxlab.netlink import devices
+from vxlab.netlink.messages import IFLA_VRF_TABLE, NLM_F_NEW, Request, attribute
 from vxlab.plan.operations import AddMdb
 from vxlab.system.namespaces import Namespaces
 from vxlab.system.programs import find_program
@@ -51,7 +52,7 @@ def _device(kind: str, *data: tuple[int, bytes]) -> Callable[[], str]:
 
     def attempt() -> str:
         with scratch() as namespaces:
-            netlink.add_link(namespaces, kind, data)
+            devices.add_link(namespaces, kind, data)
         return ""
 
     return attempt
@@ -62,8 +63,8 @@ def _upper_device(kind: str, *data: tuple[int, bytes]) -> Callable[[], str]:
 
     def attempt() -> str:
         with scratch() as namespaces:
-            lower = netlink.add_link(namespaces, "veth", name="lower")
-            netlink.add_link(namespaces, kind, data, lower=lower)
+            lower = devices.add_link(namespaces, "veth", name="lower")
+            devices.add_link(namespaces, kind, data, lower=lower)
         return ""
 
     return attempt
@@ -78,7 +79,8 @@ def _netem() -> str:
     message += attribute(TCA_KIND, b"netem\0") + attribute(TCA_OPTIONS, options)
     doing = "tc qdisc add dev lo root netem"
     with scratch() as namespaces:
-        netlink.request(namespaces, RTM_NEWQDISC, NLM_F_NEW, message, doing)
+        request = Request(RTM_NEWQDISC, NLM_F_NEW, message)
+        devices.request_once(namespaces, request, doing)
     return ""
 
 
@@ -108,9 +110,9 @@ def _vxlan_mdb() -> str:
     entry = AddMdb("probe", "probe", "239.1.1.1", "192.0.2.1")
     with scratch() as namespaces:
         vni = (IFLA_VXLAN_ID, struct.pack("=I", 42))
-        index = netlink.add_link(namespaces, "vxlan", [vni])
-        kind, flags, body = encode(entry, lambda *_: index, lambda _: -1)
-        netlink.request(namespaces, kind, flags, body, str(entry))
+        index = devices.add_link(namespaces, "vxlan", [vni])
+        request = encode(entry, lambda *_: index, lambda _: -1)
+        devices.request_once(namespaces, request, str(entry))
     return ""
 
 
@@ -128,9 +130,9 @@ def _bridge_vlan_suppress() -> str:
     """A port of a VLAN-filtering bridge, and what the kernel tells about it."""
     with scratch() as namespaces:
         vlans = (IFLA_BR_VLAN_FILTERING, b"\1")
-        bridge = netlink.add_link(namespaces, "bridge", [vlans], name="bridge")
-        port = netlink.add_link(namespaces, "veth", name="port", master=bridge)
-        if PORT["neigh_vlan_suppress"] not in netlink.port_data(namespaces, port):
+        bridge = devices.add_link(namespaces, "bridge", [vlans], name="bridge")
+        port = devices.add_link(namespaces, "veth", name="port", master=bridge)
+        if PORT["neigh_vlan_suppress"] not in devices.port_attributes(namespaces, port):
             raise CapabilityError("the kernel shows no neigh_vlan_suppress of a port")
     return ""
 
@@ -138,7 +140,7 @@ def _bridge_vlan_suppress() -> str:
 def _gro_max_size() -> str:
     """An older kernel takes the attribute, and takes no notice of it; a newer one shows it."""
     with scratch() as namespaces:
-        if IFLA_GRO_MAX_SIZE not in netlink.link(namespaces, LOOPBACK_INDEX):
+        if IFLA_GRO_MAX_SIZE not in devices.link_attributes(namespaces, LOOPBACK_INDEX):
             raise CapabilityError("the kernel shows no gro_max_size of a device")
     return ""
 

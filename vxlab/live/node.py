@@ -6,11 +6,12 @@ import ipaddress
 import json
 import socket as sockets
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from vxlab.errors import CommandError, VxlabError, WaitTimeout
+from vxlab.netlink import devices
 from vxlab.observe import state
 from vxlab.observe.frames import MARK_PORT, MARK_PREFIX
 from vxlab.plan.operations import sysctl_path
@@ -197,6 +198,26 @@ class Node:
     def socket(self, family: int, kind: int, protocol: int = 0) -> sockets.socket:
         """A socket of this node, to be used and closed as any other."""
         return self.namespaces.socket(family, kind, protocol)
+
+    def add_raw_link(self, name: str, kind: str, data: Iterable[tuple[int, bytes]] = ()) -> int:
+        """Create a device by one netlink request, as no operation would; its interface index.
+
+        For tests of what the kernel refuses.  ``kind`` is as ``ip link add type`` has it, ``data``
+        are attributes of that kind (IFLA_VXLAN_* …), each as number and payload.  ApplyError, with
+        the kernel's error number and explanation, where it refuses.
+        """
+        return devices.add_link(self.namespaces, kind, data, name=name)
+
+    def raw_link(self, name: str) -> dict[int, bytes]:
+        """The attributes of a device's kind just as the kernel reports them: number to payload.
+
+        VxlabError where there is no device of that name.
+        """
+        try:
+            index = devices.index_of(self.namespaces, name)
+        except OSError as error:
+            raise VxlabError(f"{self.name}: wanted the device {name!r}, found none") from error
+        return devices.kind_attributes(self.namespaces, index)
 
     def send_marked(self, address: str, data: bytes, *, port: int = MARK_PORT) -> None:
         """Send one UDP datagram that captures recognise by its payload (``payloads()``)."""

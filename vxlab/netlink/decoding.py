@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 
-def attributes(decoded: Any) -> dict[str, Any]:
+def slots(decoded: Any) -> dict[str, Any]:
     """Name to slot, for the attributes of a decoded message; a slot's ``[1]`` is its value.
 
     Slots decode their value when it is asked for.  What pyroute2 has no name for is called after
@@ -51,7 +51,7 @@ class Message:
     def __init__(self, kind: Any, data: bytes) -> None:
         self._decoded = kind(data)
         self._decoded.decode()
-        self._slots = attributes(self._decoded)
+        self._slots = slots(self._decoded)
 
     def __getitem__(self, field: str) -> Any:
         return self._decoded[field]

@@ -1,16 +1,19 @@
-"""How values of netlink attributes look as bytes, and which there are.
+"""How values of netlink attributes look as bytes, and the other way round.
 
-The tables of attributes (:mod:`vxlab.describe.vxlan`, :mod:`vxlab.describe.entries`) name a :data:`Kind` for each.
+The tables of attributes (:mod:`vxlab.describe.vxlan`, :mod:`vxlab.describe.entries`) name a
+:data:`ValueType` for each; what is encoded with it is read back with it.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import struct
+import sys
 from collections.abc import Callable
 from typing import Any, Literal
 
-Kind = Literal[
+#: How a value of an attribute looks as bytes; ``be`` for those in network byte order.
+ValueType = Literal[
     "u8",
     "u16",
     "u16be",
@@ -29,6 +32,8 @@ Kind = Literal[
 #: Which sources a group entry stands for (MCAST_EXCLUDE, MCAST_INCLUDE of linux/in.h).
 FILTER_MODES = {"exclude": 0, "include": 1}
 
+_FILTER_MODE_NAMES = {number: name for name, number in FILTER_MODES.items()}
+
 _FORMATS: dict[str, str] = {
     "u8": "=B",
     "u16": "=H",
@@ -39,11 +44,11 @@ _FORMATS: dict[str, str] = {
 }
 
 
-def encode(kind: Kind, value: Any, index_of: Callable[[str], int]) -> bytes:
+def encode(kind: ValueType, value: Any, index_of: Callable[[str], int]) -> bytes:
     """One value as a netlink payload.
 
     ``index_of`` turns the name of a device into its interface index.  ValueError, KeyError,
-    TypeError or struct.error where the value does not fit its kind.
+    TypeError or struct.error where the value does not fit its type.
     """
     match kind:
         case "bool":
@@ -62,6 +67,31 @@ def encode(kind: Kind, value: Any, index_of: Callable[[str], int]) -> bytes:
         case "mode":
             return struct.pack("=B", FILTER_MODES[value])
     return struct.pack(_FORMATS[kind], value)
+
+
+def decode(kind: ValueType, payload: bytes, name_of: Callable[[int], str]) -> Any:
+    """The value that a payload stands for: the inverse of :func:`encode`.
+
+    ``name_of`` turns an interface index into the device's name.  None for a device with index 0.
+    ValueError, KeyError or struct.error where the payload does not fit its type.
+    """
+    match kind:
+        case "flag" | "bool":  # there are flags with a byte that says no
+            return payload != b"\0"
+        case "mac":
+            return payload.hex(":")
+        case "address":
+            return str(ipaddress.ip_address(payload))
+        case "device":
+            index = int.from_bytes(payload, sys.byteorder)
+            return name_of(index) if index else None
+        case "ports":
+            return struct.unpack(">HH", payload)
+        case "mode":
+            return _FILTER_MODE_NAMES[payload[0]]
+        case "u16be" | "label" | "bits":
+            return int.from_bytes(payload, "big")
+    return int.from_bytes(payload, sys.byteorder)
 
 
 def mac_bytes(text: str) -> bytes:

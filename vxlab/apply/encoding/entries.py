@@ -12,12 +12,27 @@ import struct
 
 from vxlab.describe import entries
 from vxlab.netlink.messages import (
+    BRIDGE_PORT,
+    MDB_ENTRY,
+    NEIGHBOUR,
+    NEXTHOP,
+    NEXTHOP_MEMBER,
     NLA_F_NESTED,
     NLM_F_APPEND,
+    NLM_F_BULK,
     NLM_F_CREATE,
     NLM_F_EXCL,
     NLM_F_REPLACE,
     NLM_F_REQUEST,
+    RTM_DELMDB,
+    RTM_DELNEIGH,
+    RTM_DELNEXTHOP,
+    RTM_DELTUNNEL,
+    RTM_NEWMDB,
+    RTM_NEWNEIGH,
+    RTM_NEWNEXTHOP,
+    RTM_NEWTUNNEL,
+    TUNNEL,
     IndexOf,
     Request,
     attribute,
@@ -38,47 +53,40 @@ from vxlab.plan.operations import (
     FlushFdb,
 )
 
-# message types (rtnetlink.h)
-RTM_NEWNEIGH, RTM_DELNEIGH = 28, 29
-RTM_NEWMDB, RTM_DELMDB = 84, 85
-RTM_NEWNEXTHOP, RTM_DELNEXTHOP = 104, 105
-RTM_NEWTUNNEL, RTM_DELTUNNEL = 120, 121
-NLM_F_BULK = 0x200  # of a RTM_DELNEIGH: all that match (netlink.h)
-
 NDA_FLAGS_EXT, NDA_NDM_STATE_MASK, NDA_NDM_FLAGS_MASK = 15, 16, 17  # neighbour.h
 NHA_GROUP = 2  # nexthop.h
 VXLAN_VNIFILTER_ENTRY = 1  # if_link.h
 MDBA_SET_ENTRY, MDBA_SET_ENTRY_ATTRS = 1, 2  # if_bridge.h, as are the next ones
 MDB_TEMPORARY, MDB_PERMANENT = 0, 1
 MDBE_ATTR_SRC_LIST, MDBE_SRC_LIST_ENTRY, MDBE_SRCATTR_ADDRESS = 2, 1, 1
-_ETHERTYPES = {4: 0x0800, 6: 0x86DD}
+_ETHERTYPES = {4: b"\x08\x00", 6: b"\x86\xdd"}
 
 
 def encode(operation: object, index_of: IndexOf) -> Request | None:
     """Message type, flags and body of an operation, or None for one that is not known here."""
     match operation:
         case AddFdb():
-            return RTM_NEWNEIGH, _new_flags(operation), _fdb(operation, index_of)
+            return Request(RTM_NEWNEIGH, _new_flags(operation), _fdb(operation, index_of))
         case DelFdb():
-            return RTM_DELNEIGH, NLM_F_REQUEST, _fdb(operation, index_of)
+            return Request(RTM_DELNEIGH, NLM_F_REQUEST, _fdb(operation, index_of))
         case FlushFdb():
-            return RTM_DELNEIGH, NLM_F_REQUEST | NLM_F_BULK, _flush(operation, index_of)
+            return Request(RTM_DELNEIGH, NLM_F_REQUEST | NLM_F_BULK, _flush(operation, index_of))
         case AddNeighbour():
-            return RTM_NEWNEIGH, _new_flags(operation), _neighbour(operation, index_of)
+            return Request(RTM_NEWNEIGH, _new_flags(operation), _neighbour(operation, index_of))
         case DelNeighbour():
-            return RTM_DELNEIGH, NLM_F_REQUEST, _neighbour(operation, index_of)
+            return Request(RTM_DELNEIGH, NLM_F_REQUEST, _neighbour(operation, index_of))
         case AddVni():
-            return RTM_NEWTUNNEL, NLM_F_REQUEST | NLM_F_CREATE, _vni(operation, index_of)
+            return Request(RTM_NEWTUNNEL, NLM_F_REQUEST | NLM_F_CREATE, _vni(operation, index_of))
         case DelVni():
-            return RTM_DELTUNNEL, NLM_F_REQUEST, _vni(operation, index_of)
+            return Request(RTM_DELTUNNEL, NLM_F_REQUEST, _vni(operation, index_of))
         case AddMdb():
-            return RTM_NEWMDB, _new_flags(operation), _mdb(operation, index_of)
+            return Request(RTM_NEWMDB, _new_flags(operation), _mdb(operation, index_of))
         case DelMdb():
-            return RTM_DELMDB, NLM_F_REQUEST, _mdb(operation, index_of)
+            return Request(RTM_DELMDB, NLM_F_REQUEST, _mdb(operation, index_of))
         case AddNexthop():
-            return RTM_NEWNEXTHOP, _new_flags(operation), _nexthop(operation, index_of)
+            return Request(RTM_NEWNEXTHOP, _new_flags(operation), _nexthop(operation, index_of))
         case DelNexthop():
-            return RTM_DELNEXTHOP, NLM_F_REQUEST, _nexthop(operation, index_of)
+            return Request(RTM_DELNEXTHOP, NLM_F_REQUEST, _nexthop(operation, index_of))
     return None
 
 
@@ -90,7 +98,7 @@ def _new_flags(entry: AddFdb | AddNeighbour | AddMdb | AddNexthop) -> int:
 
 def _head(family: int, index: int, state: int, flags: int) -> bytes:
     """The header of a neighbour message (struct ndmsg)."""
-    return struct.pack("=BxxxiHBB", family, index, state, flags, 0)
+    return NEIGHBOUR.pack(family, index, state, flags, 0)
 
 
 def _fields(table: tuple[entries.Field, ...], entry: object, node: str, index_of: IndexOf) -> bytes:
@@ -139,8 +147,7 @@ def _neighbour(entry: AddNeighbour | DelNeighbour, index_of: IndexOf) -> bytes:
 
 
 def _vni(entry: AddVni | DelVni, index_of: IndexOf) -> bytes:
-    # struct tunnel_msg (if_link.h): family, flags, reserved, ifindex
-    head = struct.pack("=BBHI", socket.AF_BRIDGE, 0, 0, index_of(entry.node, entry.interface))
+    head = TUNNEL.pack(socket.AF_BRIDGE, 0, 0, index_of(entry.node, entry.interface))
     fields = _fields(entries.VNI, entry, entry.node, index_of)
     return head + attribute(VXLAN_VNIFILTER_ENTRY | NLA_F_NESTED, fields)
 
@@ -149,11 +156,8 @@ def _mdb(entry: AddMdb | DelMdb, index_of: IndexOf) -> bytes:
     index = index_of(entry.node, entry.interface)
     group = ipaddress.ip_address(entry.group)
     state = MDB_TEMPORARY if getattr(entry, "state", "permanent") == "temp" else MDB_PERMANENT
-    # struct br_port_msg: family, ifindex; struct br_mdb_entry: ifindex, state, flags, vid, address,
-    # and the address's ethertype
-    head = struct.pack("=BxxxI", socket.AF_BRIDGE, index)
-    row = struct.pack("=IBBH16s", index, state, 0, 0, group.packed)
-    row += struct.pack(">Hxx", _ETHERTYPES[group.version])
+    head = BRIDGE_PORT.pack(socket.AF_BRIDGE, index)
+    row = MDB_ENTRY.pack(index, state, 0, 0, group.packed, _ETHERTYPES[group.version])
     nested = _mdb_fields(entry, index_of)
     body = head + attribute(MDBA_SET_ENTRY, row)
     return body + attribute(MDBA_SET_ENTRY_ATTRS | NLA_F_NESTED, nested) if nested else body
@@ -175,10 +179,9 @@ def _nexthop(entry: AddNexthop | DelNexthop, index_of: IndexOf) -> bytes:
     kind = socket.AF_UNSPEC
     if isinstance(entry, AddNexthop) and entry.via:
         kind = socket.AddressFamily(family(ipaddress.ip_address(entry.via).version))
-    head = struct.pack("=BBBxI", kind, 0, 0, 0)  # struct nhmsg
+    head = NEXTHOP.pack(kind, 0, 0, 0)
     body = _fields(entries.NEXTHOP, entry, entry.node, index_of)
     if isinstance(entry, AddNexthop) and entry.group:
-        # struct nexthop_grp: id, weight - 1, and padding
-        members = (struct.pack("=IBxxx", one, weight - 1) for one, weight in entry.members())
+        members = (NEXTHOP_MEMBER.pack(one, weight - 1) for one, weight in entry.members())
         body += attribute(NHA_GROUP, b"".join(members))
     return head + body

@@ -9,6 +9,7 @@ import struct
 from vxlab.describe import entries, vxlan
 from vxlab.netlink import values
 from vxlab.netlink.messages import (
+    IFADDR,
     IFF_UP,
     IFINFO,
     IFLA_ADDRESS,
@@ -24,6 +25,7 @@ from vxlab.netlink.messages import (
     NLA_F_NESTED,
     NLM_F_NEW,
     NLM_F_REQUEST,
+    ROUTE,
     RTM_DELADDR,
     RTM_DELLINK,
     RTM_NEWADDR,
@@ -63,26 +65,26 @@ def encode(operation: object, index_of: IndexOf, namespace_of: NamespaceOf) -> R
     """Message type, flags and body of an operation, or None for one that is not known here."""
     match operation:
         case AddLink():
-            return RTM_NEWLINK, NLM_F_NEW, _add_link(operation, index_of, namespace_of)
+            return Request(RTM_NEWLINK, NLM_F_NEW, _add_link(operation, index_of, namespace_of))
         case SetLink():
-            return RTM_NEWLINK, NLM_F_REQUEST, _set_link(operation, index_of)
+            return Request(RTM_NEWLINK, NLM_F_REQUEST, _set_link(operation, index_of))
         case SetVxlan():
-            return RTM_NEWLINK, NLM_F_REQUEST, _set_vxlan(operation, index_of)
+            return Request(RTM_NEWLINK, NLM_F_REQUEST, _set_vxlan(operation, index_of))
         case SetPort():
-            return RTM_SETLINK, NLM_F_REQUEST, _set_port(operation, index_of)
+            return Request(RTM_SETLINK, NLM_F_REQUEST, _set_port(operation, index_of))
         case DelLink():
             index = index_of(operation.node, operation.name)
-            return RTM_DELLINK, NLM_F_REQUEST, _link_head(index)
+            return Request(RTM_DELLINK, NLM_F_REQUEST, _link_head(index))
         case MoveLink():
             body = _link_head(index_of(operation.node, operation.name))
             body += u32(IFLA_NET_NS_FD, namespace_of(operation.to))
-            return RTM_NEWLINK, NLM_F_REQUEST, body
+            return Request(RTM_NEWLINK, NLM_F_REQUEST, body)
         case AddAddress():
-            return RTM_NEWADDR, NLM_F_NEW, _address(operation, index_of)
+            return Request(RTM_NEWADDR, NLM_F_NEW, _address(operation, index_of))
         case DelAddress():
-            return RTM_DELADDR, NLM_F_REQUEST, _address(operation, index_of)
+            return Request(RTM_DELADDR, NLM_F_REQUEST, _address(operation, index_of))
         case AddRoute():
-            return RTM_NEWROUTE, NLM_F_NEW, _add_route(operation, index_of)
+            return Request(RTM_NEWROUTE, NLM_F_NEW, _add_route(operation, index_of))
     return None
 
 
@@ -167,7 +169,7 @@ def _address(operation: AddAddress | DelAddress, index_of: IndexOf) -> bytes:
     interface = ipaddress.ip_interface(operation.address)
     packed, prefix = interface.ip.packed, interface.network.prefixlen
     index = index_of(operation.node, operation.interface)
-    head = struct.pack("=BBBBI", family(interface.version), prefix, 0, 0, index)
+    head = IFADDR.pack(family(interface.version), prefix, 0, 0, index)
     body = head + attribute(2, packed)  # IFA_LOCAL
     return body if interface.version == 6 else body + attribute(1, packed)  # IFA_ADDRESS
 
@@ -188,5 +190,5 @@ def _add_route(route: AddRoute, index_of: IndexOf) -> bytes:
     scope = 253 if version == 4 and not route.via else 0  # RT_SCOPE_LINK, RT_SCOPE_UNIVERSE
     table = route.table if route.table < 256 else 0
     # family, lengths, tos, table, protocol RTPROT_BOOT (as ip(8) has it), scope, RTN_UNICAST, flags
-    head = struct.pack("=BBBBBBBBI", family(version), prefix, 0, 0, table, 3, scope, 1, 0)
+    head = ROUTE.pack(family(version), prefix, 0, 0, table, 3, scope, 1, 0)
     return head + attributes

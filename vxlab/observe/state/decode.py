@@ -7,11 +7,30 @@ index.  Numbers are those of linux/neighbour.h, linux/if_addr.h and linux/rtnetl
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Callable
 from socket import AF_INET, AF_INET6
 from typing import Any
 
-from vxlab.netlink.decoding import Message, attributes, raw
+from vxlab.describe import entries
+from vxlab.netlink.decoding import Message, raw, slots
+from vxlab.netlink.messages import (
+    HEADER,
+    NEIGHBOUR,
+    NTF_EXT_LEARNED,
+    NTF_EXT_LOCKED,
+    NTF_MASTER,
+    NTF_OFFLOADED,
+    NTF_PROXY,
+    NTF_ROUTER,
+    NTF_SELF,
+    NTF_STICKY,
+    NUD_NOARP,
+    NUD_PERMANENT,
+    NUD_REACHABLE,
+    NUD_STALE,
+    attributes,
+)
 from vxlab.observe.state.rows import Address, Family, FdbEntry, MulticastRoute, Neighbour, Route
 
 Names = Callable[[int], str]
@@ -22,11 +41,8 @@ FAMILIES: dict[int, Family] = {AF_INET: "inet", AF_INET6: "inet6"}
 #: family of the addresses in them.
 MULTICAST_FAMILIES = {128: AF_INET, 129: AF_INET6}
 
-NUD_REACHABLE, NUD_STALE, NUD_NOARP, NUD_PERMANENT = 0x02, 0x04, 0x40, 0x80
 IFA_F_PERMANENT = 0x80
-NTF_PROXY = 0x08
-NTF_EXT_LEARNED = 0x10
-NTF_EXT_LOCKED = 0x2  # of NDA_FLAGS_EXT
+NDA_MASTER, NDA_LINK_NETNSID, NDA_FLAGS_EXT = 9, 10, 15  # neighbour.h
 RTNH_F_UNRESOLVED = 0x20
 RTM_F_CLONED = 0x200
 
@@ -46,14 +62,14 @@ FDB_STATES = {
     NUD_STALE: "stale",
     NUD_REACHABLE: "reachable",
 }
-NEIGHBOUR_FLAGS = {0x80: "router", NTF_PROXY: "proxy", NTF_EXT_LEARNED: "extern_learn"}
+NEIGHBOUR_FLAGS = {NTF_ROUTER: "router", NTF_PROXY: "proxy", NTF_EXT_LEARNED: "extern_learn"}
 FDB_FLAGS = {
-    0x02: "self",
-    0x80: "router",
+    NTF_SELF: "self",
+    NTF_ROUTER: "router",
     NTF_EXT_LEARNED: "extern_learn",
-    0x20: "offload",
-    0x04: "master",
-    0x40: "sticky",
+    NTF_OFFLOADED: "offload",
+    NTF_MASTER: "master",
+    NTF_STICKY: "sticky",
 }
 ADDRESS_FLAGS = {
     0x01: "secondary",  # called "temporary" where the address is an IPv6 one
@@ -139,32 +155,37 @@ def neighbour_row(data: bytes, name_of: Names) -> Neighbour | None:
 
 
 def fdb_row(data: bytes, name_of: Names) -> FdbEntry:
-    """An RTM_NEWNEIGH message of family AF_BRIDGE."""
-    from pyroute2.netlink.rtnl.ndmsg import ndmsg
+    """An RTM_NEWNEIGH message of family AF_BRIDGE, read with the table it is written with.
 
-    message = Message(ndmsg, data)
-    via, master = message.get("NDA_IFINDEX"), message.get("NDA_MASTER")
-    flags = _names(message["flags"], FDB_FLAGS)
+    pyroute2 (0.8 to 0.9 at least) knows NDA_NH_ID in its newest versions only.
+    """
+    _, index, state, bits, _ = NEIGHBOUR.unpack_from(data, HEADER.size)
+    found = dict(attributes(data[HEADER.size + NEIGHBOUR.size :]))
+    master = int.from_bytes(found.get(NDA_MASTER, b""), sys.byteorder)
+    extended = int.from_bytes(found.get(NDA_FLAGS_EXT, b""), sys.byteorder)
+    flags = _names(bits, FDB_FLAGS)
     if master and "master" not in flags:
         flags = (*flags, "master")
-    if (message.number("NDA_FLAGS_EXT", 15) or 0) & NTF_EXT_LOCKED:
+    if extended & NTF_EXT_LOCKED:
         flags = (*flags, "locked")
-    if via:
-        via = f"if{via}" if message.has("NDA_LINK_NETNSID") else name_of(via)
+    below = _foreign if NDA_LINK_NETNSID in found else name_of
+    fields = entries.decoded(entries.FDB, found, below)
     return FdbEntry(
-        interface=name_of(message["ifindex"]),
-        mac=message.get("NDA_LLADDR", ""),
-        dst=message.get("NDA_DST"),
-        vni=message.get("NDA_VNI"),
-        port=message.get("NDA_PORT"),
-        via=via or None,
-        nhid=message.number("NDA_NH_ID", 13),
-        flags=flags,
-        state=_first(message["state"], FDB_STATES),
-        vlan=message.get("NDA_VLAN") or None,
-        master=name_of(master) if master else None,
-        src_vni=message.get("NDA_SRC_VNI"),
+        **fields
+        | {
+            "interface": name_of(index),
+            "mac": fields["mac"] or "",
+            "vlan": fields["vlan"] or None,
+            "flags": flags,
+            "state": _first(state, FDB_STATES),
+            "master": name_of(master) if master else None,
+        }
     )
+
+
+def _foreign(index: int) -> str:
+    """The name of an interface of another namespace, which must not be looked up in this one."""
+    return f"if{index}"
 
 
 def route_rows(data: bytes, name_of: Names) -> list[Route]:
@@ -199,7 +220,7 @@ def route_rows(data: bytes, name_of: Names) -> list[Route]:
 
 def _next_hop(hop: Any) -> tuple[Callable[[str], Any], int, int, int]:
     """Attributes, interface, flags and weight of one of several next hops."""
-    values = {name: slot[1] for name, slot in attributes(hop).items()}
+    values = {name: slot[1] for name, slot in slots(hop).items()}
     return values.get, hop["oif"], hop["flags"], hop["hops"] + 1
 
 

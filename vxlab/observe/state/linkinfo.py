@@ -1,25 +1,21 @@
 """Links: RTM_NEWLINK messages become :class:`~vxlab.observe.state.rows.Link` rows.
 
-The attributes of a vxlan device bear the names of :data:`vxlab.describe.vxlan.ATTRIBUTES`, that is those of
-``ip link add``, and the values that a topology gives them.  An address or a device that is not set
-is absent, and so is what this kernel does not have.
+The attributes of a vxlan device bear the names of :data:`vxlab.describe.vxlan.ATTRIBUTES`, that is
+those of ``ip link add``, and the values that a topology gives them.  An address or a device that is
+not set is absent, and so is what this kernel does not have.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import struct
-import sys
 from collections.abc import Callable
 from typing import Any
 
 from vxlab.describe.vxlan import ATTRIBUTES, Attribute, Value
-from vxlab.netlink.decoding import Message, attributes, raw
-from vxlab.netlink.requests import attributes as nested
+from vxlab.netlink import values
+from vxlab.netlink.decoding import Message, raw, slots
+from vxlab.netlink.messages import IFF_LOWER_UP, IFF_RUNNING, IFF_UP, attributes
 from vxlab.observe.state.rows import Counters, Link
-
-IFF_UP = 0x1
-IFF_RUNNING = 0x40
 
 #: Names of IFF_* bits, in the order ``ip link`` prints them (linux/if.h).
 FLAGS = {
@@ -34,7 +30,7 @@ FLAGS = {
     0x800: "SLAVE",
     0x8000: "DYNAMIC",
     IFF_UP: "UP",
-    0x10000: "LOWER_UP",
+    IFF_LOWER_UP: "LOWER_UP",
     0x20000: "DORMANT",
     0x40000: "ECHO",
 }
@@ -55,7 +51,7 @@ def link_row(data: bytes, name_of: Callable[[int], str]) -> Link:
     from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
     message = Message(ifinfmsg, data)
-    info = attributes(message.get("IFLA_LINKINFO"))
+    info = slots(message.get("IFLA_LINKINFO"))
     master = message.get("IFLA_MASTER")
     stats = dict(message.get("IFLA_STATS64") or {})
     # An index of another namespace must not be looked up in this one.
@@ -117,7 +113,7 @@ def _plain(info: dict[str, Any], name: str) -> dict[str, Value]:
     if name not in info:
         return {}
     found: dict[str, Value] = {}
-    for long_name, slot in attributes(info[name][1]).items():
+    for long_name, slot in slots(info[name][1]).items():
         short = "_".join(long_name.split("_")[2:]).lower()
         if not short or short.endswith("_timer") or short in VOLATILE:
             continue
@@ -132,7 +128,7 @@ def _vxlan(data: bytes, below: Callable[[int], str]) -> dict[str, Value]:
 
     pyroute2's own table lacks the newest ones, and takes TTL_INHERIT, a byte, for a flag.
     """
-    read = dict(nested(data))
+    read = dict(attributes(data))
     found: dict[str, Value] = {}
     for attribute in ATTRIBUTES:
         payload = read.get(attribute.number, read.get(attribute.number6))
@@ -145,24 +141,12 @@ def _vxlan(data: bytes, below: Callable[[int], str]) -> dict[str, Value]:
 def _value(
     attribute: Attribute, payload: bytes | None, below: Callable[[int], str]
 ) -> Value | None:
-    """The inverse of :func:`vxlab.describe.vxlan.encode`; None for what is absent or not set."""
-    if attribute.kind == "flag":
-        return payload is not None and payload != b"\0"
+    """The value of an attribute; None for what is absent or not set."""
     if payload is None:
-        return None
-    match attribute.kind:
-        case "address":
-            address = ipaddress.ip_address(payload)
-            other = "remote" if address.is_multicast else "group"  # the two share a number
-            return None if address.is_unspecified or attribute.name == other else str(address)
-        case "device":
-            index = int.from_bytes(payload, sys.byteorder)
-            return below(index) if index else None
-        case "ports":
-            low, high = struct.unpack(">HH", payload)
-            return low, high
-        case "bool":
-            return payload != b"\0"
-        case "u16be" | "label" | "bits":
-            return int.from_bytes(payload, "big")
-    return int.from_bytes(payload, sys.byteorder)
+        return False if attribute.kind == "flag" else None
+    value: Value | None = values.decode(attribute.kind, payload, below)
+    if attribute.kind == "address":
+        address = ipaddress.ip_address(str(value))
+        other = "remote" if address.is_multicast else "group"  # the two share a number
+        return None if address.is_unspecified or attribute.name == other else value
+    return value

@@ -5,12 +5,30 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-import struct
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from vxlab.errors import VxlabError
 from vxlab.netlink.dumps import dump, open_socket
+from vxlab.netlink.messages import (
+    BRIDGE_PORT,
+    HEADER,
+    IFADDR,
+    IFINFO,
+    NEIGHBOUR,
+    NEXTHOP,
+    NTF_PROXY,
+    ROUTE,
+    RTM_GETADDR,
+    RTM_GETLINK,
+    RTM_GETMDB,
+    RTM_GETNEIGH,
+    RTM_GETNEXTHOP,
+    RTM_GETROUTE,
+    RTM_GETTUNNEL,
+    TUNNEL,
+    u32,
+)
 from vxlab.observe.state import decode, tunnels
 from vxlab.observe.state.linkinfo import link_row
 from vxlab.observe.state.rows import (
@@ -28,9 +46,8 @@ from vxlab.observe.state.rows import (
 )
 from vxlab.system.namespaces import Namespaces
 
-# linux/rtnetlink.h
-RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH = 18, 22, 26, 30
-RTA_TABLE = 15
+_RTA_TABLE = 15  # linux/rtnetlink.h
+_TUNNEL_MSG_FLAG_STATS = 0x01  # linux/if_link.h
 
 T = TypeVar("T")
 
@@ -41,7 +58,7 @@ def in_order(rows: Iterator[T] | list[T]) -> tuple[T, ...]:
 
 
 def _neighbour_header(family: int, index: int = 0, flags: int = 0) -> bytes:
-    return struct.pack("=B3xiHBB", family, index, 0, flags, 0)
+    return NEIGHBOUR.pack(family, index, 0, flags, 0)
 
 
 class Reader:
@@ -72,18 +89,18 @@ class Reader:
 
     def links(self) -> tuple[Link, ...]:
         """All links, by index."""
-        answers = dump(self._socket, RTM_GETLINK, bytes(16))
+        answers = dump(self._socket, RTM_GETLINK, bytes(IFINFO.size))
         return in_order([link_row(answer, self.name_of) for answer in answers])
 
     def addresses(self) -> tuple[Address, ...]:
         """All IPv4 and IPv6 addresses."""
-        return self._rows(RTM_GETADDR, bytes(8), decode.address_row)
+        return self._rows(RTM_GETADDR, bytes(IFADDR.size), decode.address_row)
 
     def neighbours(self) -> tuple[Neighbour, ...]:
         """ARP and ND entries, and those that the node answers for."""
         known, proxied = (
             self._rows(RTM_GETNEIGH, _neighbour_header(0, flags=flags), decode.neighbour_row)
-            for flags in (0, decode.NTF_PROXY)
+            for flags in (0, NTF_PROXY)
         )
         return in_order([*known, *proxied])
 
@@ -97,7 +114,7 @@ class Reader:
     def routes(self, table: int | None) -> tuple[Route, ...]:
         """IPv4 and IPv6 routes of one table, or of all."""
         found: list[Route] = []
-        only = struct.pack("=HHI", 8, RTA_TABLE, table) if table else b""
+        only = u32(_RTA_TABLE, table) if table else b""
         for family in decode.FAMILIES:
             for answer in self._route_dump(family, only):
                 found += decode.route_rows(answer, self.name_of)
@@ -114,18 +131,18 @@ class Reader:
 
     def vnis(self) -> tuple[Vni, ...]:
         """The VNIs of devices with vnifilter, with their statistics."""
-        header = struct.pack("=BBHI", socket.AF_BRIDGE, tunnels.TUNNEL_MSG_FLAG_STATS, 0, 0)
-        answers = self._newer_dump(tunnels.RTM_GETTUNNEL, header)
+        header = TUNNEL.pack(socket.AF_BRIDGE, _TUNNEL_MSG_FLAG_STATS, 0, 0)
+        answers = self._newer_dump(RTM_GETTUNNEL, header)
         return in_order([row for each in answers for row in tunnels.vni_rows(each, self.name_of)])
 
     def mdb(self) -> tuple[MdbEntry, ...]:
         """The multicast groups of bridges and vxlan devices."""
-        answers = self._newer_dump(tunnels.RTM_GETMDB, struct.pack("=B7x", socket.AF_BRIDGE))
+        answers = self._newer_dump(RTM_GETMDB, BRIDGE_PORT.pack(socket.AF_BRIDGE, 0))
         return in_order([row for each in answers for row in tunnels.mdb_rows(each, self.name_of)])
 
     def nexthops(self) -> tuple[NextHop, ...]:
         """All next hops, and groups of them."""
-        answers = self._newer_dump(tunnels.RTM_GETNEXTHOP, bytes(8))
+        answers = self._newer_dump(RTM_GETNEXTHOP, bytes(NEXTHOP.size))
         return in_order([tunnels.nexthop_row(each, self.name_of) for each in answers])
 
     def _newer_dump(self, kind: int, header: bytes) -> list[bytes]:
@@ -140,12 +157,12 @@ class Reader:
     def _route_dump(self, family: int, filters: bytes = b"") -> list[bytes]:
         """Routes of a family; a kernel without that family answers with other ones, or none."""
         try:
-            answers = dump(self._socket, RTM_GETROUTE, struct.pack("=B11x", family) + filters)
+            answers = dump(self._socket, RTM_GETROUTE, ROUTE.pack(family, *bytes(8)) + filters)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.EAFNOSUPPORT, errno.EOPNOTSUPP):
                 return []  # no such table, or no such family
             raise
-        return [answer for answer in answers if answer[16] == family]
+        return [answer for answer in answers if answer[HEADER.size] == family]
 
     def _rows(
         self, kind: int, payload: bytes, row: Callable[[bytes, decode.Names], T | None]
