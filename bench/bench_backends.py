@@ -52,7 +52,7 @@ def one(topology: Topology, backend: str, kernel: common.Kernel) -> Times:
 
 def measure(topology: Topology, rounds: int, kernel: common.Kernel) -> dict[str, list[Times]]:
     """All rounds of one lab; every other one in the opposite order."""
-    times: dict[str, list[Times]] = {name: [] for name in apply.NAMES}
+    times: dict[str, list[Times]] = {name: [] for name in apply.BACKENDS}
     for name in times:
         one(topology, name, kernel)  # not counted: first calls import and cache things
     for number in range(rounds):
@@ -86,7 +86,7 @@ def run(rounds: int) -> None:
     word = "met" if ratios[lowest] >= BAR else "MISSED"
     print(f"  bar: iproute2 takes at least {BAR:g} times as long as netlink: ", end="")
     print(f"{ratios[lowest]:.2f} ({lowest}), {word}")
-    made = (len(LABS) * len(apply.NAMES)) * rounds
+    made = (len(LABS) * len(apply.BACKENDS)) * rounds
     print(f"  rounds begun without calm: {kernel.hurried} of {made}")
     kernel.close()
     print(f"afterwards: {common.machine()}", flush=True)

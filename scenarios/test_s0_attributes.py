@@ -13,10 +13,10 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from vxlab.features.netlink import link_data
 
 from vxlab import TopologyBuilder, vxlan
 from vxlab.features import attributes as probes
-from vxlab.features.netlink import link_data
 from vxlab.operations import AddLink, SetSysctl
 
 #: Values beside the one that its probe uses; both values of everything that is on or off.

@@ -13,9 +13,9 @@ import struct
 
 import pytest
 from device_tools import assert_refused, bare, harmless, link_of
+from vxlab.features.netlink import add_link
 
 from vxlab import ApplyError
-from vxlab.features.netlink import add_link
 from vxlab.operations import AddLink
 
 pytestmark = pytest.mark.topology(bare, hosts=1)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vxlab.apply import batch
-from vxlab.apply.batch import Outcome, line_of
+from vxlab.apply.batch import BatchResult, line_of
 from vxlab.system import programs
 from vxlab.system.namespaces import Namespaces
 
@@ -98,7 +98,9 @@ def add(*names: str) -> list[list[str]]:
 
 
 def test_commands_are_done_in_the_node_by_one_process(node: Namespaces) -> None:
-    assert batch.run(node, "ip", add("a", "b", "c")) == Outcome(3, 0, "")
+    assert batch.run_commands(node, "ip", add("a", "b", "c")) == BatchResult(
+        read=3, code=0, said=""
+    )
     assert {"a:", "b:", "c:"} <= set(node.read("/proc/thread-self/net/dev").split())
 
 
@@ -106,7 +108,7 @@ def test_a_command_that_fits_no_line_is_done_by_itself(node: Namespaces) -> None
     names = ["a", "b#", "c", "d"]
     commands = add(*names)
     while commands:
-        outcome = batch.run(node, "ip", commands)
+        outcome = batch.run_commands(node, "ip", commands)
         assert outcome.code == 0
         assert outcome.read == (1 if commands[0][3] != "c" else 2)
         del commands[: outcome.read]
@@ -114,19 +116,21 @@ def test_a_command_that_fits_no_line_is_done_by_itself(node: Namespaces) -> None
 
 
 def test_ip_tells_which_command_the_kernel_refused(node: Namespaces) -> None:
-    outcome = batch.run(node, "ip", add("a", "b", "a", "c"))
+    outcome = batch.run_commands(node, "ip", add("a", "b", "a", "c"))
     assert (outcome.read, outcome.code, outcome.told) == (3, 1, True)
     assert outcome.said == "RTNETLINK answers: File exists\nCommand failed -:3\n"
 
 
 def test_the_pipe_tells_which_command_ip_refused(node: Namespaces) -> None:
-    outcome = batch.run(node, "ip", [*add("a", "b"), ["link", "set", "dev", "a", "mtu", "x"]])
+    outcome = batch.run_commands(
+        node, "ip", [*add("a", "b"), ["link", "set", "dev", "a", "mtu", "x"]]
+    )
     assert (outcome.read, outcome.code, outcome.told) == (3, 255, False)
     assert '"x" is wrong' in outcome.said
 
 
 def test_one_process_is_given_as_many_commands_as_fit_its_pipe(node: Namespaces) -> None:
-    outcome = batch.run(node, "ip", [["link", "set", "dev", "lo", "up"]] * 2000)
+    outcome = batch.run_commands(node, "ip", [["link", "set", "dev", "lo", "up"]] * 2000)
     assert 16 <= outcome.read < 2000
     assert outcome.code == 0
 
@@ -135,8 +139,8 @@ def test_where_pipes_cannot_grow_fewer_commands_are_given(
     node: Namespaces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch, "_PIPE_SIZE", 1 << 31)  # refused to all
-    outcome = batch.run(node, "ip", [["link", "set", "dev", "lo", "up"]] * 50)
-    assert outcome == Outcome(16, 0, "")
+    outcome = batch.run_commands(node, "ip", [["link", "set", "dev", "lo", "up"]] * 50)
+    assert outcome == BatchResult(read=16, code=0, said="")
 
 
 def test_nothing_is_left_of_a_process_that_hangs(
@@ -144,7 +148,7 @@ def test_nothing_is_left_of_a_process_that_hangs(
 ) -> None:
     monkeypatch.setattr(batch, "DEADLINE", 3)  # a shell begins in it on a busy machine
     fake.write_text("#!/bin/sh\necho $$\nexec sleep 1000\n")
-    outcome = batch.run(node, "ip", add("a"))
+    outcome = batch.run_commands(node, "ip", add("a"))
     assert (outcome.read, outcome.code) == (0, None)
     with pytest.raises(ProcessLookupError):
         os.kill(int(outcome.said), 0)
@@ -155,25 +159,27 @@ def test_no_descriptors_are_left_open(node: Namespaces, fake: Path) -> None:
         return len(os.listdir("/proc/self/fd"))
 
     before = descriptors()
-    batch.run(node, "ip", add("a", "b"))
+    batch.run_commands(node, "ip", add("a", "b"))
     fake.write_text("#!/nonexistent\n")
     for commands in (add("a"), add("a#")):
         with pytest.raises(OSError, match="No such file"):
-            batch.run(node, "ip", commands)
+            batch.run_commands(node, "ip", commands)
     assert descriptors() == before
 
 
 def test_output_does_not_fill_up(node: Namespaces, fake: Path) -> None:
     fake.write_text("#!/bin/sh\nhead -c 3000000 /dev/zero\n")
-    assert len(batch.run(node, "ip", add("a")).said) == 3000000
+    assert len(batch.run_commands(node, "ip", add("a")).said) == 3000000
 
 
 def test_the_calling_thread_stays_where_it_is(node: Namespaces) -> None:
-    outcomes: list[Outcome] = []
+    outcomes: list[BatchResult] = []
     home = os.readlink("/proc/thread-self/ns/net")
-    thread = threading.Thread(target=lambda: outcomes.append(batch.run(node, "ip", add("a"))))
+    thread = threading.Thread(
+        target=lambda: outcomes.append(batch.run_commands(node, "ip", add("a")))
+    )
     thread.start()
     thread.join()
-    batch.run(node, "ip", add("b"))
+    batch.run_commands(node, "ip", add("b"))
     assert os.readlink("/proc/thread-self/ns/net") == home
-    assert outcomes == [Outcome(1, 0, "")]
+    assert outcomes == [BatchResult(read=1, code=0, said="")]

@@ -226,7 +226,9 @@ def test_a_daemon_starts_beside_a_link_that_is_down_on_purpose(site: Site) -> No
 
 def test_links_that_never_settle_are_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     apply(site, AddNamespace("a"), AddNamespace("b"))
-    monkeypatch.setattr(site.socket("b"), "settle_links", lambda: ["eth7"])
+    monkeypatch.setattr(
+        "vxlab.apply.site.settle_links", lambda sock: ["eth7"] if sock is site.socket("b") else []
+    )
     monkeypatch.setitem(wait_until.__kwdefaults__, "timeout", 0.01)
     with pytest.raises(WaitTimeout, match=r"waited 0\.01 s for .*; found .*b.*eth7"):
         site.wait_for_links()

@@ -64,12 +64,25 @@ def test_all_functions_of_the_module_are_in_the_catalog() -> None:
     functions = {
         function
         for name, function in inspect.getmembers(catalog, inspect.isfunction)
-        if function.__module__ == catalog.__name__ and not name.startswith("_")
+        if name in catalog.__all__ and not name.endswith("_of")
     }
     assert set(catalog.CATALOG.values()) == functions
     for name, function in catalog.CATALOG.items():
         assert function().name == name == function.__name__.replace("_", "-")
         assert function.__doc__
+
+
+def test_each_topology_has_a_summary_in_plain_words() -> None:
+    found = {name: catalog.summary_of(name) for name in catalog.CATALOG}
+    assert found["kim-and-lee"].startswith("Two tenants with equal addresses")
+    assert all(found.values())
+    assert not any("(E" in text or "`" in text for text in found.values())
+    assert catalog.summary_of("nothing") == ""
+
+
+def test_most_topologies_have_a_picture() -> None:
+    assert any("├ lxc1 ── router ── lxc2 ┤" in line for line in catalog.picture_of("kim-and-lee"))
+    assert catalog.picture_of("multicast") == catalog.picture_of("nothing") == []
 
 
 @pytest.mark.parametrize(

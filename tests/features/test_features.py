@@ -22,8 +22,8 @@ from vxlab.errors import (
     VxlabError,
 )
 from vxlab.features import Feature, attributes, iproute2, kernel, tools
-from vxlab.netlink import devices
 from vxlab.features.model import NOT_TRIED, SEE_USERNS, Check, kernel_said
+from vxlab.netlink import devices
 from vxlab.observe import packetsocket
 from vxlab.system.namespaces import Namespaces
 

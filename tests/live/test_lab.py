@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import socket
 import subprocess
@@ -31,6 +32,7 @@ from vxlab.operations import (
     AddLink,
     AddNamespace,
     DelLink,
+    Operation,
     Peer,
     SetLink,
     StartDaemon,
@@ -339,6 +341,22 @@ def test_a_lab_that_is_not_open_is_not_changed(tmp_path: Path) -> None:
                     lab.apply(operation)
             lab.open()
             lab.close()
+
+
+def test_operations_are_intercepted_until_told_otherwise(lab: Lab) -> None:
+    def to_another_address(operation: Operation) -> Operation | None:
+        if isinstance(operation, AddAddress):
+            return dataclasses.replace(operation, address="172.16.9.9/24")
+        return None if isinstance(operation, SetLink) else operation
+
+    lab.intercept(to_another_address)
+    lab.apply(AddAddress("h1", "lo", "172.16.8.8/24"), SetLink("h1", "eth0", up=False))
+    lab.intercept(None)
+    lab.apply(AddAddress("h1", "lo", "172.16.7.7/24"))
+    found = {row.address for row in lab["h1"].state.addresses if row.interface == "lo"}
+    assert {"172.16.9.9", "172.16.7.7"} <= found
+    assert "172.16.8.8" not in found
+    assert all(link.up for link in lab["h1"].state.links if link.name == "eth0")
 
 
 @pytest.mark.parametrize("router", ["smcroute", "pimd"])

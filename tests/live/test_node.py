@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from lab_tools import two_hosts
 from traces import nothing_left
 
-from vxlab.errors import CommandError, MissingProgram, VxlabError, WaitTimeout
+from vxlab.errors import ApplyError, CommandError, MissingProgram, VxlabError, WaitTimeout
 from vxlab.live.lab import Lab
 from vxlab.live.node import Node, Ping, Result
 from vxlab.observe.frames import MARK_PREFIX
@@ -296,3 +298,21 @@ def test_a_signal_from_another_thread_does_not_end_a_command(h1: Node) -> None:
         wait_until(lambda: process.poll() is not None, "the shell to end")
     assert process.returncode == -15
     assert h1.run("echo", str(os.getpid())).stdout == f"{os.getpid()}\n"
+
+
+def test_a_raw_link_is_made_and_read_as_bytes(h1: Node) -> None:
+    vni, port = (1, struct.pack("=I", 42)), (15, struct.pack(">H", 4789))  # IFLA_VXLAN_*
+    index = h1.add_raw_link("vx7", "vxlan", [vni, port])
+    assert [link.index for link in h1.state.links if link.name == "vx7"] == [index]
+    assert dict([vni, port]).items() <= h1.raw_link("vx7").items()
+
+
+def test_a_raw_link_that_the_kernel_refuses(h1: Node) -> None:
+    with pytest.raises(ApplyError, match="failed policy validation") as refused:
+        h1.add_raw_link("vx7", "vxlan", [(1, b"\1")])
+    assert refused.value.errno == errno.ERANGE
+
+
+def test_a_raw_link_that_is_not_there(h1: Node) -> None:
+    with pytest.raises(VxlabError, match="h1: wanted the device 'vx7', found none"):
+        h1.raw_link("vx7")

@@ -1,9 +1,8 @@
-"""The netlink socket: batches of requests, the kernel's refusals, and waiting for links."""
+"""The netlink socket: batches of requests, and the kernel's refusals."""
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +11,10 @@ import pytest
 
 from vxlab import state
 from vxlab.apply import encoding
+from vxlab.netlink.messages import NLM_F_DUMP, NLM_F_REQUEST, RTM_GETADDR, Request, message
 from vxlab.netlink.requests import BATCH, NetlinkSocket
-from vxlab.operations import AddAddress, AddLink, DelLink, Operation, Peer, SetLink
+from vxlab.operations import AddAddress, AddLink, DelLink, Operation, SetLink
 from vxlab.system.namespaces import Namespaces
-from vxlab.system.waiting import wait_until
-
-Request = tuple[int, int, bytes]
 
 
 @pytest.fixture
@@ -96,6 +93,16 @@ def test_requests_after_a_refusal_are_answered_as_their_own(
     assert set(sock.request([address(1)])) == {0}
 
 
+def test_answers_to_an_earlier_question_are_not_taken_for_refusals(
+    node: Namespaces, sock: NetlinkSocket
+) -> None:
+    nonsense = 0xFFF  # a type of message that the kernel refuses
+    sock._socket.send(message(nonsense, NLM_F_REQUEST, 12345, bytes(8)))
+    sock._socket.send(message(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, 12346, bytes(8)))
+    assert sock.request([address(3)]) == {}
+    assert addresses(node) == 1
+
+
 def test_the_socket_belongs_to_its_node_from_any_thread(
     node: Namespaces, sock: NetlinkSocket
 ) -> None:
@@ -112,48 +119,6 @@ def test_closing_twice(node: Namespaces) -> None:
     sock = NetlinkSocket(node)
     sock.close()
     sock.close()
-
-
-def settled(sock: NetlinkSocket) -> None:
-    wait_until(lambda: not sock.settle_links(), "links to settle")
-
-
-def carrier(node: Namespaces, name: str) -> str:
-    output, _ = node.popen(["ip", "-j", "link", "show", name]).communicate()
-    return str(json.loads(output)[0]["operstate"])
-
-
-def test_links_are_settled_when_they_can_send(node: Namespaces, sock: NetlinkSocket) -> None:
-    pair = AddLink("n", "a", "veth", 10, peer=Peer("n", "b", 11), master=None, up=True)
-    assert sock.request(encoded(node, pair)) == {}
-    settled(sock)  # the other end is down on purpose: nothing to wait for
-    assert carrier(node, "a") != "UP"
-    assert sock.request(encoded(node, SetLink("n", "b", up=True))) == {}
-    settled(sock)
-    assert carrier(node, "a") == "UP"
-    assert carrier(node, "b") == "UP"
-
-
-def test_a_bridge_is_settled_with_its_port_and_an_empty_one_at_once(
-    node: Namespaces, sock: NetlinkSocket
-) -> None:
-    empty = AddLink("n", "c", "bridge", 12, up=True)
-    full = AddLink("n", "d", "bridge", 13, (("stp_state", 0), ("forward_delay", 0)), up=True)
-    assert sock.request(encoded(node, empty, full)) == {}
-    settled(sock)
-    pair = AddLink("n", "a", "veth", 10, peer=Peer("n", "b", 11), master="d", up=True)
-    assert sock.request(encoded(node, pair, SetLink("n", "b", up=True))) == {}
-    settled(sock)
-    assert carrier(node, "d") in ("UP", "UNKNOWN")
-    assert carrier(node, "a") == "UP"
-
-
-def test_tentative_addresses_become_good(node: Namespaces, sock: NetlinkSocket) -> None:
-    node.write("/proc/sys/net/ipv6/conf/default/accept_dad", "0")
-    pair = AddLink("n", "a", "veth", 10, peer=Peer("n", "b", 11), up=True)
-    good = AddAddress("n", "a", "fd00::1/64")
-    assert sock.request(encoded(node, pair, SetLink("n", "b", up=True), good)) == {}
-    wait_until(lambda: not sock.tentative_addresses(), "addresses that answer")
 
 
 def test_a_closed_socket_refuses(node: Namespaces) -> None:

@@ -9,17 +9,16 @@ import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from state_lab import bridge, ip, one_node, run, two_nodes
 
 from vxlab import state
 from vxlab.errors import VxlabError
-from vxlab.netlink.dumps import dump, open_socket
+from vxlab.netlink.dumps import dump
 from vxlab.observe.state import FdbEntry, Link, MulticastRoute, Neighbour, NodeState
 from vxlab.observe.state.linkinfo import link_row
-from vxlab.observe.state.read import RTM_GETADDR, RTM_GETLINK
+from vxlab.observe.state.read import RTM_GETADDR
 from vxlab.system.namespaces import Namespaces
 
 
@@ -189,46 +188,6 @@ def test_the_kernel_s_refusal_is_an_error_with_its_reason(
         state.links(node)
 
 
-class Meddler:
-    """A netlink socket that lets something happen before it first hands over an answer."""
-
-    def __init__(self, sock: socket.socket, happen: Callable[[], None], times: int) -> None:
-        self.sock, self.happen, self.times, self.sent = sock, happen, times, 0
-
-    def send(self, data: bytes) -> int:
-        self.sent += 1
-        size = self.sock.send(data)
-        if self.sent <= self.times:
-            self.happen()
-        return size
-
-    def recvmsg_into(self, buffers: list[bytearray]) -> Any:
-        return self.sock.recvmsg_into(buffers)
-
-
-def test_a_dump_that_a_change_interrupts_is_asked_for_again(node: Namespaces) -> None:
-    ip(node, *(f"link add x{number} type veth peer name y{number}" for number in range(20)))
-    with open_socket(node) as sock:
-        meddler = Meddler(sock, lambda: ip(node, "link add late type vxlan id 5 dstport 4789"), 1)
-        answers = dump(meddler, RTM_GETLINK, bytes(16))  # type: ignore[arg-type]
-    assert meddler.sent == 2
-    names = [link_row(answer, str).name for answer in answers]
-    assert len(names) == len(set(names)) == 44
-    assert "late" in names
-
-
-def test_a_state_that_never_holds_still_is_an_error(
-    node: Namespaces, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("vxlab.netlink.dumps.TRIES", 3)
-    ip(node, *(f"link add x{number} type veth peer name y{number}" for number in range(20)))
-    change = "link add z0 type veth peer name z1", "link del z0"
-    with open_socket(node) as sock:
-        meddler = Meddler(sock, lambda: ip(node, *change), 3)
-        with pytest.raises(VxlabError, match="changed during each of 3 tries"):
-            dump(meddler, RTM_GETLINK, bytes(16))  # type: ignore[arg-type]
-
-
 def test_a_message_that_was_cut_off_is_an_error(
     node: Namespaces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,13 +206,6 @@ def test_a_kernel_without_strict_checking_is_read_as_well(
     monkeypatch.setattr("vxlab.netlink.dumps.NETLINK_GET_STRICT_CHK", 9999)
     assert (state.snapshot(node), state.fdb(node, "vx"), state.routes(node, 100)) == wanted
     assert state.routes(node, 4242) == ()
-
-
-def test_an_answer_to_another_question_is_not_taken_for_this_one(node: Namespaces) -> None:
-    with open_socket(node) as sock:
-        one = len(dump(sock, RTM_GETADDR, bytes(8)))
-        sock.send(struct.pack("=IHHII", 32, RTM_GETLINK, 0x1, 12345, 0) + bytes(16))
-        assert len(dump(sock, RTM_GETADDR, bytes(8))) == one
 
 
 def test_a_tunnel_s_address_is_not_read_as_a_mac() -> None:

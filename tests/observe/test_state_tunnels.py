@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from vxlab import NodeState, catalog, difference
-from vxlab.netlink.messages import attribute
 from vxlab.live.lab import Lab
+from vxlab.netlink.messages import attribute
 from vxlab.observe.state import MdbEntry, NextHop, Vni, tunnels
 from vxlab.operations import (
     AddLink,

@@ -133,6 +133,11 @@ def test_a_test_that_breaks_has_noticed_nothing(error):
     assert verdict.endswith(f"{type(error).__name__}: {error}")
 
 
+def test_colours_of_a_terminal_are_no_part_of_the_reason() -> None:
+    error = AssertionError("assert \x1b[94m7\x1b[39;49;00m == \x1b[94m42\x1b[39;49;00m")
+    assert judge.judge(Control("x", lab=same, because="assert 7 == 42"), error) is None
+
+
 def test_a_scenario_that_stays_green_proves_nothing():
     verdict = judge.judge(Control("a cat came", lab=same), None)
     assert verdict == "the scenario stayed green although a cat came"

@@ -1,4 +1,4 @@
-"""Backends: the ways in which one and the same plan becomes a lab.
+"""From a plan to a lab, by one of several backends.
 
 ``netlink`` sends batches of netlink requests, ``iproute2`` runs the real ``ip`` and ``bridge``, and
 ``script`` runs the shell script that ``vxlab script`` prints.
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 _CLASSES = {"netlink": "NetlinkBackend", "iproute2": "Iproute2Backend", "script": "ScriptBackend"}
 
-#: The names of all backends.
-NAMES = tuple(_CLASSES)
+#: The names of all backends, the default first.
+BACKENDS = tuple(_CLASSES)
 
 
-def get(name: str) -> Backend:
+def backend_named(name: str) -> Backend:
     """The backend of that name; VxlabError, with the names there are, where there is none."""
     if name not in _CLASSES:
-        raise VxlabError(f"wanted a backend ({', '.join(NAMES)}), found {name!r}")
+        raise VxlabError(f"wanted a backend ({', '.join(BACKENDS)}), found {name!r}")
     module = importlib.import_module(f"vxlab.apply.{name}")
     backend: Backend = getattr(module, _CLASSES[name])()
     return backend

@@ -37,8 +37,8 @@ _MOST = 500
 _FAILED = re.compile(r"^Command failed -:(\d+)$", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchResult:
     """How a process ended that was given commands.
 
     ``read`` of them it has read: where it failed, the last of these is to blame.  ``code`` is its
@@ -77,10 +77,12 @@ def _quoted(word: str) -> str:
     return f"'{word}'" if '"' in word else f'"{word}"'
 
 
-def run(namespaces: Namespaces, program: str, commands: Sequence[Sequence[str]]) -> Outcome:
+def run_commands(
+    namespaces: Namespaces, program: str, commands: Sequence[Sequence[str]]
+) -> BatchResult:
     """Run commands of ``program`` in a node's network namespace, until one of them fails.
 
-    One process does as many as it can; ``read`` of the outcome is short of their number where the
+    One process does as many as it can; ``read`` of the result is short of their number where the
     rest is still to be done.  Each command is a sequence of words.  MissingProgram, or OSError
     where the program cannot be started.
     """
@@ -88,7 +90,7 @@ def run(namespaces: Namespaces, program: str, commands: Sequence[Sequence[str]])
     if line_of(commands[0]) is None:
         with open(os.devnull, "rb") as nothing:
             code, said = _process(namespaces, [path, *commands[0]], nothing.fileno())
-        return Outcome(1, code, said)
+        return BatchResult(read=1, code=code, said=said)
     read, lines = _pipe_of(map(line_of, commands))
     try:
         code, said = _process(namespaces, [path, "-batch", "-"], read)
@@ -98,8 +100,8 @@ def run(namespaces: Namespaces, program: str, commands: Sequence[Sequence[str]])
         os.close(read)
     named = [int(number) for number in _FAILED.findall(said)]
     if named and 0 < named[-1] <= len(lines):
-        return Outcome(named[-1], code, said, told=True)
-    return Outcome(_read(lines, left[0]), code, said)
+        return BatchResult(read=named[-1], code=code, said=said, told=True)
+    return BatchResult(read=_read(lines, left[0]), code=code, said=said)
 
 
 def _pipe_of(lines: Iterable[bytes | None]) -> tuple[int, list[bytes]]:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from vxlab.apply import batch
-from vxlab.apply.run import Run
+from vxlab.apply.application import Application
 from vxlab.apply.site import Site
 from vxlab.errors import ApplyError, VxlabError, in_words
 from vxlab.plan.operations import Command, NodeName, Operation
@@ -55,12 +55,12 @@ class Iproute2Backend:
         where the program did not tell.  MissingProgram where there is no ``ip`` or ``bridge``.
         """
         try:
-            _Run(site).apply(operations)
+            _Iproute2Application(site).apply(operations)
         finally:
             site.forget_all()  # nobody told which interface got which index
 
 
-class _Run(Run):
+class _Iproute2Application(Application):
     """One application of a plan."""
 
     def __init__(self, site: Site) -> None:
@@ -94,7 +94,9 @@ class _Run(Run):
         """Run some of the commands, in order, and return how many."""
         namespaces = self.site.node(pairs[0][0].node)
         try:
-            outcome = batch.run(namespaces, program, [command.words for _, command in pairs])
+            outcome = batch.run_commands(
+                namespaces, program, [command.words for _, command in pairs]
+            )
         except (OSError, ValueError) as error:
             raise ApplyError(str(pairs[0][0]), f"{program} cannot be run: {error}") from error
         if outcome.code != 0:
@@ -122,7 +124,7 @@ def _commands(operation: Operation) -> Iterator[Command]:
         yield command
 
 
-def refusal(operation: str, program: str, outcome: batch.Outcome) -> ApplyError:
+def refusal(operation: str, program: str, outcome: batch.BatchResult) -> ApplyError:
     """Why a command failed."""
     told = _told(outcome.said)
     if outcome.code is None:
@@ -155,7 +157,7 @@ def _error_number(said: str) -> int | None:
     return NUMBERS.get(answers[-1]) if answers else None
 
 
-def _explanation(outcome: batch.Outcome) -> str:
+def _explanation(outcome: batch.BatchResult) -> str:
     """The kernel's own words, without the full stop that ip puts there, or "".
 
     Other errors of the same look are ip's own; after those it does not name the command.

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterable
 
 from vxlab.apply import encoding
-from vxlab.apply.run import Run
+from vxlab.apply.application import Application
 from vxlab.apply.site import Site
 from vxlab.errors import ApplyError, VxlabError, in_words
 from vxlab.netlink.messages import Request
@@ -24,10 +24,10 @@ class NetlinkBackend:
         ApplyError, with the kernel's error number and explanation, for the first one refused.
         """
         site.forget_all()
-        _Run(site).apply(operations)
+        _NetlinkApplication(site).apply(operations)
 
 
-class _Run(Run):
+class _NetlinkApplication(Application):
     """One application of a plan."""
 
     def __init__(self, site: Site) -> None:

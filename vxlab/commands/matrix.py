@@ -299,7 +299,7 @@ def _bisect_options(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--iproute2", default="system", metavar="VERSION|DIR", help="default: the guest's own"
     )
-    options.add_argument("--backend", default="netlink", choices=apply.NAMES)
+    options.add_argument("--backend", default="netlink", choices=apply.BACKENDS)
     options.add_argument(
         "--deadline", type=seconds, default=600.0, metavar="SECONDS", help="default: 600"
     )

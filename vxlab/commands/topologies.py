@@ -56,8 +56,7 @@ def topology_of(name: str, settings: Sequence[str] = ()) -> Topology:
 
 def _list(arguments: argparse.Namespace) -> int:
     """Print the names of all topologies, each with what it is, and what can be set."""
-    from vxlab.apply.script import summary_of
-    from vxlab.catalog import CATALOG
+    from vxlab.catalog import CATALOG, summary_of
     from vxlab.commands.values import shown_parameters
 
     del arguments
@@ -80,12 +79,18 @@ def _plan(arguments: argparse.Namespace) -> int:
 def _script(arguments: argparse.Namespace) -> int:
     """Print the script of a topology, or write it to a file."""
     from vxlab.apply.script import script_of
+    from vxlab.catalog import picture_of, summary_of
 
     topology = topology_of(arguments.name, arguments.settings)
     words = ["vxlab", "script", arguments.name]
     for setting in arguments.settings:
         words += ["--set", setting]
-    text = script_of(topology, made_by=shlex.join(words))
+    text = script_of(
+        topology,
+        summary=summary_of(topology.name),
+        picture=picture_of(topology.name),
+        made_by=shlex.join(words),
+    )
     if arguments.output is None:
         sys.stdout.write(text)
         return 0

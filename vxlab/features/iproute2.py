@@ -48,7 +48,7 @@ def _named(program: str) -> str:
 
 def _run(namespaces: Namespaces, program: str, *words: str) -> ApplyError | None:
     """Run one command: None where all is well, or its refusal."""
-    outcome = batch.run(namespaces, program, [words])
+    outcome = batch.run_commands(namespaces, program, [words])
     return refusal(" ".join([program, *words]), program, outcome) if outcome.code else None
 
 

@@ -25,11 +25,14 @@ from vxlab.observe.capture import Capture, Recorder
 from vxlab.plan.operations import Operation, StartDaemon, StopDaemon
 from vxlab.plan.planner import SWITCH_BRIDGE, Plan, make_plan
 
+#: Given an operation, returns what is applied in its place, or None for nothing.
+Interceptor = Callable[[Operation], Operation | None]
+
 
 class Lab(Mapping[str, Node]):
     """A live lab, and a mapping from node names to nodes.
 
-    ``backend`` applies the plan: one of :data:`vxlab.apply.NAMES`, or an object of one's own;
+    ``backend`` applies the plan: one of :data:`vxlab.apply.BACKENDS`, or an object of one's own;
     with ``recorder`` every node keeps its last frames, for reports.  Use it as a context manager,
     or call :meth:`open` and :meth:`close`.
     """
@@ -40,14 +43,14 @@ class Lab(Mapping[str, Node]):
         if not isinstance(topology, Topology):
             raise VxlabError(f"wanted a Topology (call build() on a builder), found {topology!r}")
         self.topology = topology
-        self.backend = apply.get(backend) if isinstance(backend, str) else backend
+        self.backend = apply.backend_named(backend) if isinstance(backend, str) else backend
         self.recorders: dict[str, Recorder] = {}
         self._record = recorder
         self._deaf = False
         self._site = Site()
         self._nodes: dict[str, Node] = {}
         self._is_open = False
-        self._alter: Callable[[Operation], Operation | None] | None = None
+        self._interceptor: Interceptor | None = None
         self._lock = threading.RLock()  # one socket a node, and one buffer a recorder
 
     @property
@@ -106,10 +109,10 @@ class Lab(Mapping[str, Node]):
     def apply(self, *operations: Operation, by: str | None = None) -> None:
         """Change the lab: the same operations that built it, also in the middle of a test.
 
-        ``by`` names another backend than the lab's own (:data:`vxlab.apply.NAMES`).  ApplyError
+        ``by`` names another backend than the lab's own (:data:`vxlab.apply.BACKENDS`).  ApplyError
         for the first operation that is refused; what came before it has been done.
         """
-        backend = self.backend if by is None else apply.get(by)
+        backend = self.backend if by is None else apply.backend_named(by)
         for operation in operations:
             if not isinstance(operation, Operation):
                 raise VxlabError(f"lab {self.topology}: wanted operations, found {operation!r}")
@@ -117,16 +120,24 @@ class Lab(Mapping[str, Node]):
             if not self._is_open:
                 raise VxlabError(f"lab {self.topology}: wanted to change it, found it not open")
             try:
-                backend.apply(self._site, self._altered(operations))
+                backend.apply(self._site, self._intercepted(operations))
             finally:
                 self._adopt()
 
-    def _altered(self, operations: Iterable[Operation]) -> list[Operation]:
-        """What is applied in place of ``operations``: they themselves, except under a control."""
-        if self._alter is None:
+    def intercept(self, interceptor: Interceptor | None) -> None:
+        """Let ``interceptor`` see every operation from now on, before it is applied.
+
+        What it returns is applied in the operation's place, nothing for None.  That is how a
+        control breaks a lab on purpose, be it while it is built or later.  None: no longer.
+        """
+        self._interceptor = interceptor
+
+    def _intercepted(self, operations: Iterable[Operation]) -> list[Operation]:
+        """What is applied in place of ``operations``: they themselves, unless intercepted."""
+        if self._interceptor is None:
             return list(operations)
-        altered = map(self._alter, operations)
-        return [operation for operation in altered if operation is not None]
+        found = map(self._interceptor, operations)
+        return [operation for operation in found if operation is not None]
 
     def _adopt(self) -> None:
         """Make nodes of all namespaces that are new."""

@@ -61,8 +61,8 @@ def table(
         if twice:
             raise VxlabError(f"matrix: {what}: wanted each once, found {twice[0]} twice")
     for name in backend_names:
-        if name not in apply.NAMES:
-            wanted = ", ".join(apply.NAMES)
+        if name not in apply.BACKENDS:
+            wanted = ", ".join(apply.BACKENDS)
             raise VxlabError(f"matrix: backend: wanted one of {wanted}, found {name!r}")
     return [
         Place(kernel, tool, backend)

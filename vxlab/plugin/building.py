@@ -29,8 +29,8 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("vxlab")
     group.addoption(
         "--vxlab-backend",
-        choices=apply.NAMES,
-        default=apply.NAMES[0],
+        choices=apply.BACKENDS,
+        default=apply.BACKENDS[0],
         help="build labs by netlink requests (default), by `ip` and `bridge`, or by a shell script",
     )
     group.addoption(
@@ -91,7 +91,7 @@ def _version(program: str) -> str:
 def header(config: pytest.Config) -> list[str]:
     """What the report's head says of it: nothing where nothing was asked for."""
     backend, folder = config.getoption("vxlab_backend"), config.getoption("iproute2")
-    if backend == apply.NAMES[0] and folder is None:
+    if backend == apply.BACKENDS[0] and folder is None:
         return []
     place = f"in {folder}" if folder else "in PATH"
     try:
@@ -104,7 +104,7 @@ def header(config: pytest.Config) -> list[str]:
 def also_needed(config: pytest.Config, names: Iterable[str]) -> list[str]:
     """The features ``names``, and what iproute2 must know of them where it is to build labs."""
     wanted = list(names)
-    if config.getoption("vxlab_backend") == apply.NAMES[0]:
+    if config.getoption("vxlab_backend") == apply.BACKENDS[0]:
         return wanted
     for name in tuple(wanted):
         kind, _, attribute = name.partition(".")

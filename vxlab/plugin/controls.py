@@ -71,7 +71,7 @@ def break_building(item: pytest.Item, lab: Lab) -> None:
     """Let a control change the operations that build a lab."""
     control = active_control(item)
     if control is not None:
-        lab._alter = control.alter
+        lab.intercept(control.alter)
 
 
 def break_lab(item: pytest.Item, lab: Lab) -> None:
@@ -81,7 +81,7 @@ def break_lab(item: pytest.Item, lab: Lab) -> None:
         return
     if control.lab is not None:
         control.lab(lab)
-    lab._alter = control.alter_later
+    lab.intercept(control.alter_later)
 
 
 @pytest.hookimpl(tryfirst=True)

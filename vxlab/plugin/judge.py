@@ -9,6 +9,9 @@ import pytest
 from vxlab.errors import CapabilityError, VxlabError
 from vxlab.plugin.markers import Control
 
+#: What pytest puts into a failed assertion where it writes in colour.
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
 
 def judge(control: Control, error: BaseException | None) -> str | None:
     """What is wrong with how a scenario ended on its broken lab; None where it turned red.
@@ -37,5 +40,5 @@ def is_red(error: BaseException) -> bool:
 
 
 def text_of(error: BaseException) -> str:
-    """An exception as text: its type, and what it says."""
-    return f"{type(error).__name__}: {error}"
+    """An exception as text: its type, and what it says, without a terminal's colours."""
+    return _COLOURS.sub("", f"{type(error).__name__}: {error}")

@@ -8,6 +8,6 @@ from __future__ import annotations
 
 from vxlab.apply.script.backend import ScriptBackend
 from vxlab.apply.script.pings import PingLine, pings_of
-from vxlab.apply.script.text import file_name, script_of, summary_of
+from vxlab.apply.script.text import file_name, script_of
 
-__all__ = ["PingLine", "ScriptBackend", "file_name", "pings_of", "script_of", "summary_of"]
+__all__ = ["PingLine", "ScriptBackend", "file_name", "pings_of", "script_of"]

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterable, Iterator
 
 from vxlab.apply import batch, iproute2
-from vxlab.apply.run import Run
+from vxlab.apply.application import Application
 from vxlab.apply.script.lines import lines_of, quoted
 from vxlab.apply.site import Site
 from vxlab.errors import ApplyError, VxlabError
@@ -57,12 +57,12 @@ class ScriptBackend:
         ApplyError for the first one refused, MissingProgram where there is no ``ip``.
         """
         try:
-            _Run(site).apply(operations)
+            _ScriptApplication(site).apply(operations)
         finally:
             site.forget_all()  # nobody told which interface got which index
 
 
-class _Run(Run):
+class _ScriptApplication(Application):
     """One application of a plan."""
 
     def __init__(self, site: Site) -> None:
@@ -137,7 +137,7 @@ def _refusal(operation: Operation, lines: list[str], code: int, said: str) -> Ap
         return ApplyError(str(operation), reason, errno=number)
     if isinstance(operation, AddRule):
         return ApplyError(str(operation), told or "refused")
-    outcome = batch.Outcome(1, code, said)
+    outcome = batch.BatchResult(read=1, code=code, said=said)
     return iproute2.refusal(str(operation), lines[0].partition(" ")[0], outcome)
 
 

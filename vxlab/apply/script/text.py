@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from vxlab.apply.script import frame
 from vxlab.apply.script.pings import pings_of
 from vxlab.apply.script.setup import AT_THE_EDGE, program_of, setup_lines
-from vxlab.catalog import CATALOG
 from vxlab.describe.topology import Topology
 from vxlab.plan.operations import AddRule, Operation, StartDaemon
 from vxlab.plan.planner import make_plan
@@ -24,11 +22,14 @@ PATIENCE = {None: 10, "smcroute": 10, "pimd": 90}
 _ALWAYS = ("ip", "bridge", "ping", "unshare", "mount")
 
 
-def script_of(topology: Topology, *, made_by: str = "") -> str:
+def script_of(
+    topology: Topology, *, summary: str = "", picture: Sequence[str] = (), made_by: str = ""
+) -> str:
     """A POSIX shell script that builds ``topology``, pings through it and takes it away.
 
-    ``made_by`` is the command line that made it, for its head.  VxlabError where an operation of
-    the topology's plan cannot be done by a script.
+    For its head: ``summary`` says in a line what the topology is, ``picture`` are lines that draw
+    it, ``made_by`` is the command line that made the script.  VxlabError where an operation of the
+    topology's plan cannot be done by a script.
     """
     plan = make_plan(topology)
     daemons = [operation for operation in plan if isinstance(operation, StartDaemon)]
@@ -41,7 +42,7 @@ def script_of(topology: Topology, *, made_by: str = "") -> str:
     needs = "\n".join(f"need {program} {package}" for program, package in packages.items())
     return "".join(
         [
-            _head(topology, made_by, packages),
+            _head(topology, summary, picture, made_by, packages),
             opening,
             _function("setup", setup_lines(topology, plan)),
             _function("pings", _pings(topology, programs)),
@@ -58,31 +59,15 @@ def file_name(topology: Topology) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", topology.name).strip("-.") + ".sh"
 
 
-def summary_of(name: str) -> str:
-    """The first line of what the catalog says of a topology, as plain words; "" if it has none."""
-    described = inspect.getdoc(CATALOG[name]) if name in CATALOG else None
-    return _plain((described or "").partition("\n")[0])
-
-
-def _plain(text: str) -> str:
-    text = re.sub(r":\w+:`~?([^`]*)`", r"\1", text).replace("``", "")
-    return re.sub(r" \(E\d+\)", "", text)
-
-
-def _picture(name: str) -> list[str]:
-    """The lines of the picture that the catalog draws of a topology, without its own indent."""
-    described = (inspect.getdoc(CATALOG[name]) if name in CATALOG else None) or ""
-    for part in described.split("\n\n")[1:]:
-        if "──" in part or " ─ " in part:
-            return inspect.cleandoc("\n" + part.strip("\n")).splitlines()
-    return []
-
-
-def _head(topology: Topology, made_by: str, packages: dict[str, str]) -> str:
+def _head(
+    topology: Topology,
+    summary: str,
+    picture: Sequence[str],
+    made_by: str,
+    packages: Mapping[str, str],
+) -> str:
     name = file_name(topology)
-    summary = summary_of(topology.name)
     lines = [f"{topology.name}: {summary}" if summary else topology.name]
-    picture = _picture(topology.name)
     lines += ["", *(f"    {line}" for line in picture)] if picture else []
     lines += ["", f"Made by: {made_by}"] if made_by else []
     lines += [

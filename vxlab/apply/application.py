@@ -20,7 +20,7 @@ from vxlab.plan.operations import (
 )
 
 
-class Run(ABC):
+class Application(ABC):
     """One application of a plan; a backend says how operations are collected and done."""
 
     def __init__(self, site: Site) -> None:
