@@ -201,7 +201,7 @@ def test_an_external_device_listens_in_both_families(lab):
     source="drivers/net/vxlan/vxlan_core.c: vxlan_vni_in_use()",
 )
 @pytest.mark.control(
-    "the second device is not external and is on another UDP port",
+    "the second device is not external, and is on another UDP port",
     change=harmless,
     because="DID NOT RAISE ApplyError",
 )
