@@ -234,7 +234,7 @@ def test_an_external_device_with_a_vni_receives_nothing(lab):
 
 
 @pytest.mark.behaviour(
-    "in an external device's FDB, the same MAC may have another remote in each VNI",
+    "in an external device's FDB, the same MAC may have a different remote in each VNI",
     source="drivers/net/vxlan/vxlan_core.c: vxlan_fdb_parse(), NDA_SRC_VNI",
 )
 @pytest.mark.control(

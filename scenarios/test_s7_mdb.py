@@ -41,7 +41,7 @@ ALL = [B, C, D]
 pytestmark = [pytest.mark.requires("vxlan-mdb"), pytest.mark.topology(bare, hosts=4)]
 
 NO_ENTRIES = "a's MDB has no entries"
-NO_FLOODING_TO_C_AND_D = "a floods to b only"
+NO_FLOODING_TO_C_AND_D = "a's device floods to b only"
 
 
 def no_entries(operation):
@@ -255,7 +255,8 @@ def test_a_replaced_remote_has_another_port(lab):
 
 
 @pytest.mark.behaviour(
-    "an MDB entry for a source and a group is for packets of that source only", source=XMIT
+    "an (S,G) MDB entry is for packets from its source only, the (*,G) entry for all other packets",
+    source=XMIT,
 )
 @pytest.mark.control(
     "the MDB entries are for every source",
@@ -279,7 +280,8 @@ SOURCES = {
 
 
 @pytest.mark.behaviour(
-    "the filter mode and source list of an MDB entry include or exclude sources for its remote",
+    "the filter mode and source list of an MDB entry decide which sources its remote gets packets "
+    "from",
     source=FILTERS,
 )
 @pytest.mark.control(
