@@ -1,11 +1,11 @@
-"""7.3 GPE: IP travels without an Ethernet header, and the header says which protocol it is.
+"""7.3 GPE: inner IP packets have no Ethernet header, and the VXLAN header names their protocol.
 
     a eth0 192.168.57.50 ──── lan ──── 192.168.57.54 eth0 b
       vxlan0 172.18.1.2                172.18.1.3 vxlan0
       external gpe, port 4790          external gpe
 
-A route with a lightweight tunnel leads to the other end.  The header (draft-ietf-nvo3-vxlan-gpe,
-section 3) is 0x0c for the flags I and P, and the next protocol in the fourth byte: 1 IPv4, 2 IPv6.
+A route with `encap ip` leads to the other end.  The header (draft-ietf-nvo3-vxlan-gpe, section 3)
+is 0x0c for the flags I and P, and the next protocol in the fourth byte: 1 IPv4, 2 IPv6.
 """
 
 from __future__ import annotations
@@ -30,50 +30,64 @@ from device_tools import (
     udp_ports,
 )
 
-from vxlab import ApplyError
-from vxlab.operations import AddAddress, AddLink, SetSysctl
-from vxlab.reference import ReferenceVtep
+from vxlab import ApplyError, ReferenceVtep
+from vxlab.operations import AddAddress, AddLink, AddNeighbour, SetSysctl
 
 VALIDATE = "drivers/net/vxlan/vxlan_core.c: vxlan_config_validate(), VXLAN_F_ALLOWED_GPE"
 BUILD = "drivers/net/vxlan/vxlan_core.c: vxlan_build_gpe_hdr()"
 PARSE = "drivers/net/vxlan/vxlan_core.c: vxlan_parse_gpe_proto()"
 REFUSED = "VXLAN GPE does not support this combination of attributes"
 GPE = {"external": True, "gpe": True, "learning": False, "dstport": 4790}
-HERE = {4: "172.18.1.2", 6: "fd00:18::2"}
-THERE = {4: "172.18.1.3", 6: "fd00:18::3"}
+#: The overlay addresses of a and b, by family.
+OVERLAY = {
+    "a": {4: "172.18.1.2", 6: "fd00:18::2"},
+    "b": {4: "172.18.1.3", 6: "fd00:18::3"},
+}
+NEXT_PROTOCOL = {4: "01", 6: "02"}
 
 pytestmark = [pytest.mark.requires("vxlan.gpe"), pytest.mark.topology(bare())]
 
-ethernet = swap(gpe=None)
+NEITHER_HAS_GPE = "neither device has `gpe`"
+without_gpe = swap(gpe=None)
 
 
-def ends(lab, *nodes, **more):
-    """A gpe device on each node, with addresses and routes to the other end."""
+def make_gpe_devices(lab, *nodes):
+    """Make a gpe device on each node, with addresses and routes to the other end."""
     for node in nodes:
-        here, there, far = (HERE, THERE, "b") if node == "a" else (THERE, HERE, "a")
-        lab.apply(*device(node, f"{here[4]}/24", **{**GPE, **more}))
+        other = "b" if node == "a" else "a"
+        lab.apply(*device(node, f"{OVERLAY[node][4]}/24", **GPE))
         lab.apply(SetSysctl(node, "net.ipv6.conf.vxlan0.disable_ipv6", "0"))
-        lab.apply(AddAddress(node, "vxlan0", f"{here[6]}/64"))
-        encap_route(lab, node, f"{there[4]}/32", 42, at(lab, far), "csum")
-        encap_route(lab, node, f"{there[6]}/128", 42, at(lab, far), "csum")
+        lab.apply(AddAddress(node, "vxlan0", f"{OVERLAY[node][6]}/64"))
+        encap_route(lab, node, f"{OVERLAY[other][4]}/32", 42, at(lab, other), "csum")
+        encap_route(lab, node, f"{OVERLAY[other][6]}/128", 42, at(lab, other), "csum")
     for node in nodes:
         wait_for_addresses(lab, node)
 
 
-def bare_ip(data):
-    """A marked datagram to a's overlay address, as an IP packet."""
+def ip_datagram(data):
+    """A datagram with a marked payload to a's overlay address, as an IP packet."""
     from scapy.layers.inet import IP, UDP
 
     return IP(src="172.18.1.3", dst="172.18.1.2") / UDP(sport=1, dport=40404) / (b"vxlab:" + data)
 
 
-def outer_8(operation):
-    outer = isinstance(operation, AddLink) and operation.name == "outer"
-    return swap_at("b", id=8)(operation) if outer else operation
+def outer_vni_8_at_b(operation):
+    """A control: b's outer device has VNI 8."""
+    if isinstance(operation, AddLink) and operation.name == "outer":
+        return swap_at("b", id=8)(operation)
+    return operation
 
 
-@pytest.mark.behaviour("gpe is refused with what it does not go with", source=VALIDATE)
-@pytest.mark.control("a good device is asked for", change=harmless, because="DID NOT RAISE")
+@pytest.mark.behaviour(
+    "`gpe` is refused without `external`, and with `gbp`, `learning`, `proxy`, `rsc`, `l2miss`, "
+    "`l3miss`, `remcsumtx`, `remcsumrx` or `ttl inherit`",
+    source=VALIDATE,
+)
+@pytest.mark.control(
+    "an ordinary device without `gpe` is created instead",
+    change=harmless,
+    because="DID NOT RAISE ApplyError",
+)
 @pytest.mark.parametrize("by", ["netlink", "iproute2"])
 @pytest.mark.parametrize(
     "more",
@@ -97,8 +111,12 @@ def test_gpe_is_refused(lab, more, by):
     assert_refused(refused, by, errno.EINVAL, REFUSED)
 
 
-@pytest.mark.behaviour("gpe goes with vnifilter, checksums and localbypass", source=VALIDATE)
-@pytest.mark.control("gbp is asked for too", change=swap(gbp=True), because=REFUSED)
+@pytest.mark.behaviour(
+    "`gpe` is accepted alone, and with `vnifilter`, `noudpcsum`, or `udp6zerocsumtx` and "
+    "`udp6zerocsumrx`",
+    source=VALIDATE,
+)
+@pytest.mark.control("the device also has `gbp`", change=swap(gbp=True), because=REFUSED)
 @pytest.mark.parametrize("by", ["netlink", "iproute2"])
 @pytest.mark.parametrize(
     "more",
@@ -109,66 +127,90 @@ def test_gpe_is_refused(lab, more, by):
         pytest.param({"vnifilter": True}, id="vnifilter"),
     ],
 )
-def test_gpe_is_accepted_with(lab, more, by):
+def test_gpe_is_accepted(lab, more, by):
     lab.apply(*device("a", **{**GPE, **more}), by=by)
     assert link_of(lab, "a").attributes["gpe"] is True
 
 
 @pytest.mark.behaviour(
-    "a gpe device has no MAC, asks for no neighbours, and listens on port 4790",
+    "a `gpe` device has no MAC address, does no ARP, and by default uses UDP port 4790",
     source="drivers/net/vxlan/vxlan_core.c: vxlan_raw_setup()",
 )
-@pytest.mark.control("the device has no gpe", change=ethernet)
-def test_a_gpe_device_has_no_ethernet(lab):
+@pytest.mark.control(
+    "the device has no `gpe`",
+    change=without_gpe,
+    because="the device has not both of the flags POINTOPOINT and NOARP",
+)
+def test_a_gpe_device_has_no_mac(lab):
     lab.apply(*device("a", **{**GPE, "dstport": 0}))
     found = link_of(lab, "a")
-    assert {"POINTOPOINT", "NOARP"} <= set(found.flags)
+    wanted = {"POINTOPOINT", "NOARP"}
+    assert wanted <= set(found.flags), "the device has not both of the flags POINTOPOINT and NOARP"
     assert found.mac == ""
     assert udp_ports(lab, "a")[4] == [4790]
 
 
-@pytest.mark.behaviour("IP leaves without Ethernet, under its next protocol", source=BUILD)
-@pytest.mark.control("the devices have no gpe", change=ethernet, because="0800|waited|ping")
+@pytest.mark.behaviour(
+    "a `gpe` device sends IP packets without an Ethernet header, with IPv4 or IPv6 as the next "
+    "protocol in the VXLAN header",
+    source=BUILD,
+)
+@pytest.mark.control(
+    NEITHER_HAS_GPE, change=without_gpe, because="the VXLAN header is 0800000000002a00"
+)
 @pytest.mark.topology(bare, family=[4, 6])
 @pytest.mark.parametrize("inner", [4, 6], ids=["ipv4", "ipv6"])
-def test_the_header_names_the_protocol_of(lab, inner):
-    ends(lab, "a", "b")
+def test_the_header_names_the_inner_protocol(lab, inner):
+    make_gpe_devices(lab, "a", "b")
+    # A gpe device needs no MAC; those of the control send without waiting for one.
+    lab.apply(AddNeighbour("a", "vxlan0", OVERLAY["b"][inner], "02:00:00:00:00:03"))
     with lab.capture("b:eth0", ports=PORTS) as seen:
-        lab["a"].send_marked(THERE[inner], b"bare ip")
+        lab["a"].send_marked(OVERLAY["b"][inner], b"bare ip")
         frame = seen["b:eth0"].wait_for(holds(b"bare ip"), "the datagram", timeout=3)
     start = 42 if ":" not in at(lab, "a") else 62
-    assert frame.data[start : start + 8].hex() == f"0c00000{1 if inner == 4 else 2}00002a00"
+    header = frame.data[start : start + 8].hex()
+    assert header == f"0c0000{NEXT_PROTOCOL[inner]}00002a00", f"the VXLAN header is {header}"
     assert frame.data[start + 8] >> 4 == inner
 
 
-@pytest.mark.behaviour("two gpe devices reach each other in IPv4 and IPv6", source=PARSE)
-@pytest.mark.control("b's device has no gpe", change=swap_at("b", gpe=None), because="ping")
+@pytest.mark.behaviour("two `gpe` devices reach each other with IPv4 and with IPv6", source=PARSE)
+@pytest.mark.control(
+    "b's device has no `gpe`", change=swap_at("b", gpe=None), because="b did not answer a's ping"
+)
 @pytest.mark.topology(bare, family=[4, 6])
 @pytest.mark.parametrize("inner", [4, 6], ids=["ipv4", "ipv6"])
-def test_two_gpe_devices_reach_each_other_in(lab, inner):
-    ends(lab, "a", "b")
-    assert lab["a"].ping(THERE[inner], timeout=3)
-    assert lab["b"].ping(HERE[inner], timeout=3)
+def test_two_gpe_devices_reach_each_other(lab, inner):
+    make_gpe_devices(lab, "a", "b")
+    assert lab["a"].ping(OVERLAY["b"][inner], timeout=3), "b did not answer a's ping"
+    assert lab["b"].ping(OVERLAY["a"][inner], timeout=3), "a did not answer b's ping"
 
 
-@pytest.mark.behaviour("nobody asks for a MAC", source=BUILD)
-@pytest.mark.control("the devices have no gpe", change=ethernet, because="ARP")
-def test_nobody_asks_for_a_mac(lab):
-    ends(lab, "a", "b")
+@pytest.mark.behaviour("a `gpe` device sends no ARP request before an IP packet", source=BUILD)
+@pytest.mark.control(NEITHER_HAS_GPE, change=without_gpe, because="passed a's device: ARP, ARP")
+def test_a_gpe_device_sends_no_arp(lab):
+    make_gpe_devices(lab, "a", "b")
     with lab.capture("a:vxlan0", ports=PORTS) as seen:
-        assert lab["a"].ping("172.18.1.3", timeout=3)
-    passed = [frame.summary() for frame in seen["a:vxlan0"].frames]
-    assert [line.split()[0] for line in passed] == ["ICMP", "ICMP"]
+        assert lab["a"].ping("172.18.1.3", timeout=3), "b did not answer a's ping"
+    passed = [frame.summary().split()[0] for frame in seen["a:vxlan0"].frames]
+    assert passed == ["ICMP", "ICMP"], f"passed a's device: {', '.join(passed)}"
 
 
-@pytest.mark.behaviour("kernel and reference reach each other in GPE", source=PARSE)
-@pytest.mark.control("a's device has no gpe", change=ethernet, because="ping")
+@pytest.mark.behaviour(
+    "a `gpe` device and the reference VTEP (in Python) answer each other's pings", source=PARSE
+)
+@pytest.mark.control(
+    "a's device has no `gpe`",
+    change=without_gpe,
+    because="the reference did not answer the kernel's ping",
+)
 def test_the_kernel_and_the_reference_reach_each_other(lab):
-    ends(lab, "a")
-    with ReferenceVtep(lab["b"], gpe=True, port=4790) as far:
-        assert lab["a"].ping("172.18.1.3", timeout=3)
-        assert far.ping("172.18.1.2", timeout=3)
-        assert [row.problem for row in far.received] == [""] * len(far.received)
+    make_gpe_devices(lab, "a")
+    with ReferenceVtep(lab["b"], gpe=True, port=4790) as reference:
+        answered = lab["a"].ping("172.18.1.3", timeout=3)
+        assert answered, "the reference did not answer the kernel's ping"
+        answered = reference.ping("172.18.1.2", timeout=3)
+        assert answered, "the kernel did not answer the reference's ping"
+        assert [row.problem for row in reference.received] == [""] * len(reference.received)
 
 
 HEADERS = {
@@ -182,30 +224,43 @@ HEADERS = {
 }
 
 
-@pytest.mark.behaviour("what is no plain GPE header is dropped", source=PARSE)
-@pytest.mark.control("it is a plain one", arguments={"header": {}}, because="wanted no")
+@pytest.mark.behaviour(
+    "a `gpe` device drops a packet with the flag O (OAM) or B, without P, with another version, "
+    "an unknown next protocol or a reserved bit",
+    source=PARSE,
+)
+@pytest.mark.control(
+    "the packet has an ordinary GPE header",
+    arguments={"header": {}},
+    because="a/vxlan0: wanted no packet with an unusual header, found",
+)
 @pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
-def test_gpe_drops(lab, header):
-    ends(lab, "a")
+def test_an_unusual_gpe_header_is_dropped(lab, header):
+    make_gpe_devices(lab, "a")
     with (
-        ReferenceVtep(lab["b"], gpe=True, port=4790) as far,
+        ReferenceVtep(lab["b"], gpe=True, port=4790) as reference,
         lab.capture("a:vxlan0", ports=PORTS) as seen,
     ):
-        far.send(bare_ip(b"odd"), **header)
-        far.send(bare_ip(b"plain"))
-        seen["a:vxlan0"].wait_for(holds(b"plain"), "the plain one")
-    seen["a:vxlan0"].assert_silent(holds(b"odd"), "packet with that header")
+        reference.send(ip_datagram(b"unusual"), **header)
+        reference.send(ip_datagram(b"ordinary"))
+        seen["a:vxlan0"].wait_for(holds(b"ordinary"), "the packet with an ordinary header")
+    seen["a:vxlan0"].assert_silent(holds(b"unusual"), "packet with an unusual header")
 
 
-@pytest.mark.behaviour("a gpe tunnel runs inside of another VXLAN", source=BUILD)
-@pytest.mark.control("the outer device of b has VNI 8", change=outer_8, because="ping")
-def test_gpe_runs_inside_of_vxlan(lab):
+@pytest.mark.behaviour("a `gpe` tunnel works inside another VXLAN tunnel", source=BUILD)
+@pytest.mark.control(
+    "b's outer device has VNI 8",
+    change=outer_vni_8_at_b,
+    because="b did not answer a's ping through both tunnels",
+)
+def test_gpe_works_inside_vxlan(lab):
     for node, here, far in (("a", 1, B), ("b", 2, at(lab, "a"))):
         lab.apply(*device(node, f"10.7.0.{here}/24", name="outer", id=7, remote=far))
         lab.apply(*device(node, f"172.18.1.{here + 1}/24", **GPE))
         encap_route(lab, node, f"172.18.1.{4 - here}/32", 42, f"10.7.0.{3 - here}")
     with lab.capture("a:eth0", "a:outer", ports=PORTS) as seen:
-        assert lab["a"].ping("172.18.1.3", timeout=2)
+        answered = lab["a"].ping("172.18.1.3", timeout=2)
+    assert answered, "b did not answer a's ping through both tunnels"
     carried = [row for row in seen["a:eth0"].encapsulated() if row.inner.udp_ports]
     assert {(row.vni, row.port, row.inner.udp_ports[1]) for row in carried} == {(7, 4789, 4790)}
     assert {row.vni for row in seen["a:outer"].encapsulated()} == {42}
