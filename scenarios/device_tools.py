@@ -1,7 +1,7 @@
-"""What the scenarios on modes, life cycle and tenancy have in common: devices made in the test.
+"""Create vxlan devices within a test and inspect them, for the scenarios of chapters 7 to 9.
 
-Their labs are hosts on one underlay that have no vxlan device yet (`bare`), at 192.168.57.50 (a),
-.54 (b), .55 (c) and so on, or the same numbers in fd00:192:168:57::/64.
+Most of their labs are hosts on one underlay without any vxlan device (`bare`), with the addresses
+192.168.57.50 (a), .54 (b), .55 (c) and so on, or the same numbers in fd00:192:168:57::/64.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ import dataclasses
 import socket
 import struct
 
-from vxlab import catalog
-from vxlab.observe.frames import MARK_PORT, MARK_PREFIX
+from vxlab import catalog, frames
 from vxlab.operations import AddAddress, AddLink, SetLink, SetVxlan
 
 A, B, C, D = (f"192.168.57.{last}" for last in (50, 54, 55, 56))
-#: Ports on which captures take VXLAN apart.
+#: UDP ports that captures decode as VXLAN.
 PORTS = (4789, 4790, 8472, 14789)
+#: The MAC of the default FDB entry, which is used for every unknown destination.
 ANY_MAC = "00:00:00:00:00:00"
-_SO_MARK = 36
+SO_MARK = 36  # include/uapi/asm-generic/socket.h
 
 
 def bare(hosts=2, family=4):
     """Hosts without vxlan devices on one underlay."""
     topology = catalog.point_to_point(hosts=hosts, family=family, bind="both")
-    made = tuple(dataclasses.replace(host, vteps=()) for host in topology.hosts)
-    return dataclasses.replace(topology, hosts=made)
+    without_vteps = tuple(dataclasses.replace(host, vteps=()) for host in topology.hosts)
+    return dataclasses.replace(topology, hosts=without_vteps)
 
 
 def device(node, *addresses, name="vxlan0", up=True, mac=None, mtu=None, **attributes):
-    """The operations that make a vxlan device, port 4789 unless told otherwise."""
+    """The operations that create a vxlan device; the UDP port is 4789 unless `dstport` is given."""
     attributes.setdefault("dstport", 4789)
     pairs = tuple(attributes.items())
     yield AddLink(node, name, "vxlan", 0, pairs, up=up, mac=mac, mtu=mtu)
@@ -38,7 +38,7 @@ def device(node, *addresses, name="vxlan0", up=True, mac=None, mtu=None, **attri
 
 
 def pair(lab, **attributes):
-    """a and b with a device each: 172.18.1.2 and .3, VNI 42 unless told otherwise."""
+    """Create a device on a (172.18.1.2) and one on b (.3), with VNI 42 unless `id` is given."""
     attributes.setdefault("id", 42)
     a, b = at(lab, "a"), at(lab, "b")
     lab.apply(*device("a", "172.18.1.2/24", remote=b, local=a, dev="eth0", **attributes))
@@ -51,16 +51,17 @@ def at(lab, host):
 
 
 def link_of(lab, node, name="vxlan0"):
-    """An interface of a node; None where there is none of that name."""
+    """An interface of a node as the kernel shows it now, or None if there is none of that name."""
     return next((link for link in lab[node].state.links if link.name == name), None)
 
 
 def mac_of(lab, node, name="vxlan0"):
+    """The MAC address of an interface."""
     return link_of(lab, node, name).mac
 
 
 def encap_route(lab, node, to, vni, dst, *more, via="vxlan0"):
-    """A route with a lightweight tunnel: what takes it has VNI and remote as metadata."""
+    """Add a lightweight tunnel route, which attaches VNI and remote to its packets as metadata."""
     kind = "ip6" if ":" in dst else "ip"
     family = ["-6"] if ":" in to else []
     words = ["route", "replace", to, "encap", kind, "id", str(vni), "dst", dst, *more]
@@ -68,24 +69,28 @@ def encap_route(lab, node, to, vni, dst, *more, via="vxlan0"):
 
 
 def send_with_mark(node, address, data, mark):
-    """Send a marked datagram with a firewall mark on it."""
+    """Send a marked datagram whose socket buffer has a firewall mark (`fwmark`)."""
     with node.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, _SO_MARK, struct.pack("=I", mark))
-        sock.sendto(MARK_PREFIX + data, (address, MARK_PORT))
+        sock.setsockopt(socket.SOL_SOCKET, SO_MARK, struct.pack("=I", mark))
+        sock.sendto(frames.MARK_PREFIX + data, (address, frames.MARK_PORT))
 
 
 def tunnels(capture, data):
-    """The tunnel packets that carry a marked payload, in order."""
+    """The captured VXLAN packets whose inner frame carries a marked payload, in order."""
     return [tunnel for tunnel in capture.encapsulated() if tunnel.inner.mark == data]
 
 
 def holds(data):
-    """A predicate: the frame ends with a marked payload, in a tunnel or not."""
-    return lambda frame: frame.data.endswith(MARK_PREFIX + data)
+    """A predicate for frames that end with a marked payload, encapsulated or not."""
+
+    def ends_with_payload(frame):
+        return frame.data.endswith(frames.MARK_PREFIX + data)
+
+    return ends_with_payload
 
 
 def udp_ports(lab, node):
-    """The UDP ports that are open in a node, by family; also those of the kernel itself."""
+    """The bound UDP ports of a node by IP family, one per socket, the kernel's own included."""
     found = {}
     for version, name in ((4, "udp"), (6, "udp6")):
         lines = lab[node].namespaces.read(f"/proc/thread-self/net/{name}").splitlines()[1:]
@@ -94,16 +99,16 @@ def udp_ports(lab, node):
 
 
 def details(lab, node, name="vxlan0"):
-    """What `ip -d link` says of a vxlan device's own attributes."""
+    """The attributes of a vxlan device as `ip -d link` shows them."""
     (link,) = lab[node].ip("-d", "link", "show", name)
     return link["linkinfo"]["info_data"]
 
 
 def assert_refused(refused, by, number, kernel, *own):
-    """Assert who refused, and in which words.
+    """Assert the error number and the message of a refused operation.
 
-    By netlink the kernel, with its error number and its explanation; by iproute2 the same words,
-    or one of ip's ``own``, where it does not even ask the kernel.
+    By netlink the kernel answers with its error number and explanation.  By iproute2 the message
+    is one of ``own``, ip's own ones, or the kernel's where ip has none of its own.
     """
     error = refused.value
     if by == "netlink":
@@ -114,7 +119,7 @@ def assert_refused(refused, by, number, kernel, *own):
 
 
 def swap(**attributes):
-    """A control: vxlan devices are made with other attributes; None takes one away."""
+    """A control: vxlan devices are created with these attributes changed; None removes one."""
 
     def change(operation):
         if not isinstance(operation, AddLink) or operation.kind != "vxlan":
@@ -127,13 +132,21 @@ def swap(**attributes):
 
 
 def swap_at(node, **attributes):
-    """The same on one host only."""
-    change = swap(**attributes)
-    return lambda operation: change(operation) if operation.node == node else operation
+    """A control: vxlan devices of one host are created with these attributes changed."""
+    swapped = swap(**attributes)
+
+    def change(operation):
+        return swapped(operation) if operation.node == node else operation
+
+    return change
 
 
 def harmless(operation):
-    """A control: in place of what must be refused, something that is not."""
+    """A control: an operation that must be refused is replaced by one that is accepted.
+
+    A change of a vxlan device becomes one of its TTL, the device "bad" is created with a VNI and a
+    port alone, and a change of a link is left out.
+    """
     if isinstance(operation, SetVxlan):
         return dataclasses.replace(operation, attributes=(("ttl", 5),))
     if isinstance(operation, AddLink) and operation.name == "bad":

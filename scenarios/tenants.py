@@ -1,8 +1,8 @@
-"""Tenants for the scenarios of chapter 9: on each host a namespace each, all numbered alike.
+"""Tenants for the scenarios of chapter 9: each has a network namespace on host a and one on b.
 
-Tenant `kim` of host `a` is the node `kim-a`.  It has nothing but its vxlan device, made on `a` and
-moved to it, so that the device works by a's underlay.  On `a` all tenants have one address and
-one MAC, on `b` another.
+Tenant `kim` of host `a` is the node `kim-a`.  Its only interface besides lo is its vxlan device,
+which is created on `a` and moved to `kim-a`, so that the device uses the underlay of `a`.  All
+tenants of `a` have the same IP and MAC address, and all tenants of `b` have another pair.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ import dataclasses
 
 from device_tools import at, device
 
-from vxlab.describe.builder import TopologyBuilder
+from vxlab import TopologyBuilder
 from vxlab.operations import AddAddress, AddLink, MoveLink, SetLink
 
 ADDRESS = {"a": "172.18.1.1", "b": "172.18.1.2"}
 MAC = {"a": "02:00:00:00:00:01", "b": "02:00:00:00:00:02"}
 VNIS = {"kim": 10, "lee": 20}
-EVERYBODY = "172.18.1.255"
+BROADCAST_ADDRESS = "172.18.1.255"
 
 
-def houses(tenants=("kim", "lee"), family=4):
-    """Hosts a, b and c on one underlay; on a and b a namespace for each tenant."""
+def tenant_hosts(tenants=("kim", "lee"), family=4, tenants_on_lan=False):
+    """Hosts a, b and c on one underlay, and a namespace of each tenant for a and for b.
+
+    The namespaces have no interface yet, or with ``tenants_on_lan`` one on the underlay.
+    """
     t = TopologyBuilder("tenants")
     t.switch("lan", "192.168.57.0/24" if family == 4 else "fd00:192:168:57::/64")
     for name, last in (("a", 50), ("b", 54), ("c", 55)):
@@ -29,44 +32,51 @@ def houses(tenants=("kim", "lee"), family=4):
         t.host(name, "lan", address)
     for tenant in tenants:
         for host in ADDRESS:
-            t.host(f"{tenant}-{host}")
+            t.host(f"{tenant}-{host}", *(("lan",) if tenants_on_lan else ()))
     return t.build()
 
 
-def move_in(lab, tenant, **attributes):
-    """A device for a tenant on a and on b, remotes of each other unless told otherwise."""
+def add_tenant(lab, tenant, **attributes):
+    """Give a tenant a device on a and one on b, each other's remotes where there is no group."""
     for host, other in (("a", "b"), ("b", "a")):
-        home = f"{tenant}-{host}"
-        more = {} if "group" in attributes else {"remote": at(lab, other)}
-        made = device(host, name=home, up=False, mac=MAC[host], **{**more, **attributes})
-        lab.apply(*made, MoveLink(host, home, home), SetLink(home, home, up=True))
-        lab.apply(AddAddress(home, home, f"{ADDRESS[host]}/24"))
+        node = f"{tenant}-{host}"
+        remote = {} if "group" in attributes else {"remote": at(lab, other)}
+        created = device(host, name=node, up=False, mac=MAC[host], **remote, **attributes)
+        lab.apply(*created, MoveLink(host, node, node), SetLink(node, node, up=True))
+        lab.apply(AddAddress(node, node, f"{ADDRESS[host]}/24"))
 
 
-def both_move_in(lab, **attributes):
-    """kim in VNI 10, lee in VNI 20."""
+def add_kim_and_lee(lab, **attributes):
+    """Give kim devices with VNI 10, and lee devices with VNI 20."""
     for tenant, vni in VNIS.items():
-        move_in(lab, tenant, id=vni, **attributes)
+        add_tenant(lab, tenant, id=vni, **attributes)
 
 
-def _swapped_at_b(operation, name, values):
-    if not isinstance(operation, AddLink) or operation.node != "b":
+def with_values(operation, host, name, new_values):
+    """An operation, with an attribute mapped to a new value if it creates a device on the host."""
+    if not isinstance(operation, AddLink) or operation.node != host or operation.kind != "vxlan":
         return operation
-    found = dict(operation.attributes)
-    found[name] = values.get(found.get(name), found.get(name))
-    return dataclasses.replace(operation, attributes=tuple(found.items()))
+    attributes = dict(operation.attributes)
+    value = attributes.get(name)
+    attributes[name] = new_values.get(value, value)
+    return dataclasses.replace(operation, attributes=tuple(attributes.items()))
 
 
-def vnis_mixed_up(operation):
+def vnis_swapped_at_a(operation):
+    """A control: on a kim has lee's VNI, and lee has kim's."""
+    return with_values(operation, "a", "id", {10: 20, 20: 10})
+
+
+def vnis_swapped_at_b(operation):
     """A control: on b kim has lee's VNI, and lee has kim's."""
-    return _swapped_at_b(operation, "id", {10: 20, 20: 10})
+    return with_values(operation, "b", "id", {10: 20, 20: 10})
 
 
-def ports_mixed_up(operation):
-    """A control: on b kim has lee's port, and lee has kim's."""
-    return _swapped_at_b(operation, "dstport", {4789: 14789, 14789: 4789})
+def ports_swapped_at_b(operation):
+    """A control: on b kim has lee's UDP port, and lee has kim's."""
+    return with_values(operation, "b", "dstport", {4789: 14789, 14789: 4789})
 
 
-def vnis_of_nobody(operation):
-    """A control: on b both have a VNI that nobody has on a."""
-    return _swapped_at_b(operation, "id", {10: 11, 20: 21})
+def unused_vnis_at_b(operation):
+    """A control: on b kim and lee have VNIs that no device of a has."""
+    return with_values(operation, "b", "id", {10: 11, 20: 21})

@@ -1,9 +1,9 @@
-"""8.2 Changing a device: which attributes may change later, and what a change does.
+"""8.2 Changing attributes: which ones may change after creation, and what a change does.
 
     a eth0 192.168.57.50 ──── lan ──┬── .54 eth0 b vxlan0 172.18.1.3
       vxlan0 172.18.1.2             └── .55 eth0 c vxlan0 172.18.1.4
 
-The cases come from the one table of attributes, vxlab.describe.vxlan.ATTRIBUTES.
+The cases come from vxlab's table of all vxlan attributes, vxlab.vxlan.ATTRIBUTES.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vxlab.operations import AddAddress, AddFdb, SetVxlan
 CONF = "drivers/net/vxlan/vxlan_core.c: vxlan_nl2conf()"
 CHANGE = "drivers/net/vxlan/vxlan_core.c: vxlan_changelink()"
 
-#: A value that is not the one the device has.
+#: A value of each attribute that the device does not have; of a flag it is the opposite.
 OTHER = {
     "id": 43,
     "group": "239.1.1.1",
@@ -40,7 +40,7 @@ OTHER = {
     "label_policy": 1,
     "reserved_bits": 8,
 }
-#: How the kernel says no, where that is not "vxlan: cannot change NAME flag".
+#: The kernel's message for a fixed attribute where it is not "cannot change NAME flag".
 REFUSALS = {
     "id": "Cannot change VNI",
     "maxaddress": "Cannot change limit",
@@ -55,9 +55,9 @@ REFUSALS = {
     "remcsumrx": "cannot change REMCSUM_RX flag",
     "external": "cannot change COLLECT_METADATA flag",
 }
-#: What ip says by itself.
-OWN = {
-    "gpe": ("cannot change GPE flag", "Cannot change port"),  # with it ip sends port 4790
+#: Messages of ip's own, of which some stand for a keyword that an older ip does not know.
+IP_MESSAGES = {
+    "gpe": ("cannot change GPE flag", "Cannot change port"),  # ip adds port 4790 to it
     "vnifilter": ("vnifilter is valid only when 'external' is set",),
     "reserved_bits": ("unknown command", "Cannot change reserved_bits"),
     "localbypass": ("unknown command",),
@@ -81,105 +81,134 @@ def cases(changeable, *without):
     ]
 
 
-def other(row):
+def other_value(row):
+    """A value of an attribute that the device does not have."""
     return OTHER.get(row.name, not row.default)
 
 
 def change(lab, by="netlink", **attributes):
+    """Change attributes of a's vxlan0."""
     lab.apply(SetVxlan("a", "vxlan0", tuple(attributes.items())), by=by)
 
 
-def nothing_changes(operation):
-    return None if isinstance(operation, SetVxlan) else operation
+TTL_INSTEAD = "the TTL, which may be changed, is changed instead"
+LEFT_OUT = "the change of the vxlan device is left out"
+REFUSED = {"change": harmless, "because": "DID NOT RAISE.*ApplyError"}
+BOTH = pytest.mark.parametrize("by", ["netlink", "iproute2"])
 
 
-@pytest.mark.behaviour("what cannot be changed is refused by name, and stays as it is", source=CONF)
-@pytest.mark.control("the ttl is changed instead", change=harmless, because="DID NOT RAISE")
+@pytest.mark.behaviour(
+    "a change of an attribute that is fixed at creation is refused with a reason, and no attribute"
+    " of the device changes",
+    source=CONF,
+)
+@pytest.mark.control(TTL_INSTEAD, **REFUSED)
 @pytest.mark.topology(catalog.point_to_point())
-@pytest.mark.parametrize("by", ["netlink", "iproute2"])
+@BOTH
 @pytest.mark.parametrize("row", cases(False))
-def test_a_change_is_refused_of(lab, row, by):
+def test_a_change_of_a_fixed_attribute_is_refused(lab, row, by):
     before = link_of(lab, "a").attributes
     with pytest.raises(ApplyError) as refused:
-        change(lab, by, **{row.name: other(row)})
+        change(lab, by, **{row.name: other_value(row)})
     words = REFUSALS.get(row.name, f"cannot change {row.name.upper()} flag")
-    assert_refused(refused, by, errno.EOPNOTSUPP, words, *OWN.get(row.name, ()))
+    assert_refused(refused, by, errno.EOPNOTSUPP, words, *IP_MESSAGES.get(row.name, ()))
     assert link_of(lab, "a").attributes == before
 
 
 @pytest.mark.behaviour(
-    "an attribute that cannot be changed is refused even with the value it has", source=CONF
+    "an attribute that is fixed at creation is refused in a change even with the value that the"
+    " device already has",
+    source=CONF,
 )
-@pytest.mark.control("the ttl is changed instead", change=harmless, because="DID NOT RAISE")
+@pytest.mark.control(TTL_INSTEAD, **REFUSED)
 @pytest.mark.topology(catalog.point_to_point())
 @pytest.mark.parametrize(
     "name", ["dstport", "maxaddress", "srcport", "proxy", "udpcsum", "external"]
 )
-def test_the_value_it_has_is_refused_too_of(lab, name):
-    has = link_of(lab, "a").attributes[name]
+def test_a_fixed_attribute_is_refused_with_its_present_value(lab, name):
+    present = link_of(lab, "a").attributes[name]
     with pytest.raises(ApplyError) as refused:
-        change(lab, **{name: has})
+        change(lab, **{name: present})
     assert refused.value.errno == errno.EOPNOTSUPP
 
 
-@pytest.mark.behaviour("the VNI that a device has may be named in a change of others", source=CONF)
-@pytest.mark.control("nothing is changed", change=nothing_changes, because="0 == 9")
+@pytest.mark.behaviour(
+    "a change of another attribute is accepted when it repeats the VNI that the device has",
+    source=CONF,
+)
+@pytest.mark.control(LEFT_OUT, without=SetVxlan, because="the TTL is 0, not 9")
 @pytest.mark.topology(catalog.point_to_point())
-@pytest.mark.parametrize("by", ["netlink", "iproute2"])
-def test_the_vni_it_has_is_accepted(lab, by):
+@BOTH
+def test_a_change_may_repeat_the_present_vni(lab, by):
     change(lab, by, id=42, ttl=9)
-    assert link_of(lab, "a").attributes["ttl"] == 9
+    ttl = link_of(lab, "a").attributes["ttl"]
+    assert ttl == 9, f"the TTL is {ttl}, not 9"
 
 
-@pytest.mark.behaviour("where one of several changes is refused, none of them is made", source=CONF)
-@pytest.mark.control("all may be changed", change=harmless, because="DID NOT RAISE")
+@pytest.mark.behaviour(
+    "a change of several attributes of which one is refused changes none of them", source=CONF
+)
+@pytest.mark.control("the TTL is changed without the port, which is fixed", **REFUSED)
 @pytest.mark.topology(catalog.point_to_point())
-@pytest.mark.parametrize("by", ["netlink", "iproute2"])
-def test_a_refused_change_changes_nothing_else(lab, by):
+@BOTH
+def test_a_partly_refused_change_changes_nothing(lab, by):
     with pytest.raises(ApplyError, match="Cannot change port"):
         change(lab, by, ttl=9, dstport=14789)
     assert link_of(lab, "a").attributes["ttl"] == 0
 
 
-@pytest.mark.behaviour("what may be changed reads back as changed", source=CHANGE)
-@pytest.mark.control("nothing is changed", change=nothing_changes)
+@pytest.mark.behaviour(
+    "an attribute that may be changed has the new value after a change", source=CHANGE
+)
+@pytest.mark.control(LEFT_OUT, without=SetVxlan, because="the device has the old value of ")
 @pytest.mark.topology(catalog.point_to_point, hosts=3, bind="both")
-@pytest.mark.parametrize("by", ["netlink", "iproute2"])
+@BOTH
 @pytest.mark.parametrize("row", cases(True, "mcroute", *IPV6_ONLY))
-def test_a_change_is_accepted_of(lab, row, by):
+def test_a_change_is_accepted(lab, row, by):
     if by == "iproute2":
-        need(f"ip.{row.name}")
-    beside = {"dev": "eth0"} if row.name == "group" else {}  # which ip wants named again
-    change(lab, by, **{row.name: other(row)}, **beside)
-    assert link_of(lab, "a").attributes.get(row.name) == other(row)
+        skip_without(f"ip.{row.name}")
+    before = link_of(lab, "a").attributes.get(row.name)
+    beside = {"dev": "eth0"} if row.name == "group" else {}  # ip requires it with a group
+    change(lab, by, **{row.name: other_value(row)}, **beside)
+    after = link_of(lab, "a").attributes.get(row.name)
+    assert after != before, f"the device has the old value of {row.name}: {before}"
+    assert after == other_value(row)
 
 
 @pytest.mark.behaviour(
-    "flow label and label policy of an IPv6 device may be changed", source=CHANGE
+    "`flowlabel` and `label_policy` of an IPv6 device may be changed", source=CHANGE
 )
-@pytest.mark.control("nothing is changed", change=nothing_changes)
+@pytest.mark.control(LEFT_OUT, without=SetVxlan, because="the device has the old value of ")
 @pytest.mark.topology(catalog.point_to_point, family=6)
-@pytest.mark.parametrize("by", ["netlink", "iproute2"])
+@BOTH
 @pytest.mark.parametrize("name", ON_IPV6)
-def test_a_change_is_accepted_over_ipv6_of(lab, name, by):
+def test_a_change_of_an_ipv6_attribute_is_accepted(lab, name, by):
     if by == "iproute2":
-        need(f"ip.{name}")
+        skip_without(f"ip.{name}")
+    before = link_of(lab, "a").attributes[name]
     change(lab, by, **{name: OTHER[name]})
-    assert link_of(lab, "a").attributes[name] == OTHER[name]
+    after = link_of(lab, "a").attributes[name]
+    assert after != before, f"the device has the old value of {name}: {before}"
+    assert after == OTHER[name]
 
 
-@pytest.mark.behaviour("flow label and label policy are refused on an IPv4 device", source=CHANGE)
-@pytest.mark.control("the ttl is changed instead", change=harmless, because="DID NOT RAISE")
+@pytest.mark.behaviour(
+    "a change of `flowlabel` or `label_policy` is refused with EINVAL on an IPv4 device",
+    source=CHANGE,
+)
+@pytest.mark.control(TTL_INSTEAD, **REFUSED)
 @pytest.mark.topology(catalog.point_to_point())
 @pytest.mark.parametrize("name", ON_IPV6)
-def test_a_change_is_refused_over_ipv4_of(lab, name):
+def test_a_change_of_an_ipv6_attribute_is_refused_over_ipv4(lab, name):
     with pytest.raises(ApplyError, match="only applies to IPv6 VXLAN devices") as refused:
         change(lab, **{name: OTHER[name]})
     assert refused.value.errno == errno.EINVAL
 
 
-@pytest.mark.behaviour("a remote or local of the other family is refused", source=CONF)
-@pytest.mark.control("the ttl is changed instead", change=harmless, because="DID NOT RAISE")
+@pytest.mark.behaviour(
+    "a change of `remote` or `local` to an IPv6 address is refused on an IPv4 device", source=CONF
+)
+@pytest.mark.control(TTL_INSTEAD, **REFUSED)
 @pytest.mark.topology(catalog.point_to_point())
 @pytest.mark.parametrize(
     ("name", "words"),
@@ -188,109 +217,143 @@ def test_a_change_is_refused_over_ipv4_of(lab, name):
         ("local", "New local address family does not match old"),
     ],
 )
-def test_the_family_cannot_be_changed_by(lab, name, words):
+def test_an_address_of_the_other_family_is_refused(lab, name, words):
     with pytest.raises(ApplyError, match=words) as refused:
         change(lab, **{name: "fd00::9"})
     assert refused.value.errno == errno.EOPNOTSUPP
 
 
-def seen_at_a(lab, data):
-    """The tunnel packet, and the frame around it, in which a sends a marked datagram to b."""
+def sent_to_b(lab, data):
+    """a sends a marked datagram to b: the outer frame at eth0, and the VXLAN packet in it."""
     with lab.capture("a:eth0") as seen:
         lab["a"].send_marked("172.18.1.3", data)
-        frame = seen["a:eth0"].wait_for(holds(data), "the datagram in a tunnel")
+        frame = seen["a:eth0"].wait_for(holds(data), "the encapsulated datagram")
         (tunnel,) = tunnels(seen["a:eth0"], data)
     return frame, tunnel
 
 
-EFFECTS = {
-    "ttl": (9, lambda frame, _: frame.ttl),
-    "tos": (0x20, lambda frame, _: frame.data[15]),
-    "df": (1, lambda frame, _: frame.data[20] >> 6),
-    "local": ("192.168.57.99", lambda _, tunnel: tunnel.outer_src),
-}
+def outer_ipv4_fields(frame, tunnel):
+    """The fields of the outer IPv4 header that attributes of the device set, by attribute."""
+    return {
+        "ttl": frame.ttl,
+        "tos": frame.data[15],
+        "df": frame.data[20] >> 6,
+        "local": tunnel.outer_src,
+    }
 
 
-@pytest.mark.behaviour("the next packet leaves as the changed device says", source=CHANGE)
-@pytest.mark.control("nothing is changed", change=nothing_changes)
+@pytest.mark.behaviour(
+    "after a change of `ttl`, `tos`, `df` or `local` the next packet has the new value in its"
+    " outer header",
+    source=CHANGE,
+)
+@pytest.mark.control(LEFT_OUT, without=SetVxlan, because="the outer header has the old ")
 @pytest.mark.topology(catalog.point_to_point, bind="both")
-@pytest.mark.parametrize("name", EFFECTS)
-def test_the_next_packet_shows_a_changed(lab, name):
+@pytest.mark.parametrize(
+    ("name", "value"), {"ttl": 9, "tos": 0x20, "df": 1, "local": "192.168.57.99"}.items()
+)
+def test_the_next_packet_has_the_changed_value(lab, name, value):
     assert lab["a"].ping("172.18.1.3")
     lab.apply(AddAddress("a", "eth0", "192.168.57.99/24"))
-    value, read = EFFECTS[name]
-    assert read(*seen_at_a(lab, b"before")) != value
+    before = outer_ipv4_fields(*sent_to_b(lab, b"before"))[name]
+    assert before != value
     change(lab, **{name: value})
-    assert read(*seen_at_a(lab, b"after")) == value
+    after = outer_ipv4_fields(*sent_to_b(lab, b"after"))[name]
+    assert after != before, f"the outer header has the old {name}: {before}"
+    assert after == value
 
 
-@pytest.mark.behaviour("the next packet over IPv6 has the changed flow label", source=CHANGE)
-@pytest.mark.control("nothing is changed", change=nothing_changes)
+@pytest.mark.behaviour(
+    "after a change of `flowlabel` the next packet over IPv6 has the new flow label", source=CHANGE
+)
+@pytest.mark.control(
+    LEFT_OUT, without=SetVxlan, because="the flow label is 0x[0-9a-f]+, not 0xabcde"
+)
 @pytest.mark.topology(catalog.point_to_point, family=6)
-def test_the_next_packet_shows_a_changed_flow_label(lab):
+def test_the_next_packet_has_the_changed_flow_label(lab):
     change(lab, flowlabel=0xABCDE)
-    frame, _ = seen_at_a(lab, b"after")
-    assert int.from_bytes(frame.data[14:18], "big") & 0xFFFFF == 0xABCDE
+    frame, _ = sent_to_b(lab, b"after")
+    label = int.from_bytes(frame.data[14:18], "big") & 0xFFFFF
+    assert label == 0xABCDE, f"the flow label is {label:#x}, not 0xabcde"
+
+
+def remotes(lab):
+    """The remotes of all FDB entries of a's vxlan0."""
+    return sorted(row.dst for row in lab["a"].state.fdb if row.interface == "vxlan0")
 
 
 @pytest.mark.behaviour(
-    "a changed remote takes the old one's place in the default FDB entry", source=CHANGE
+    "a changed `remote` replaces the old remote in the default FDB entry", source=CHANGE
 )
-@pytest.mark.control("nothing is changed", change=nothing_changes, because=f"'{B}'")
+@pytest.mark.control(LEFT_OUT, without=SetVxlan, because=f"the remotes are {B}, not {C}")
 @pytest.mark.topology(catalog.point_to_point, bind="both")
-@pytest.mark.parametrize("by", ["netlink", "iproute2"])
-def test_a_changed_remote_is_flooded_to(lab, by):
+@BOTH
+def test_a_changed_remote_replaces_the_old_one(lab, by):
     change(lab, by, remote=C)
-    assert [row.dst for row in lab["a"].state.fdb if row.interface == "vxlan0"] == [C]
+    found = remotes(lab)
+    assert found == [C], f"the remotes are {', '.join(found)}, not {C}"
 
 
 @pytest.mark.behaviour(
-    "remotes that were added to the default entry survive a change", source=CHANGE
+    "remotes appended to the default FDB entry survive a change of `remote`", source=CHANGE
 )
-@pytest.mark.control("nothing is changed", change=nothing_changes, because=f"'{B}'")
+@pytest.mark.control(LEFT_OUT, without=SetVxlan, because=f"the remotes are {A}, {B}, not {A}, {C}")
 @pytest.mark.topology(catalog.point_to_point, bind="both")
-def test_other_remotes_survive_a_change(lab):
+def test_appended_remotes_survive_a_changed_remote(lab):
     lab.apply(AddFdb("a", "vxlan0", ANY_MAC, A, append=True))
     change(lab, remote=C)
-    assert {row.dst for row in lab["a"].state.fdb if row.interface == "vxlan0"} == {A, C}
+    found = remotes(lab)
+    assert found == [A, C], f"the remotes are {', '.join(found)}, not {A}, {C}"
 
 
-@pytest.mark.behaviour("a device that may no longer learn keeps what it knows", source=CHANGE)
-@pytest.mark.control("it learns on", change=nothing_changes, because=C)
+@pytest.mark.behaviour(
+    "a device whose learning is switched off keeps the FDB entries that it has learned, and learns"
+    " no new ones",
+    source=CHANGE,
+)
+@pytest.mark.control(
+    "the learning of a's device stays switched on", without=SetVxlan, because="c's MAC was learned"
+)
 @pytest.mark.topology(catalog.point_to_point, hosts=3, bind="both")
-def test_without_learning_a_device_keeps_what_it_knows(lab):
+def test_without_learning_a_device_keeps_its_entries(lab):
     assert lab["b"].ping("172.18.1.2")
     change(lab, learning=False)
     with lab.capture("a:vxlan0") as seen:
         lab["c"].send_marked("172.18.1.255", b"from c")
         seen["a:vxlan0"].wait_for_payload(b"from c")
     fdb = [row for row in lab["a"].state.fdb if row.interface == "vxlan0" and row.mac != ANY_MAC]
-    assert {row.dst for row in fdb} == {B}
+    learned_from = {row.dst for row in fdb}
+    assert C not in learned_from, "c's MAC was learned"
+    assert learned_from == {B}
 
 
 @pytest.mark.behaviour(
-    "multicast leaves by the local routing table once mcroute is switched on", source=CHANGE
+    "once `mcroute` is switched on, packets to the device's multicast group are looked up in the"
+    " host's multicast routing table",
+    source=CHANGE,
 )
-@pytest.mark.control("nothing is changed", change=nothing_changes, because="unresolved")
+@pytest.mark.control(
+    "`mcroute` stays switched off", without=SetVxlan, because="no unresolved multicast route"
+)
 @pytest.mark.requires("vxlan.mcroute", "mroute")
 @pytest.mark.topology(catalog.one_switch, port=4789)
-def test_a_changed_mcroute_asks_the_routing_table(lab):
-    with routing_by_hand(lab["a"], link_of(lab, "a", "eth0").index):
+def test_a_changed_mcroute_uses_the_multicast_routing_table(lab):
+    with multicast_routing_on(lab["a"], link_of(lab, "a", "eth0").index):
         change(lab, mcroute=True)
         lab["a"].send_marked("192.168.42.255", b"to the group")
         found = [row.group for row in lab["a"].state.multicast_routes if row.unresolved]
     assert found == ["239.1.1.1"], "no unresolved multicast route"
 
 
-def need(name):
-    """Skip where a feature is not there."""
+def skip_without(name):
+    """Skip the test where a feature is missing."""
     for feature in features.missing([name]):
         pytest.skip(feature.sentence())
 
 
 @contextlib.contextmanager
-def routing_by_hand(node, index):
-    """Multicast routing between one interface and nothing (linux/mroute.h)."""
+def multicast_routing_on(node, index):
+    """Multicast routing with one interface and no routes (linux/mroute.h)."""
     init, add_vif, use_index = 200, 202, 8
     with node.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IGMP) as sock:
         sock.setsockopt(socket.IPPROTO_IP, init, 1)

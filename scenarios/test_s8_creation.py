@@ -1,9 +1,9 @@
-"""8.3 Bad input at creation: who refuses a device, with which error, in which words.
+"""8.1 Bad input at creation: what the kernel or `ip` refuses, with which error and message.
 
     a eth0 192.168.57.50 ── lan
 
-Every case goes twice: by raw netlink, where the kernel answers, and by `ip`, which refuses some
-of it before the kernel is asked.  Where `ip` is too old for a word, it says so in its own.
+Most cases run twice: by raw netlink, where the kernel answers, and by `ip`, which refuses some
+input before it asks the kernel.  An `ip` that is too old for an attribute has a message for that.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ SCOPES = "Invalid combination of local and remote address scopes"
 BITS = "cannot overlap reserved bits"
 UNKNOWN = "unknown command"
 
-# What is asked for, the kernel's error number and words, and ip's own words where it has some.
-BAD = {
+# The attributes, the kernel's error number and message, and ip's own message where it has one.
+INVALID = {
     "a-vni-of-2-to-the-24": (
         {"id": 1 << 24},
         ERANGE,
@@ -101,68 +101,82 @@ BAD = {
         EINVAL,
         "Local interface required for link-local local/remote addresses",
     ),
-    "ipv6-on-a-card-without-ipv6": (
+    "ipv6-on-a-lower-device-without-ipv6": (
         {"remote": "fd00::1", "dev": "eth0"},
         errno.EPERM,
         "IPv6 support disabled by administrator",
     ),
 }
 
-# The same, of attributes that not every kernel has.
-NEWER = {
-    "vnifilter": (
+# The same with attributes that not every kernel has; the error number is EINVAL.
+INVALID_NEWER = [
+    (
+        "vnifilter",
         "vnifilter-without-external",
         {"vnifilter": True},
         "vxlan vnifilter only valid in collect metadata mode",
         "vnifilter is valid only when 'external' is set",
     ),
-    "gpe": ("gpe-without-external", {"gpe": True, "learning": False}, GPE),
-    "label_policy": (
+    ("gpe", "gpe-without-external", {"gpe": True, "learning": False}, GPE),
+    (
+        "label_policy",
         "a-label-policy-on-ipv4",
         {"remote": B, "label_policy": 1},
         "Label policy only applies to IPv6 VXLAN devices",
         UNKNOWN,
     ),
-    "reserved_bits": (
+    (
+        "reserved_bits",
         "reserved-bits-that-are-the-i-flag",
         {"reserved_bits": 0x0800_0000_0000_0000},
         BITS,
         BITS,
         UNKNOWN,
     ),
-    "reserved_bits ": ("reserved-bits-of-the-vni", {"reserved_bits": 0x100}, BITS, BITS, UNKNOWN),
-    "reserved_bits  ": (
+    (
+        "reserved_bits",
+        "reserved-bits-of-the-vni",
+        {"reserved_bits": 0x100},
+        BITS,
+        BITS,
+        UNKNOWN,
+    ),
+    (
+        "reserved_bits",
         "reserved-bits-that-gbp-uses",
         {"gbp": True, "reserved_bits": 1 << 63},
         BITS,
         BITS,
         UNKNOWN,
     ),
-}
-CASES = [pytest.param(*case, id=name) for name, case in ((n, (c,)) for n, c in BAD.items())]
+]
+CASES = [pytest.param(case, id=name) for name, case in INVALID.items()]
 CASES += [
     pytest.param(
-        (attributes, EINVAL, *words),
-        id=name,
-        marks=pytest.mark.requires(f"vxlan.{feature.strip()}"),
+        (attributes, EINVAL, *words), id=name, marks=pytest.mark.requires(f"vxlan.{feature}")
     )
-    for feature, (name, attributes, *words) in NEWER.items()
+    for feature, name, attributes, *words in INVALID_NEWER
 ]
+BOTH = pytest.mark.parametrize("by", ["netlink", "iproute2"])
+#: Of a control that has a valid device created in place of the one that must be refused.
+ACCEPTED = {"change": harmless, "because": "DID NOT RAISE.*ApplyError"}
 
 
 def create(lab, by, *, mtu=None, mac=None, **attributes):
-    """Make a device "bad" on a."""
+    """Create the device "bad" on a."""
     attributes = {"id": 42, "dstport": 4789} | attributes
     lab.apply(AddLink("a", "bad", "vxlan", 0, tuple(attributes.items()), mtu=mtu, mac=mac), by=by)
 
 
 @pytest.mark.behaviour(
-    "a device that contradicts itself is refused, and is not there", source=CONFIG
+    "a device with an invalid attribute or contradictory attributes is refused with a reason and"
+    " not created",
+    source=CONFIG,
 )
-@pytest.mark.control("a good device is asked for", change=harmless, because="DID NOT RAISE")
-@pytest.mark.parametrize("by", ["netlink", "iproute2"])
+@pytest.mark.control("a device with valid attributes is created instead", **ACCEPTED)
+@BOTH
 @pytest.mark.parametrize("case", CASES)
-def test_a_device_is_refused_for(lab, case, by):
+def test_a_device_with_invalid_attributes_is_refused(lab, case, by):
     attributes, number, *words = case
     with pytest.raises(ApplyError) as refused:
         create(lab, by, **attributes)
@@ -170,8 +184,12 @@ def test_a_device_is_refused_for(lab, case, by):
     assert link_of(lab, "a", "bad") is None
 
 
-@pytest.mark.behaviour("ip alone knows which values a word may have", source=IP)
-@pytest.mark.control("a good device is asked for", change=harmless, because="DID NOT RAISE")
+@pytest.mark.behaviour(
+    "`ip` refuses an invalid value of an attribute with a message of its own, and no device is"
+    " created",
+    source=IP,
+)
+@pytest.mark.control("a device with valid attributes is created instead", **ACCEPTED)
 @pytest.mark.requires("ip")
 @pytest.mark.parametrize(
     ("word", "value", "said"),
@@ -191,15 +209,15 @@ def test_a_device_is_refused_for(lab, case, by):
         ("dev", "nowhere", 'Cannot find device "nowhere"'),
     ],
 )
-def test_ip_refuses_a_value(lab, word, value, said):
+def test_ip_refuses_an_invalid_value(lab, word, value, said):
     with pytest.raises(ApplyError, match=said):
         create(lab, "iproute2", **{word: value})
     assert link_of(lab, "a", "bad") is None
 
 
-@pytest.mark.behaviour("ip wants a VNI, the kernel does not: its default is 0", source=IP)
-@pytest.mark.control("a VNI is given", change=harmless, because="DID NOT RAISE")
-def test_without_a_vni_ip_refuses(lab):
+@pytest.mark.behaviour("`ip` refuses to create a device without a VNI", source=IP)
+@pytest.mark.control("a device with VNI 1 is created instead", **ACCEPTED)
+def test_ip_refuses_a_device_without_a_vni(lab):
     bad = AddLink("a", "bad", "vxlan", 0, (("dstport", 4789),))
     with pytest.raises(ApplyError, match="missing virtual network identifier"):
         lab.apply(bad, by="iproute2")
@@ -207,39 +225,44 @@ def test_without_a_vni_ip_refuses(lab):
 
 
 @pytest.mark.behaviour("a device without any attribute is refused", source=VALIDATE)
-@pytest.mark.control("it has some", change=harmless, because="DID NOT RAISE")
-@pytest.mark.parametrize("by", ["netlink", "iproute2"])
-def test_without_any_attribute_a_device_is_refused(lab, by):
+@pytest.mark.control("a device with a VNI and a port is created instead", **ACCEPTED)
+@BOTH
+def test_a_device_without_any_attribute_is_refused(lab, by):
     with pytest.raises(ApplyError) as refused:
         lab.apply(AddLink("a", "bad", "vxlan", 0), by=by)
     assert_refused(refused, by, EINVAL, "Required attributes not provided")
 
 
-@pytest.mark.behaviour("a device made without a VNI has VNI 0", source=CONF)
-@pytest.mark.control("it is given one", change=harmless, because="'id'|== 0|1 ==")
-def test_without_a_vni_the_kernel_takes_0(lab):
+@pytest.mark.behaviour(
+    "a device that is created without a VNI, which raw netlink allows, has VNI 0", source=CONF
+)
+@pytest.mark.control(
+    "the device is created with VNI 1", change=harmless, because="the VNI is 1, not 0"
+)
+def test_a_device_without_a_vni_has_vni_0(lab):
     lab.apply(AddLink("a", "bad", "vxlan", 0, (("dstport", 4789),)), by="netlink")
-    assert link_of(lab, "a", "bad").attributes["id"] == 0
+    vni = link_of(lab, "a", "bad").attributes["id"]
+    assert vni == 0, f"the VNI is {vni}, not 0"
 
 
-@pytest.mark.behaviour("an external device with a VNI is refused by ip alone", source=IP)
-@pytest.mark.control("it is not external", change=harmless, because="DID NOT RAISE")
-def test_external_with_a_vni_is_refused_by_ip(lab):
+@pytest.mark.behaviour("`ip` refuses a device with both `external` and a VNI", source=IP)
+@pytest.mark.control("a device without `external` is created instead", **ACCEPTED)
+def test_ip_refuses_external_with_a_vni(lab):
     with pytest.raises(ApplyError, match="both 'external' and vni cannot be specified"):
         create(lab, "iproute2", external=True)
     assert link_of(lab, "a", "bad") is None
 
 
-@pytest.mark.behaviour("ip refuses a group and a remote together", source=IP)
-@pytest.mark.control("neither is given", change=harmless, because="DID NOT RAISE")
-def test_group_and_remote_together_are_refused_by_ip(lab):
+@pytest.mark.behaviour("`ip` refuses a device with both a group and a remote", source=IP)
+@pytest.mark.control("a device without group and remote is created instead", **ACCEPTED)
+def test_ip_refuses_group_and_remote_together(lab):
     with pytest.raises(ApplyError, match="both group and remote cannot be specified"):
         create(lab, "iproute2", group="239.1.1.1", remote=B, dev="eth0")
 
 
 @pytest.mark.behaviour("an MTU below 68 or above 65535 is refused at creation", source=VALIDATE)
-@pytest.mark.control("no MTU is asked for", change=harmless, because="DID NOT RAISE")
-@pytest.mark.parametrize("by", ["netlink", "iproute2"])
+@pytest.mark.control("the device is created without an MTU", **ACCEPTED)
+@BOTH
 @pytest.mark.parametrize("mtu", [67, 65536])
 def test_an_mtu_out_of_range_is_refused(lab, mtu, by):
     with pytest.raises(ApplyError) as refused:
@@ -248,42 +271,63 @@ def test_an_mtu_out_of_range_is_refused(lab, mtu, by):
 
 
 @pytest.mark.behaviour(
-    "an MTU too large for the underlay is cut down in silence at creation",
+    "an MTU too large for the lower device is reduced at creation, without an error",
     source="drivers/net/vxlan/vxlan_core.c: vxlan_config_apply()",
 )
-@pytest.mark.control("no MTU and no card is asked for", change=harmless, because="1500 == 1450")
-@pytest.mark.parametrize("by", ["netlink", "iproute2"])
+@pytest.mark.control(
+    "the device is created without a lower device and an MTU",
+    change=harmless,
+    because="the MTU is 1500, not 1450",
+)
+@BOTH
 @pytest.mark.parametrize("mtu", [1451, 65535])
-def test_an_mtu_too_large_for_the_card_is_cut_down(lab, mtu, by):
+def test_an_mtu_too_large_for_the_lower_device_is_reduced(lab, mtu, by):
     create(lab, by, mtu=mtu, remote=B, dev="eth0")
-    assert link_of(lab, "a", "bad").mtu == 1450
+    found = link_of(lab, "a", "bad").mtu
+    assert found == 1450, f"the MTU is {found}, not 1450"
 
 
-@pytest.mark.behaviour("a MAC that is no unicast address is refused", source=VALIDATE)
-@pytest.mark.control("no MAC is asked for", change=harmless, because="DID NOT RAISE")
-@pytest.mark.parametrize("by", ["netlink", "iproute2"])
+@pytest.mark.behaviour(
+    "a multicast, broadcast or zero MAC address is refused at creation", source=VALIDATE
+)
+@pytest.mark.control("the device is created without a MAC address", **ACCEPTED)
+@BOTH
 @pytest.mark.parametrize("mac", ["01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff", "00:00:00:00:00:00"])
-def test_a_mac_of_nobody_is_refused(lab, mac, by):
+def test_a_mac_that_is_not_unicast_is_refused(lab, mac, by):
     with pytest.raises(ApplyError) as refused:
         create(lab, by, mac=mac)
     assert_refused(refused, by, errno.EADDRNOTAVAIL, "Provided Ethernet address is not unicast")
 
 
-@pytest.mark.behaviour("lo may carry a vxlan device, whose MTU is lo's less 50", source=CONFIG)
-@pytest.mark.control("the device is bound to nothing", change=harmless, because="1500 ==")
-@pytest.mark.parametrize("by", ["netlink", "iproute2"])
-def test_lo_may_be_the_underlay(lab, by):
+@pytest.mark.behaviour(
+    "a vxlan device may have `lo` as its lower device, and then has the MTU of `lo` less 50",
+    source=CONFIG,
+)
+@pytest.mark.control(
+    "the device is created without a lower device",
+    change=harmless,
+    because="the MTU is 1500, not that of lo less 50",
+)
+@BOTH
+def test_lo_may_be_the_lower_device(lab, by):
     create(lab, by, dev="lo", remote="127.0.0.1")
-    assert link_of(lab, "a", "bad").mtu == link_of(lab, "a", "lo").mtu - 50
+    mtu = link_of(lab, "a", "bad").mtu
+    wanted = link_of(lab, "a", "lo").mtu - 50
+    assert mtu == wanted, f"the MTU is {mtu}, not that of lo less 50"
 
 
 IFLA_ID, IFLA_GROUP, IFLA_LINK, IFLA_TTL, IFLA_DF, IFLA_LOCALBYPASS = 1, 2, 3, 5, 29, 31
 VNI = (IFLA_ID, struct.pack("=I", 42))
 
 
-@pytest.mark.behaviour("malformed attributes are refused, and nothing is made", source=VALIDATE)
+@pytest.mark.behaviour(
+    "a netlink request with a malformed attribute is refused, and no device is created",
+    source=VALIDATE,
+)
 @pytest.mark.control(
-    "no more than a VNI is sent", arguments={"data": (VNI,)}, because="DID NOT RAISE"
+    "the netlink request has a VNI and no other attribute",
+    arguments={"data": (VNI,)},
+    because="DID NOT RAISE.*ApplyError",
 )
 @pytest.mark.parametrize(
     ("data", "number", "kernel"),
@@ -296,7 +340,7 @@ VNI = (IFLA_ID, struct.pack("=I", 42))
             (VNI, (IFLA_LINK, struct.pack("=I", 999))),
             errno.ENODEV,
             "Invalid local interface, device not found",
-            id="an-unknown-card",
+            id="an-unknown-lower-device",
         ),
         pytest.param(
             (VNI, (IFLA_LOCALBYPASS, b"\2")),
@@ -307,7 +351,7 @@ VNI = (IFLA_ID, struct.pack("=I", 42))
         ),
     ],
 )
-def test_malformed_attributes_are_refused(lab, data, number, kernel):
+def test_a_malformed_attribute_is_refused(lab, data, number, kernel):
     with pytest.raises(ApplyError) as refused:
         add_link(lab["a"].namespaces, "vxlan", data, name="bad")
     assert refused.value.errno == number

@@ -1,4 +1,4 @@
-"""8.4 The device itself: names, sockets, states, counters, and many of them.
+"""8.4 Several devices on one host: names, VNIs, UDP sockets, and what survives down and up.
 
 a eth0 192.168.57.50 ──── lan ──── 192.168.57.54 eth0 b
   vxlan0 172.18.1.2                172.18.1.3 vxlan0
@@ -6,6 +6,7 @@ a eth0 192.168.57.50 ──── lan ──── 192.168.57.54 eth0 b
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import socket
 
@@ -30,53 +31,63 @@ IN_USE = "drivers/net/vxlan/vxlan_core.c: vxlan_vni_in_use()"
 SOCKETS = "drivers/net/vxlan/vxlan_core.c: __vxlan_sock_add(), vxlan_sock_release()"
 STOP = "drivers/net/vxlan/vxlan_core.c: vxlan_stop(), vxlan_flush()"
 EXISTS = "A VXLAN device with the specified VNI already exists"
+SECOND_EXISTS = f"link add dev second .*{EXISTS}"
+ACCEPTED = "DID NOT RAISE.*ApplyError"
+BOTH = pytest.mark.parametrize("by", ["netlink", "iproute2"])
 
 
-def second_elsewhere(operation):
-    """A control: the second device is one of another VNI, port and name."""
-    if isinstance(operation, AddLink) and not operation.index:  # what a test makes has none
+def second_differs(operation):
+    """A control: the second device has another VNI, port and name than the first."""
+    if isinstance(operation, AddLink) and not operation.index:  # the lab's own devices have one
         return AddLink("a", "other", "vxlan", 0, (("id", 99), ("dstport", 9999)))
     return operation
 
 
-def nothing_taken_down(operation):
-    down = isinstance(operation, SetLink) and operation.up is False
-    return None if down else operation
-
-
-@pytest.mark.behaviour("a second device with the same VNI and port is refused", source=IN_USE)
-@pytest.mark.control("it differs in both", change=second_elsewhere, because="DID NOT RAISE")
+@pytest.mark.behaviour(
+    "a second device with the same VNI and UDP port is refused, also with another remote, lower"
+    " device or local address",
+    source=IN_USE,
+)
+@pytest.mark.control(
+    "the second device has another VNI, UDP port and name", change=second_differs, because=ACCEPTED
+)
 @pytest.mark.topology(catalog.point_to_point())
-@pytest.mark.parametrize("by", ["netlink", "iproute2"])
+@BOTH
 @pytest.mark.parametrize(
     "more",
     [
         pytest.param({}, id="nothing-else"),
         pytest.param({"remote": "192.168.57.99"}, id="another-remote"),
-        pytest.param({"dev": "lo"}, id="another-card"),
+        pytest.param({"dev": "lo"}, id="another-lower-device"),
         pytest.param({"local": "192.168.57.99"}, id="another-local"),
     ],
 )
-def test_the_same_vni_and_port_are_refused_with(lab, more, by):
-    (bad,) = device("a", name="second", up=False, id=42, **more)
+def test_a_second_device_with_the_same_vni_and_port_is_refused(lab, more, by):
+    (second,) = device("a", name="second", up=False, id=42, **more)
     with pytest.raises(ApplyError) as refused:
-        lab.apply(bad, by=by)
+        lab.apply(second, by=by)
     assert_refused(refused, by, errno.EEXIST, EXISTS)
 
 
-def same_again(operation):
-    """A control: the second device is just like the first."""
+def second_is_like_the_first(operation):
+    """A control: the second device has the VNI, port, family and flags of the first."""
     if isinstance(operation, AddLink) and operation.name == "second":
         return AddLink("a", "second", "vxlan", 0, (("id", 42), ("dstport", 4789)))
     return operation
 
 
 @pytest.mark.behaviour(
-    "one VNI may be there more than once where devices can be told apart", source=IN_USE
+    "two devices may have the same VNI where they differ in UDP port, address family or receive"
+    " flags",
+    source=IN_USE,
 )
-@pytest.mark.control("they cannot", change=same_again, because=EXISTS)
+@pytest.mark.control(
+    "the second device has the UDP port, address family and receive flags of the first",
+    change=second_is_like_the_first,
+    because=SECOND_EXISTS,
+)
 @pytest.mark.topology(catalog.point_to_point())
-@pytest.mark.parametrize("by", ["netlink", "iproute2"])
+@BOTH
 @pytest.mark.parametrize(
     "more",
     [
@@ -85,67 +96,86 @@ def same_again(operation):
         pytest.param({"gbp": True}, id="receive-flags"),
     ],
 )
-def test_the_same_vni_is_accepted_with_another(lab, more, by):
+def test_the_same_vni_is_accepted_with_a_difference(lab, more, by):
     lab.apply(*device("a", name="second", up=False, id=42, **more), by=by)
     assert link_of(lab, "a", "second").attributes["id"] == 42
 
 
 @pytest.mark.behaviour(
-    "a device with a name that is taken is refused", source="net/core/rtnetlink.c: rtnl_newlink()"
+    "a device with the name of an existing device is refused",
+    source="net/core/rtnetlink.c: rtnl_newlink()",
 )
-@pytest.mark.control("its name is free", change=second_elsewhere, because="DID NOT RAISE")
+@pytest.mark.control(
+    "the second device has a name that is free", change=second_differs, because=ACCEPTED
+)
 @pytest.mark.topology(catalog.point_to_point())
-@pytest.mark.parametrize("by", ["netlink", "iproute2"])
-def test_a_taken_name_is_refused(lab, by):
+@BOTH
+def test_the_name_of_an_existing_device_is_refused(lab, by):
     with pytest.raises(ApplyError, match="File exists") as refused:
         lab.apply(*device("a", up=False, id=43), by=by)
     assert refused.value.errno == errno.EEXIST
 
 
 @pytest.mark.behaviour(
-    "of devices with link-local addresses each card may have one of the same VNI and port",
+    "devices with link-local addresses may have the same VNI and UDP port where their lower"
+    " devices differ",
     source=IN_USE + ", VXLAN_F_IPV6_LINKLOCAL",
 )
-@pytest.mark.control("both are on one card", change=swap(dev="eth0"), because=EXISTS)
+@pytest.mark.control(
+    "all devices have the lower device eth0", change=swap(dev="eth0"), because=SECOND_EXISTS
+)
 @pytest.mark.topology(bare, family=6, hosts=1)
-def test_link_local_devices_are_told_apart_by_their_card(lab):
-    near = {"local": "fe80::1", "remote": "fe80::2", "id": 42}
-    lab.apply(*device("a", name="first", dev="eth0", **near))
-    lab.apply(*device("a", name="second", dev="lo", **near))
+def test_link_local_devices_may_differ_in_their_lower_device(lab):
+    link_local = {"local": "fe80::1", "remote": "fe80::2", "id": 42}
+    lab.apply(*device("a", name="first", dev="eth0", **link_local))
+    lab.apply(*device("a", name="second", dev="lo", **link_local))
     assert link_of(lab, "a", "first").attributes["id"] == 42
     with pytest.raises(ApplyError, match=EXISTS):
-        lab.apply(*device("a", name="third", dev="eth0", **near))
+        lab.apply(*device("a", name="third", dev="eth0", **link_local))
 
 
 # The UDP socket.
 
 
-@pytest.mark.behaviour("a device has its UDP port only while it is up", source=SOCKETS)
-@pytest.mark.control("it is not taken down", change=nothing_taken_down, because="4789")
+@pytest.mark.behaviour(
+    "the UDP port of a vxlan device is open only while the device is up", source=SOCKETS
+)
+@pytest.mark.control(
+    "the device is not taken down",
+    without=SetLink,
+    because="the UDP port is open while the device is down",
+)
 @pytest.mark.topology(catalog.point_to_point, family=[4, 6], port=[4789, 8472, 14789])
 def test_the_port_is_open_while_the_device_is_up(lab):
     port = next(iter(lab.topology.ports))
     family = lab.topology.host("a").nics[0].interface.version
     assert udp_ports(lab, "a") == {4: [], 6: [], family: [port]}
     lab.apply(SetLink("a", "vxlan0", up=False))
-    assert udp_ports(lab, "a") == {4: [], 6: []}, "4789 or another is still open"
+    closed = {4: [], 6: []}
+    assert udp_ports(lab, "a") == closed, "the UDP port is open while the device is down"
     lab.apply(SetLink("a", "vxlan0", up=True))
     assert udp_ports(lab, "a")[family] == [port]
 
 
 def second_on_another_port(operation):
+    """A control: the second device has the UDP port 14789."""
     second = isinstance(operation, AddLink) and operation.name == "second"
     return swap(dstport=14789)(operation) if second else operation
 
 
 @pytest.mark.behaviour(
-    "devices on one port share one socket until the last is gone", source=SOCKETS
+    "devices on one UDP port share one socket until the last of them is deleted", source=SOCKETS
 )
-@pytest.mark.control("they are on two ports", change=second_on_another_port, because="14789")
+@pytest.mark.control(
+    "the second device has the UDP port 14789",
+    change=second_on_another_port,
+    because="the UDP sockets are those of the ports 4789, 14789",
+)
 @pytest.mark.topology(catalog.point_to_point())
 def test_two_devices_share_a_socket(lab):
     lab.apply(*device("a", name="second", id=43))
-    assert udp_ports(lab, "a")[4] == [4789]
+    ports = udp_ports(lab, "a")[4]
+    assert ports == [4789], f"the UDP sockets are those of the ports {', '.join(map(str, ports))}"
     lab.apply(DelLink("a", "vxlan0"))
     assert udp_ports(lab, "a")[4] == [4789]
     lab.apply(DelLink("a", "second"))
@@ -153,12 +183,16 @@ def test_two_devices_share_a_socket(lab):
 
 
 @pytest.mark.behaviour(
-    "a port that a program has is refused when the device comes up", source=SOCKETS
+    "a device cannot be set up while a program has the device's UDP port", source=SOCKETS
 )
-@pytest.mark.control("the device has another port", change=swap(dstport=14789), because="DID NOT")
+@pytest.mark.control(
+    "the device has the UDP port 14789, the program 4789",
+    change=swap(dstport=14789),
+    because=ACCEPTED,
+)
 @pytest.mark.topology(bare, hosts=1)
-@pytest.mark.parametrize("by", ["netlink", "iproute2"])
-def test_a_port_in_use_is_refused_at_up(lab, by):
+@BOTH
+def test_a_device_cannot_be_set_up_while_its_port_is_in_use(lab, by):
     lab.apply(*device("a", up=False, id=42))
     with lab["a"].socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("0.0.0.0", 4789))
@@ -170,64 +204,89 @@ def test_a_port_in_use_is_refused_at_up(lab, by):
 
 
 @pytest.mark.behaviour(
-    "devices that want to receive differently cannot share a port",
+    "a device cannot be set up while a device with other receive flags has its UDP port",
     source="drivers/net/vxlan/vxlan_core.c: vxlan_find_sock(), VXLAN_F_RCV_FLAGS",
 )
-@pytest.mark.control("they are on two ports", change=second_on_another_port, because="DID NOT")
+@pytest.mark.control(
+    "the second device has the UDP port 14789, the first 4789",
+    change=second_on_another_port,
+    because=ACCEPTED,
+)
 @pytest.mark.topology(catalog.point_to_point())
 @pytest.mark.parametrize("flag", ["gbp", "external", "remcsumrx", "udp6zerocsumrx"])
-def test_a_port_is_not_shared_with_a_device_that_differs_in(lab, flag):
+def test_devices_with_other_receive_flags_do_not_share_a_port(lab, flag):
     lab.apply(*device("a", name="second", up=False, **{flag: True}), by="netlink")
     with pytest.raises(ApplyError) as refused:
         lab.apply(SetLink("a", "second", up=True), by="netlink")
     assert refused.value.errno == errno.EADDRINUSE
 
 
-# What lasts, and what does not.
+# What survives down and up.
 
-
-def made_anew(operation):
-    down = isinstance(operation, SetLink) and operation.up is False
-    return DelLink("a", "vxlan0") if down else operation
-
-
+PERMANENT, STATIC = "02:00:00:00:00:01", "02:00:00:00:00:02"
+DYNAMIC, EXTERNAL = "02:00:00:00:00:03", "02:00:00:00:00:04"
 ENTRIES = {
-    "02:00:00:00:00:01": {"state": "permanent"},
-    "02:00:00:00:00:02": {"state": "static"},
-    "02:00:00:00:00:03": {"state": "dynamic"},
-    "02:00:00:00:00:04": {"state": "dynamic", "flags": ("self", "extern_learn")},
+    PERMANENT: {"state": "permanent"},
+    STATIC: {"state": "static"},
+    DYNAMIC: {"state": "dynamic"},
+    EXTERNAL: {"state": "dynamic", "flags": ("self", "extern_learn")},
 }
 
 
-def macs(lab):
+def fdb_macs(lab):
+    """The MACs in the FDB of a's vxlan0, without that of the default entry."""
     return {row.mac for row in lab["a"].state.fdb if row.interface == "vxlan0"} - {ANY_MAC}
 
 
-@pytest.mark.behaviour("down takes learned and dynamic entries, and leaves the others", source=STOP)
-@pytest.mark.control("it is not taken down", change=nothing_taken_down, because="00:03")
+@pytest.mark.behaviour(
+    "taking a device down deletes learned and dynamic FDB entries, and keeps permanent and static"
+    " ones",
+    source=STOP,
+)
+@pytest.mark.control(
+    "the device is not taken down",
+    without=SetLink,
+    because=f"FDB entries that were not deleted: {DYNAMIC}, {EXTERNAL}, 02:76:78:",
+)
 @pytest.mark.topology(catalog.point_to_point())
-def test_down_flushes_what_is_not_permanent_or_static(lab):
+def test_down_deletes_learned_and_dynamic_entries(lab):
     assert lab["a"].ping("172.18.1.3")
     for mac, fields in ENTRIES.items():
         lab.apply(AddFdb("a", "vxlan0", mac, B, **fields))
-    assert macs(lab) == {*ENTRIES, mac_of(lab, "b")}
+    assert fdb_macs(lab) == {*ENTRIES, mac_of(lab, "b")}
     lab.apply(SetLink("a", "vxlan0", up=False))
-    assert macs(lab) == {"02:00:00:00:00:01", "02:00:00:00:00:02"}
+    found = fdb_macs(lab)
+    not_deleted = sorted(found - {PERMANENT, STATIC})
+    assert not not_deleted, f"FDB entries that were not deleted: {', '.join(not_deleted)}"
+    assert found == {PERMANENT, STATIC}
 
 
-@pytest.mark.behaviour("addresses, MAC, flood entry and counters survive down and up", source=STOP)
-@pytest.mark.control("it is made anew in between", change=made_anew)
+def down_with_another_mac(operation):
+    """A control: the device gets another MAC when it is taken down."""
+    if isinstance(operation, SetLink) and operation.up is False:
+        return dataclasses.replace(operation, mac="02:00:00:00:00:99")
+    return operation
+
+
+@pytest.mark.behaviour(
+    "a device keeps its IP address, MAC, attributes, default FDB entry and counters when it is"
+    " taken down and set up again",
+    source=STOP,
+)
+@pytest.mark.control(
+    "the device gets another MAC while it is down",
+    change=down_with_another_mac,
+    because="the MAC changed from 02:76:78:.* to 02:00:00:00:00:99",
+)
 @pytest.mark.topology(catalog.point_to_point())
-def test_down_and_up_keeps_the_rest(lab):
+def test_a_device_keeps_its_settings_through_down_and_up(lab):
     acquaint(lab)
     assert lab["a"].ping("172.18.1.3", count=2)
     before = link_of(lab, "a")
     assert before.counters.tx_packets >= 3
     lab.apply(SetLink("a", "vxlan0", up=False), SetLink("a", "vxlan0", up=True))
     after = link_of(lab, "a")
-    assert (after.mac, after.attributes, after.counters) == (
-        before.mac,
-        before.attributes,
-        before.counters,
-    )
+    assert after.mac == before.mac, f"the MAC changed from {before.mac} to {after.mac}"
+    assert after.attributes == before.attributes
+    assert after.counters == before.counters
     assert lab["a"].ping("172.18.1.3")

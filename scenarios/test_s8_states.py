@@ -1,4 +1,4 @@
-"""8.5 Names, MAC, MTU and carrier while traffic goes on, and a hundred devices at once.
+"""8.5 A device in use: rename, MAC, MTU and carrier while traffic passes, and a hundred devices.
 
 a eth0 192.168.57.50 ──── lan ──── 192.168.57.54 eth0 b
   vxlan0 172.18.1.2                172.18.1.3 vxlan0
@@ -17,29 +17,33 @@ from vxlab.operations import AddLink, DelLink, SetLink
 
 MTU = "drivers/net/vxlan/vxlan_core.c: vxlan_change_mtu(); net/core/dev.c: dev_validate_mtu()"
 OTHER_MAC = "02:00:00:00:99:01"
+ACCEPTED = "DID NOT RAISE.*ApplyError"
+BOTH = pytest.mark.parametrize("by", ["netlink", "iproute2"])
 
 
-def left_alone(operation):
-    """A control: nothing about a's device is changed."""
-    if not isinstance(operation, SetLink):
-        return operation
-    return None if operation.mac or operation.up is False else operation
-
-
-def at_most_1400(operation):
-    """A control: in place of an MTU that must be refused, one that is fine."""
+def mtu_1400(operation):
+    """A control: instead of an MTU that must be refused the device gets 1400."""
     wanted = isinstance(operation, SetLink) and operation.mtu
     return dataclasses.replace(operation, mtu=1400) if wanted else operation
 
 
+def take_the_name(lab):
+    """A control: another interface of a already has the name tunnel7."""
+    lab.apply(*device("a", name="tunnel7", up=False, id=7))
+
+
 @pytest.mark.behaviour(
-    "a device may be renamed while it is up, and goes on working",
+    "a device may be renamed while it is up, and still carries traffic",
     source="net/core/dev.c: netif_change_name()",
 )
 @pytest.mark.known_difference("K59", until="6.12")
-@pytest.mark.control("b's device has VNI 43", vteps={"b": {"id": 43}}, because="ping")
+@pytest.mark.control(
+    "another interface of a has the new name",
+    lab=take_the_name,
+    because="name tunnel7.*File exists",
+)
 @pytest.mark.topology(catalog.point_to_point())
-def test_a_renamed_device_goes_on_working(lab):
+def test_a_renamed_device_still_carries_traffic(lab):
     assert lab["a"].ping("172.18.1.3", timeout=2)
     index = link_of(lab, "a").index
     lab["a"].run("ip", "link", "set", "vxlan0", "name", "tunnel7")
@@ -48,38 +52,43 @@ def test_a_renamed_device_goes_on_working(lab):
 
 
 @pytest.mark.behaviour(
-    "a MAC may be changed while the device is up, and the far end learns the new one",
+    "the MAC of a device may be changed while it is up, and the remote VTEP learns the new MAC",
     source="drivers/net/vxlan/vxlan_core.c: vxlan_ether_setup(), IFF_LIVE_ADDR_CHANGE",
 )
-@pytest.mark.control("it is not changed", change=left_alone, because=OTHER_MAC)
+@pytest.mark.control(
+    "the change of the MAC is left out", without=SetLink, because=f"{OTHER_MAC} is not in b's FDB"
+)
 @pytest.mark.topology(catalog.point_to_point())
-@pytest.mark.parametrize("by", ["netlink", "iproute2"])
+@BOTH
 def test_a_changed_mac_is_learned(lab, by):
     assert lab["a"].ping("172.18.1.3")
     lab.apply(SetLink("a", "vxlan0", mac=OTHER_MAC), by=by)
     assert lab["a"].ping("172.18.1.3")
     learned = {row.mac: row.dst for row in lab["b"].state.fdb if row.interface == "vxlan0"}
-    assert learned.get(OTHER_MAC) == A, f"{OTHER_MAC} is not in {learned}"
+    assert OTHER_MAC in learned, f"{OTHER_MAC} is not in b's FDB: {learned}"
+    assert learned[OTHER_MAC] == A
 
 
 @pytest.mark.behaviour(
-    "a MAC that is no unicast address is refused later too",
+    "a change of a device's MAC to a multicast address is refused",
     source="net/ethernet/eth.c: eth_prepare_mac_addr_change()",
 )
-@pytest.mark.control("it is not changed", change=left_alone, because="DID NOT RAISE")
+@pytest.mark.control("the change of the MAC is left out", without=SetLink, because=ACCEPTED)
 @pytest.mark.topology(catalog.point_to_point())
-@pytest.mark.parametrize("by", ["netlink", "iproute2"])
-def test_a_device_cannot_get_the_mac_of_a_group(lab, by):
+@BOTH
+def test_a_change_to_a_multicast_mac_is_refused(lab, by):
     with pytest.raises(ApplyError, match="Cannot assign requested address") as refused:
         lab.apply(SetLink("a", "vxlan0", mac="01:00:5e:00:00:01"), by=by)
     assert refused.value.errno == errno.EADDRNOTAVAIL
 
 
-@pytest.mark.behaviour("an MTU that the card cannot carry is refused later", source=MTU)
-@pytest.mark.control("it is a smaller one", change=at_most_1400, because="DID NOT RAISE")
+@pytest.mark.behaviour(
+    "a change to an MTU larger than the lower device can carry is refused", source=MTU
+)
+@pytest.mark.control("the MTU is changed to 1400 instead", change=mtu_1400, because=ACCEPTED)
 @pytest.mark.topology(catalog.point_to_point, family=[4, 6], bind="both")
-@pytest.mark.parametrize("by", ["netlink", "iproute2"])
-def test_an_mtu_too_large_for_the_card_is_refused(lab, by):
+@BOTH
+def test_a_change_to_an_mtu_too_large_for_the_lower_device_is_refused(lab, by):
     largest = 1500 - (50 if "." in lab.topology.host("a").nics[0].ip else 70)
     with pytest.raises(ApplyError, match="Invalid argument") as refused:
         lab.apply(SetLink("a", "vxlan0", mtu=largest + 1), by=by)
@@ -87,47 +96,66 @@ def test_an_mtu_too_large_for_the_card_is_refused(lab, by):
     lab.apply(SetLink("a", "vxlan0", mtu=largest), by=by)
 
 
-@pytest.mark.behaviour("an MTU that no device can have is refused with a reason", source=MTU)
-@pytest.mark.control("it is 1400", change=at_most_1400, because="DID NOT RAISE")
+@pytest.mark.behaviour(
+    "a change to an MTU below 68 or above 65535 is refused with a reason", source=MTU
+)
+@pytest.mark.control("the MTU is changed to 1400 instead", change=mtu_1400, because=ACCEPTED)
 @pytest.mark.topology(catalog.point_to_point())
-@pytest.mark.parametrize("by", ["netlink", "iproute2"])
+@BOTH
 @pytest.mark.parametrize(
     ("mtu", "words"),
     [(67, "mtu less than device minimum"), (65536, "mtu greater than device maximum")],
 )
-def test_an_mtu_of_no_device_is_refused(lab, mtu, words, by):
+def test_a_change_to_an_mtu_out_of_range_is_refused(lab, mtu, words, by):
     with pytest.raises(ApplyError) as refused:
         lab.apply(SetLink("a", "vxlan0", mtu=mtu), by=by)
     assert_refused(refused, by, errno.EINVAL, words)
 
 
-@pytest.mark.behaviour("a device without a card takes any MTU up to 65535", source=MTU)
-@pytest.mark.control("it is 1400", change=at_most_1400, because="1400")
+@pytest.mark.behaviour("a device without a lower device accepts an MTU of 65535", source=MTU)
+@pytest.mark.control(
+    "a's device has the lower device eth0",
+    vteps={"a": {"dev": True}},
+    because="mtu 65535: Invalid argument",
+)
 @pytest.mark.topology(catalog.point_to_point, bind="none")
-def test_a_device_without_a_card_takes_any_mtu(lab):
+def test_a_device_without_a_lower_device_accepts_the_largest_mtu(lab):
     lab.apply(SetLink("a", "vxlan0", mtu=65535))
     assert link_of(lab, "a").mtu == 65535
 
 
 @pytest.mark.behaviour(
-    "a device that is up shows the state UNKNOWN, and one that is down DOWN",
+    "a device that is up shows the state UNKNOWN, and a device that is down the state DOWN",
     source="net/core/link_watch.c: default_operstate(); RFC 2863",
 )
-@pytest.mark.control("it is not taken down", change=left_alone, because="UNKNOWN")
+@pytest.mark.control(
+    "the device is not taken down", without=SetLink, because="the state is UNKNOWN, not DOWN"
+)
 @pytest.mark.topology(catalog.point_to_point())
-def test_the_state_follows_up_and_down(lab):
+def test_the_state_is_unknown_while_up_and_down_while_down(lab):
     assert link_of(lab, "a").state == "UNKNOWN"
     lab.apply(SetLink("a", "vxlan0", up=False))
-    assert link_of(lab, "a").state == "DOWN"
+    state = link_of(lab, "a").state
+    assert state == "DOWN", f"the state is {state}, not DOWN"
+
+
+def give_a_protodown_reason(lab):
+    """A control: a has a reason for protodown, with which the kernel does not take it back."""
+    lab["a"].run("ip", "link", "set", "vxlan0", "protodown_reason", "0", "on")
 
 
 @pytest.mark.behaviour(
-    "protodown takes the carrier, and with it the traffic, and gives both back",
+    "`protodown on` takes a device's carrier and stops its traffic, and `protodown off` restores"
+    " both",
     source="drivers/net/vxlan/vxlan_core.c: vxlan_setup(), change_proto_down",
 )
-@pytest.mark.control("b's device has VNI 43", vteps={"b": {"id": 43}}, because="ping")
+@pytest.mark.control(
+    "a's device has a protodown reason, with which `protodown off` is refused",
+    lab=give_a_protodown_reason,
+    because="protodown off.*active reasons",
+)
 @pytest.mark.topology(catalog.point_to_point())
-def test_protodown_stops_the_device(lab):
+def test_protodown_stops_traffic(lab):
     assert lab["a"].ping("172.18.1.3", timeout=2)
     lab["a"].run("ip", "link", "set", "vxlan0", "protodown", "on")
     wait_until(lambda: link_of(lab, "a").state == "DOWN", "vxlan0 to lose its carrier")
@@ -138,59 +166,75 @@ def test_protodown_stops_the_device(lab):
 
 
 @pytest.mark.behaviour(
-    "the speed that ethtool shows is that of the card",
+    "`ethtool` shows the speed of the lower device as that of the vxlan device",
     source="drivers/net/vxlan/vxlan_core.c: vxlan_get_link_ksettings()",
 )
 @pytest.mark.control(
-    "the device is bound to no card", vteps={"a": {"dev": False}}, because="Unknown"
+    "a's device has no lower device",
+    vteps={"a": {"dev": False}},
+    because="eth0 has Speed: .*, vxlan0 has Speed: Unknown",
 )
 @pytest.mark.requires("ethtool")
 @pytest.mark.topology(catalog.point_to_point, bind="both")
-def test_the_speed_is_that_of_the_card(lab):
-    found = lab["a"].run("ethtool", "vxlan0").stdout
-    card = lab["a"].run("ethtool", "eth0").stdout
-    (speed,) = [line for line in card.splitlines() if "Speed:" in line]
-    assert speed in found.splitlines()
+def test_the_speed_is_that_of_the_lower_device(lab):
+    def speed(interface):
+        lines = lab["a"].run("ethtool", interface).stdout.splitlines()
+        (line,) = [line.strip() for line in lines if "Speed:" in line]
+        return line
+
+    lower, upper = speed("eth0"), speed("vxlan0")
+    assert upper == lower, f"eth0 has {lower}, vxlan0 has {upper}"
     assert "driver: vxlan" in lab["a"].run("ethtool", "-i", "vxlan0").stdout
 
 
-def hundred(lab):
-    """A hundred devices on a and as many on b, VNIs 1 to 100, a subnet each."""
+def create_a_hundred(lab):
+    """Create a hundred devices on a and as many on b, with the VNIs 1 to 100 and a subnet each."""
     for node, other, last in (("a", B, 2), ("b", A, 3)):
         for vni in range(1, 101):
             address = f"10.0.{vni}.{last}/24"
             lab.apply(*device(node, address, name=f"vxlan{vni}", id=vni, remote=other))
 
 
-def not_the_50th(operation):
+def another_vni_for_the_50th(operation):
+    """A control: b's device vxlan50 has VNI 150."""
     one = isinstance(operation, AddLink) and (operation.node, operation.name) == ("b", "vxlan50")
     return swap(id=150)(operation) if one else operation
 
 
 @pytest.mark.behaviour(
-    "a hundred devices share one socket, and each reaches its own peer",
+    "a hundred devices share one UDP socket, and each reaches the device of its VNI on the other"
+    " host",
     source="drivers/net/vxlan/vxlan_core.c: vxlan_vs_find_vni()",
 )
-@pytest.mark.control("one of b's has another VNI", change=not_the_50th, because="50")
+@pytest.mark.control(
+    "b's device vxlan50 has VNI 150",
+    change=another_vni_for_the_50th,
+    because=r"VNIs without an answer: \[50\]",
+)
 @pytest.mark.slow
 @pytest.mark.topology(bare())
-def test_a_hundred_devices_work_side_by_side(lab):
-    hundred(lab)
+def test_each_of_a_hundred_devices_reaches_its_peer(lab):
+    create_a_hundred(lab)
     assert udp_ports(lab, "a")[4] == [4789]
-    deaf = [vni for vni in range(1, 101) if not lab["a"].ping(f"10.0.{vni}.3", timeout=3)]
-    assert deaf == []
+    silent = [vni for vni in range(1, 101) if not lab["a"].ping(f"10.0.{vni}.3", timeout=3)]
+    assert silent == [], f"VNIs without an answer: {silent}"
 
 
 @pytest.mark.behaviour(
-    "deleting some devices of many leaves the others their socket and their traffic",
+    "deleting some of many devices leaves the others their shared socket and their traffic",
     source="drivers/net/vxlan/vxlan_core.c: __vxlan_sock_release_prep()",
 )
-@pytest.mark.control("one of b's has another VNI", change=not_the_50th, because="10.0.50.3")
+@pytest.mark.control(
+    "b's device vxlan50 has VNI 150",
+    change=another_vni_for_the_50th,
+    because="vxlan50, which was not deleted, carries no traffic",
+)
 @pytest.mark.slow
 @pytest.mark.topology(bare())
 def test_deleting_some_of_a_hundred_leaves_the_others(lab):
-    hundred(lab)
+    create_a_hundred(lab)
     lab.apply(*(DelLink("a", f"vxlan{vni}") for vni in (1, 49, 51, 100)))
     assert udp_ports(lab, "a")[4] == [4789]
-    assert lab["a"].ping("10.0.50.3", timeout=3)
+    answered = lab["a"].ping("10.0.50.3", timeout=3)
+    assert answered, "vxlan50, which was not deleted, carries no traffic"
     assert not lab["b"].ping("10.0.51.2", timeout=0.3)
