@@ -82,7 +82,7 @@ def add_a_static_entry(lab):
 @pytest.mark.control(
     "both vxlan devices are created with VNI 7 instead of the VNI asked for",
     change=in_vni_7,
-    because=r"reads back other attributes(?s:.*)\{'id': 7\} != ",
+    because=r"vxlan device reads back \{'id': 7, ",
 )
 @pytest.mark.topology(
     catalog.point_to_point, family=[4, 6], vni=[1, 42, 16777215], port=[8472, 4789, 14789]
@@ -93,7 +93,7 @@ def test_every_attribute_of_the_device_reads_back(lab):
         found = vxlan.from_json(link["linkinfo"]["info_data"])
         wanted = lab.topology.attributes(host, host.vteps[0])
         read_back = {name: found.get(name) for name in wanted}
-        assert read_back == wanted, f"{host.name}'s vxlan device reads back other attributes"
+        assert read_back == wanted, f"{host.name}'s vxlan device reads back {read_back}"
         assert found["ageing"] == 300
         assert found["udpcsum"] is True
         assert found["udp6zerocsumtx"] is False
@@ -108,12 +108,12 @@ def test_every_attribute_of_the_device_reads_back(lab):
 @pytest.mark.control(
     "the vxlan devices are not put into the VRF",
     change=without_master,
-    because="vxlan0 is not a slave of vrf0(?s:.*)None == 'vrf0'",
+    because="vxlan0 is a slave of None",
 )
 @pytest.mark.topology(catalog.point_to_point, vrf=True)
 def test_the_device_is_a_slave_of_the_vrf(lab):
     (link,) = lab["a"].ip("-d", "link", "show", "vxlan0")
-    assert link.get("master") == "vrf0", "vxlan0 is not a slave of vrf0"
+    assert link.get("master") == "vrf0", f"vxlan0 is a slave of {link.get('master')}"
     assert link["linkinfo"]["info_slave_kind"] == "vrf"
     assert link["linkinfo"]["info_slave_data"]["table"] == 10
 
@@ -126,7 +126,7 @@ def test_the_device_is_a_slave_of_the_vrf(lab):
 @pytest.mark.control(
     "a's overlay address has the prefix length 32, and so no connected network",
     change=with_prefix_32,
-    because=r"the overlay's network has no connected route(?s:.*)assert \[\] == ",
+    because=r"the routes to the overlay's network are \[\]",
 )
 @pytest.mark.topology(catalog.point_to_point, **FAMILIES_AND_VRF)
 def test_the_overlay_has_a_connected_route_over_the_device(lab):
@@ -136,7 +136,7 @@ def test_the_overlay_has_a_connected_route_over_the_device(lab):
     ]
     found = [(r["dev"], r["protocol"], r["scope"], r["prefsrc"]) for r in routes]
     wanted = [("vxlan0", "kernel", "link", "172.18.1.2")]
-    assert found == wanted, "the overlay's network has no connected route over vxlan0 alone"
+    assert found == wanted, f"the routes to the overlay's network are {found}"
 
 
 @pytest.mark.behaviour(
@@ -147,7 +147,7 @@ def test_the_overlay_has_a_connected_route_over_the_device(lab):
 @pytest.mark.control(
     "a's FDB has a static entry for another MAC",
     lab=add_a_static_entry,
-    because=r"a's FDB holds other entries(?s:.*)more item: \('02:00:00:00:00:99', ",
+    because=r"a's FDB holds other entries than those of its remotes: .*'02:00:00:00:00:99'",
 )
 @pytest.mark.topology(catalog.point_to_point, family=[4, 6], hosts=[2, 3, 8])
 def test_before_traffic_the_fdb_holds_only_the_remotes_to_flood_to(lab):
@@ -157,7 +157,8 @@ def test_before_traffic_the_fdb_holds_only_the_remotes_to_flood_to(lab):
         assert len(remotes) == len(lab.topology.hosts) - 1
         found = sorted((e["mac"], e["dst"], e["state"]) for e in entries)
         wanted = sorted((ZERO_MAC, remote, "permanent") for remote in remotes)
-        assert found == wanted, f"{host.name}'s FDB holds other entries than those of its remotes"
+        more = f"{host.name}'s FDB holds other entries than those of its remotes: {found}"
+        assert found == wanted, more
         assert all("self" in entry["flags"] for entry in entries)
 
 
@@ -215,7 +216,7 @@ def test_a_ping_is_answered_with_and_without_dev_and_local(lab):
 @pytest.mark.control(
     "a's vxlan device has b as its only remote",
     change=without_further_remotes_at_a,
-    because=r"a gets no echo reply from all others(?s:.*)\('a', '172\.18\.1\.4'\)",
+    because=r"no echo reply for \[\('a', '172\.18\.1\.4'\)",
 )
 @pytest.mark.topology(catalog.point_to_point, family=[4, 6], hosts=[3, 8])
 def test_every_host_reaches_every_other(lab):
@@ -223,7 +224,7 @@ def test_every_host_reaches_every_other(lab):
     for name in addresses:  # one after another: a host that was pinged has learned the way back
         others = [address for other, address in addresses.items() if other != name]
         unreached = lab.unreached((name, other) for other in others)
-        assert unreached == [], f"{name} gets no echo reply from all others"
+        assert unreached == [], f"no echo reply for {unreached}"
 
 
 @pytest.mark.behaviour(
@@ -234,7 +235,7 @@ def test_every_host_reaches_every_other(lab):
 @pytest.mark.control(
     "a's vxlan device has `nolearning`",
     vteps={"a": {"learning": False}},
-    because=r"the FDBs hold other learned entries(?s:.*)\{'a': \{\}\} != ",
+    because=r"the VTEPs have learned \{'a': \{\}, 'b': \{'",
 )
 @pytest.mark.topology(catalog.point_to_point, **FAMILIES_AND_VRF)
 def test_one_arp_exchange_makes_both_vteps_learn_the_peer(lab):
@@ -255,7 +256,7 @@ def test_one_arp_exchange_makes_both_vteps_learn_the_peer(lab):
     ]
     assert [step.frame.is_broadcast for step in inside] == [True] + [False] * (len(inside) - 1)
     wanted = {"a": {mac_of(lab, "b"): b}, "b": {mac_of(lab, "a"): a}}
-    assert learned == wanted, "the FDBs hold other learned entries than the peer's"
+    assert learned == wanted, f"the VTEPs have learned {learned}"
     where = ("vrf", "vrf0") if bound else ("dev", "vxlan0")
     neighbours = lab["a"].ip("neigh", "show", *where)
     assert [(row["dst"], row["lladdr"]) for row in neighbours] == [("172.18.1.3", mac_of(lab, "b"))]
@@ -287,7 +288,7 @@ def mac_of(lab, host):
 @pytest.mark.control(
     "both vxlan devices have VNI 7 instead of 42",
     change=in_vni_7,
-    because=r"the VXLAN header has another VNI or other flags(?s:.*)\(7, 8\) == \(42, 8\)",
+    because=r"the VXLAN header's VNI and flags are \(7, 8\)",
 )
 @pytest.mark.topology(catalog.point_to_point, family=[4, 6], port=[4789, 8472, 14789])
 def test_a_packet_has_outer_headers_a_vxlan_header_and_the_inner_frame(lab):
@@ -305,7 +306,7 @@ def test_a_packet_has_outer_headers_a_vxlan_header_and_the_inner_frame(lab):
     assert (request[outer].src, request[outer].dst) == (host.nics[0].ip, peer.nics[0].ip)
     assert request[UDP].dport == overlay.port
     header = (request[VXLAN].vni, int(request[VXLAN].flags))
-    assert header == (overlay.vni, 0x08), "the VXLAN header has another VNI or other flags"
+    assert header == (overlay.vni, 0x08), f"the VXLAN header's VNI and flags are {header}"
     inner = request[VXLAN].payload
     assert isinstance(inner, Ether)
     assert (inner[IP].src, inner[IP].dst) == ("172.18.1.2", "172.18.1.3")

@@ -50,14 +50,14 @@ def add_a_device_with_vni_0(lab):
 @pytest.mark.control(
     "a's vxlan device has an ageing time of 299 s",
     vteps={"a": {"ageing": 299}},
-    because=r"assert 299 == 300",
+    because=r"the ageing time is 299 s",
 )
 def test_unset_attributes_have_the_kernels_defaults(lab):
     (link,) = lab["a"].ip("-d", "link", "show", "vxlan0")
     data = link["linkinfo"]["info_data"]
     assert link["mtu"] == (1430 if is_ipv6(lab) else 1450)
     assert data["port"] == 8472  # the kernel's default, not IANA's 4789
-    assert data["ageing"] == 300
+    assert data["ageing"] == 300, f"the ageing time is {data['ageing']} s"
     assert data["learning"] is True
 
 
@@ -145,13 +145,13 @@ def test_a_ping_is_answered_whatever_the_vni_and_port(lab):
 @pytest.mark.control(
     "c's vxlan device has VNI 43, the other hosts' have VNI 42",
     vteps={"c": {"id": 43}},
-    because=r"a gets no echo reply from all others(?s:.*)\('a', '192\.168\.42\.4'\)",
+    because=r"no echo reply for \[\('a', '192\.168\.42\.4'\)",
 )
 @pytest.mark.topology(catalog.one_switch, family=[4, 6], hosts=[3, 8])
 def test_one_host_reaches_all_others_on_the_switch(lab):
     others = range(1, len(lab.topology.hosts))
     unreached = lab.unreached(("a", f"192.168.42.{2 + number}") for number in others)
-    assert unreached == [], "a gets no echo reply from all others"
+    assert unreached == [], f"no echo reply for {unreached}"
 
 
 @pytest.mark.behaviour(
@@ -256,14 +256,15 @@ def with_a_firewall(family=4):
 @pytest.mark.control(
     "b's packet filter has no rule",
     topology=without_the_firewall,
-    because=r"a got an echo reply from 192\.168\.42\.3",
+    # the second where a slow machine's reply comes too late for the short ping
+    because=r"a got an echo reply from 192\.168\.42\.3|the diagnosis is ok, not firewall",
 )
 @pytest.mark.topology(with_a_firewall, family=[4, 6])
 def test_a_firewall_stops_the_overlay_and_the_diagnosis_names_it(lab):
     answered = lab["a"].ping("192.168.42.3", timeout=0.3)
     assert not answered, "a got an echo reply from 192.168.42.3"
     verdict = diagnose(lab, "a", "192.168.42.3")
-    assert verdict.code == "firewall"
+    assert verdict.code == "firewall", f"the diagnosis is {verdict.code}, not firewall"
     assert "DROP" in str(verdict)
     assert "b" in verdict.hop
 
