@@ -1,4 +1,4 @@
-"""What scenarios have in common about addresses: when one may be used, and who asks for MACs."""
+"""Waiting for addresses to be usable, and a neighbour entry that spares b an ARP request."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ from vxlab.operations import AddNeighbour
 
 
 def wait_for_addresses(lab, node):
-    """Wait until no address of a node is tentative, as IPv6 ones are at first, even without DAD."""
+    """Wait until no address of a node is tentative.
+
+    A new IPv6 address is tentative at first, even without duplicate address detection.
+    """
 
     def tentative():
         return [row.address for row in lab[node].state.addresses if "tentative" in row.flags]
 
     wait_until(
-        lambda: not tentative(), f"{node}'s addresses to be good", found=lambda: str(tentative())
+        lambda: not tentative(),
+        f"{node} to have no tentative address",
+        found=lambda: str(tentative()),
     )
 
 
 def acquaint(lab):
-    """b knows a's MAC in the overlay: else it asks for it, 5 s after its first answer."""
+    """Give b a permanent neighbour entry for a's overlay address.
+
+    Without it b sends an ARP request for a's MAC 5 s after its first reply.
+    """
     (mac,) = (link.mac for link in lab["a"].state.links if link.name == "vxlan0")
     lab.apply(AddNeighbour("b", "vxlan0", "172.18.1.2", mac))

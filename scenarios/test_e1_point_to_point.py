@@ -3,8 +3,8 @@
     a eth0 192.168.57.50 ──── lan ──── 192.168.57.54 eth0 b
       vxlan0 172.18.1.2                172.18.1.3 vxlan0
 
-a's device is bound to its card and address (`local`, `dev`), b's to nothing: both forms count.
-More hosts (c, d, …) come after b; each floods to all others.
+a's device is bound to its card and address (`dev`, `local`), b's device to neither, so that both
+forms are tested. More hosts (c, d, …) come after b; each floods to all others.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from address_tools import acquaint
 
 from vxlab import Lab, catalog, diagnose, drop_udp, operations, steps, vxlan
 
-PLACES = {"family": [4, 6], "vrf": [False, True]}
+FAMILIES_AND_VRF = {"family": [4, 6], "vrf": [False, True]}
 
-ANY_MAC = "00:00:00:00:00:00"
+#: The MAC of the FDB entry that says where to flood.
+ZERO_MAC = "00:00:00:00:00:00"
 
 
-def device_of(lab, host):
-    """The vrf0 that traffic is bound to, where there is one."""
+def vrf_of(lab, host):
+    """The VRF that traffic is bound to, None where the host's device is in none."""
     return "vrf0" if lab.topology.host(host).vteps[0].vrf else None
 
 
@@ -36,7 +37,7 @@ def is_vxlan(operation):
 
 
 def with_attributes(operation, **changes):
-    """A vxlan device made with other attributes."""
+    """The operation that creates a vxlan device, with other attributes."""
     attributes = {**dict(operation.attributes), **changes}
     return dataclasses.replace(operation, attributes=tuple(attributes.items()))
 
@@ -45,7 +46,7 @@ def in_vni_7(operation):
     return with_attributes(operation, id=7) if is_vxlan(operation) else operation
 
 
-def from_elsewhere(operation):
+def with_a_foreign_local_address(operation):
     if not is_vxlan(operation) or operation.node != "a":
         return operation
     is_ipv6 = ":" in str(dict(operation.attributes)["remote"])
@@ -62,162 +63,207 @@ def with_prefix_32(operation):
     return operation
 
 
-def a_floods_to_b(operation):
-    more = isinstance(operation, operations.AddFdb) and operation.node == "a"
-    return None if more else operation
+def without_further_remotes_at_a(operation):
+    """Leave out the remotes of a's device that come after the first, which is b."""
+    is_further_remote = isinstance(operation, operations.AddFdb) and operation.node == "a"
+    return None if is_further_remote else operation
 
 
-def know_a_mac(lab):
+def add_a_static_entry(lab):
     b = lab.topology.host("b").nics[0].ip
     lab.apply(operations.AddFdb("a", "vxlan0", "02:00:00:00:00:99", b))
 
 
 @pytest.mark.behaviour(
-    "a vxlan device reads back as it was made, and with the kernel's defaults for the rest",
+    "a vxlan device reads back the attributes it was created with, and the kernel's defaults for "
+    "ageing and UDP checksums",
     source="drivers/net/vxlan/vxlan_core.c: vxlan_fill_info()",
 )
 @pytest.mark.control(
-    "a's device is made with another VNI than was asked for", change=in_vni_7, because="'id': 7"
+    "both vxlan devices are created with VNI 7 instead of the VNI asked for",
+    change=in_vni_7,
+    because=r"vxlan device reads back \{'id': 7, ",
 )
 @pytest.mark.topology(
     catalog.point_to_point, family=[4, 6], vni=[1, 42, 16777215], port=[8472, 4789, 14789]
 )
-def test_every_parameter_of_the_device_reads_back(lab):
+def test_every_attribute_of_the_device_reads_back(lab):
     for host in lab.topology.hosts:
         (link,) = lab[host.name].ip("-d", "link", "show", "vxlan0")
         found = vxlan.from_json(link["linkinfo"]["info_data"])
         wanted = lab.topology.attributes(host, host.vteps[0])
-        assert {name: found.get(name) for name in wanted} == wanted
+        read_back = {name: found.get(name) for name in wanted}
+        assert read_back == wanted, f"{host.name}'s vxlan device reads back {read_back}"
         assert found["ageing"] == 300
         assert found["udpcsum"] is True
-        assert found["udp6zerocsumtx"] is found["udp6zerocsumrx"] is False
+        assert found["udp6zerocsumtx"] is False
+        assert found["udp6zerocsumrx"] is False
 
 
 @pytest.mark.behaviour(
-    "a vxlan device in a VRF is its slave, and uses its table",
+    "a vxlan device in a VRF is a slave of the VRF device, and the kernel shows the VRF's routing "
+    "table for it",
     source="drivers/net/vrf.c: vrf_add_slave(), vrf_fill_slave_info()",
 )
-@pytest.mark.control("the device is put into no VRF", change=without_master)
+@pytest.mark.control(
+    "the vxlan devices are not put into the VRF",
+    change=without_master,
+    because="vxlan0 is a slave of None",
+)
 @pytest.mark.topology(catalog.point_to_point, vrf=True)
 def test_the_device_is_a_slave_of_the_vrf(lab):
     (link,) = lab["a"].ip("-d", "link", "show", "vxlan0")
-    assert link.get("master") == "vrf0"
+    assert link.get("master") == "vrf0", f"vxlan0 is a slave of {link.get('master')}"
     assert link["linkinfo"]["info_slave_kind"] == "vrf"
     assert link["linkinfo"]["info_slave_data"]["table"] == 10
 
 
 @pytest.mark.behaviour(
-    "the address on a vxlan device brings the overlay's route by that device",
+    "an address on a vxlan device creates the connected route to the overlay's network over that "
+    "device",
     source="net/ipv4/fib_frontend.c: fib_add_ifaddr()",
 )
-@pytest.mark.control("a's address has no network around it", change=with_prefix_32)
-@pytest.mark.topology(catalog.point_to_point, **PLACES)
-def test_the_overlay_has_a_route_by_the_device(lab):
-    where = ("vrf", "vrf0") if device_of(lab, "a") else ()
+@pytest.mark.control(
+    "a's overlay address has the prefix length 32, and so no connected network",
+    change=with_prefix_32,
+    because=r"the routes to the overlay's network are \[\]",
+)
+@pytest.mark.topology(catalog.point_to_point, **FAMILIES_AND_VRF)
+def test_the_overlay_has_a_connected_route_over_the_device(lab):
+    where = ("vrf", "vrf0") if vrf_of(lab, "a") else ()
     routes = [
         route for route in lab["a"].ip("route", "show", *where) if route["dst"] == "172.18.1.0/24"
     ]
-    assert [(r["dev"], r["protocol"], r["scope"], r["prefsrc"]) for r in routes] == [
-        ("vxlan0", "kernel", "link", "172.18.1.2")
-    ]
+    found = [(r["dev"], r["protocol"], r["scope"], r["prefsrc"]) for r in routes]
+    wanted = [("vxlan0", "kernel", "link", "172.18.1.2")]
+    assert found == wanted, f"the routes to the overlay's network are {found}"
 
 
 @pytest.mark.behaviour(
-    "before traffic the FDB has one permanent entry for each remote, and no other",
+    "before any traffic a vxlan device's FDB holds one permanent entry of the all-zero MAC for "
+    "each remote, and no other entry",
     source="drivers/net/vxlan/vxlan_core.c: __vxlan_dev_create(); man 8 bridge: fdb append",
 )
-@pytest.mark.control("a knows a MAC beforehand", lab=know_a_mac)
+@pytest.mark.control(
+    "a's FDB has a static entry for another MAC",
+    lab=add_a_static_entry,
+    because=r"a's FDB holds other entries than those of its remotes: .*'02:00:00:00:00:99'",
+)
 @pytest.mark.topology(catalog.point_to_point, family=[4, 6], hosts=[2, 3, 8])
-def test_before_traffic_the_fdb_knows_only_where_to_flood(lab):
+def test_before_traffic_the_fdb_holds_only_the_remotes_to_flood_to(lab):
     for host in lab.topology.hosts:
         entries = lab[host.name].bridge("fdb", "show", "dev", "vxlan0")
         remotes = lab.topology.remotes(host, host.vteps[0])
         assert len(remotes) == len(lab.topology.hosts) - 1
-        assert sorted((e["mac"], e["dst"], e["state"]) for e in entries) == sorted(
-            (ANY_MAC, remote, "permanent") for remote in remotes
-        )
+        found = sorted((e["mac"], e["dst"], e["state"]) for e in entries)
+        wanted = sorted((ZERO_MAC, remote, "permanent") for remote in remotes)
+        more = f"{host.name}'s FDB holds other entries than those of its remotes: {found}"
+        assert found == wanted, more
         assert all("self" in entry["flags"] for entry in entries)
 
 
 @pytest.mark.behaviour(
-    "every VNI from 1 to 2^24 - 1 and every UDP port carries traffic both ways",
+    "two vxlan devices carry traffic both ways with the VNIs 1, 42 and 16777215 and the UDP ports "
+    "4789, 8472 and 14789",
     source="RFC 7348, section 5",
 )
-@pytest.mark.control("b's device has VNI 43", vteps={"b": {"id": 43}})
+@pytest.mark.control(
+    "b's vxlan device has VNI 43, a's has another",
+    vteps={"b": {"id": 43}},
+    because=r"a got no echo reply from 172\.18\.1\.3",
+)
 @pytest.mark.topology(
     catalog.point_to_point, family=[4, 6], vni=[1, 42, 16777215], port=[8472, 4789, 14789]
 )
-def test_a_ping_is_answered_whatever_vni_and_port(lab):
-    assert lab["a"].ping("172.18.1.3")
-    assert lab["b"].ping("172.18.1.2")
+def test_a_ping_is_answered_whatever_the_vni_and_port(lab):
+    assert lab["a"].ping("172.18.1.3"), "a got no echo reply from 172.18.1.3"
+    assert lab["b"].ping("172.18.1.2"), "b got no echo reply from 172.18.1.2"
 
 
 @pytest.mark.behaviour(
-    "a program bound to a VRF reaches the overlay by the VRF's vxlan device",
+    "a program bound to a VRF reaches the overlay through the VRF's vxlan device",
     source="Documentation/networking/vrf.rst: Applications",
 )
-@pytest.mark.control("b's device has VNI 43", vteps={"b": {"id": 43}})
+@pytest.mark.control(
+    "b's vxlan device has VNI 43, a's has another",
+    vteps={"b": {"id": 43}},
+    because=r"a got no echo reply from 172\.18\.1\.3 over vrf0",
+)
 @pytest.mark.topology(catalog.point_to_point, vrf=True, family=[4, 6])
 def test_a_ping_from_the_vrf_is_answered(lab):
-    assert lab["a"].ping("172.18.1.3", interface="vrf0")
+    answered = lab["a"].ping("172.18.1.3", interface="vrf0")
+    assert answered, "a got no echo reply from 172.18.1.3 over vrf0"
 
 
 @pytest.mark.behaviour(
-    "a vxlan device works bound to its card and address, and bound to neither",
+    "a vxlan device carries traffic both with `dev` and `local` set and without them",
     source="man 8 ip-link: vxlan, dev and local",
 )
-@pytest.mark.control("a's device sends from an address that a has not", change=from_elsewhere)
+@pytest.mark.control(
+    "the `local` address of a's vxlan device is not an address of a",
+    change=with_a_foreign_local_address,
+    because=r"a got no echo reply from 172\.18\.1\.3",
+)
 @pytest.mark.topology(catalog.point_to_point, family=[4, 6], bind=["a", "both", "none"])
-def test_a_ping_is_answered_bound_to_the_card_or_not(lab):
-    assert lab["a"].ping("172.18.1.3")
+def test_a_ping_is_answered_with_and_without_dev_and_local(lab):
+    assert lab["a"].ping("172.18.1.3"), "a got no echo reply from 172.18.1.3"
 
 
 @pytest.mark.behaviour(
-    "a device with several remotes floods to all of them, so every host reaches every other",
+    "a vxlan device with several remotes floods to all of them, so every host reaches every other",
     source="drivers/net/vxlan/vxlan_core.c: vxlan_xmit(), the loop over fdst->remotes",
 )
-@pytest.mark.control("a floods to b alone", change=a_floods_to_b)
+@pytest.mark.control(
+    "a's vxlan device has b as its only remote",
+    change=without_further_remotes_at_a,
+    because=r"no echo reply for \[\('a', '172\.18\.1\.4'\)",
+)
 @pytest.mark.topology(catalog.point_to_point, family=[4, 6], hosts=[3, 8])
 def test_every_host_reaches_every_other(lab):
     addresses = {host.name: f"172.18.1.{2 + n}" for n, host in enumerate(lab.topology.hosts)}
-    for name in addresses:  # one after another: who was asked knows the way back
+    for name in addresses:  # one after another: a host that was pinged has learned the way back
         others = [address for other, address in addresses.items() if other != name]
-        assert lab.unreached((name, other) for other in others) == []
+        unreached = lab.unreached((name, other) for other in others)
+        assert unreached == [], f"no echo reply for {unreached}"
 
 
 @pytest.mark.behaviour(
-    "one flooded ARP request teaches both VTEPs, and what follows is unicast without ARP",
+    "one flooded ARP request and its reply make both VTEPs learn the peer's MAC; the frames after "
+    "it are unicast and need no further ARP",
     source="drivers/net/vxlan/vxlan_core.c: vxlan_snoop(); RFC 7348, section 4.1",
 )
 @pytest.mark.control(
-    "a's device does not learn", vteps={"a": {"learning": False}}, because=r"\{'a': \{\}"
+    "a's vxlan device has `nolearning`",
+    vteps={"a": {"learning": False}},
+    because=r"the VTEPs have learned \{'a': \{\}, 'b': \{'",
 )
-@pytest.mark.topology(catalog.point_to_point, **PLACES)
-def test_the_packet_walk(lab):
-    bound, (a, b) = device_of(lab, "a"), [host.nics[0].ip for host in lab.topology.hosts]
+@pytest.mark.topology(catalog.point_to_point, **FAMILIES_AND_VRF)
+def test_one_arp_exchange_makes_both_vteps_learn_the_peer(lab):
+    bound, (a, b) = vrf_of(lab, "a"), [host.nics[0].ip for host in lab.topology.hosts]
     acquaint(lab)
     with lab.capture("b") as seen:
         assert lab["a"].ping("172.18.1.3", interface=bound)
         learned = {host: learned_macs(lab, host) for host in "ab"}
         assert lab["a"].ping("172.18.1.3", count=2, interface=bound)
-    inside = [step for step in steps(*taken(seen)) if step.vni is not None]
+    inside = [step for step in steps(*complete_capture(seen)) if step.vni is not None]
     walk = [(step.kind, step.vni, step.outer_src, step.outer_dst) for step in inside]
     assert walk == [
-        ("who-has", 42, a, b),  # flooded to the one remote there is
-        ("is-at", 42, b, a),  # b has learned a's MAC from the question
+        ("who-has", 42, a, b),  # flooded to a's only remote
+        ("is-at", 42, b, a),  # b has learned a's MAC from the request
         ("echo-request", 42, a, b),
         ("echo-reply", 42, b, a),
-        *[("echo-request", 42, a, b), ("echo-reply", 42, b, a)] * 2,  # and no ARP again
+        *[("echo-request", 42, a, b), ("echo-reply", 42, b, a)] * 2,  # without further ARP
     ]
-    assert inside[0].frame.is_broadcast
-    assert learned == {"a": {mac_of(lab, "b"): b}, "b": {mac_of(lab, "a"): a}}
+    assert [step.frame.is_broadcast for step in inside] == [True] + [False] * (len(inside) - 1)
+    wanted = {"a": {mac_of(lab, "b"): b}, "b": {mac_of(lab, "a"): a}}
+    assert learned == wanted, f"the VTEPs have learned {learned}"
     where = ("vrf", "vrf0") if bound else ("dev", "vxlan0")
     neighbours = lab["a"].ip("neigh", "show", *where)
     assert [(row["dst"], row["lladdr"]) for row in neighbours] == [("172.18.1.3", mac_of(lab, "b"))]
 
 
-def taken(seen):
-    """What `steps` wants to know of the capture at b."""
+def complete_capture(seen):
+    """The frames and ports of the capture at b, which was live and dropped nothing."""
     assert seen["b"].was_live
     assert not seen["b"].dropped
     return seen["b"].frames, seen["b"].ports
@@ -235,12 +281,17 @@ def mac_of(lab, host):
 
 
 @pytest.mark.behaviour(
-    "on the wire a frame is IP and UDP, a VXLAN header with only the I flag, and the inner frame",
+    "a packet on the underlay consists of an outer IP and UDP header, a VXLAN header with only "
+    "the I flag set, and the inner Ethernet frame",
     source="RFC 7348, section 5",
 )
-@pytest.mark.control("both devices have VNI 7", change=in_vni_7, because=r"\(7, 8\)")
+@pytest.mark.control(
+    "both vxlan devices have VNI 7 instead of 42",
+    change=in_vni_7,
+    because=r"the VXLAN header's VNI and flags are \(7, 8\)",
+)
 @pytest.mark.topology(catalog.point_to_point, family=[4, 6], port=[4789, 8472, 14789])
-def test_a_captured_frame_has_three_layers(lab):
+def test_a_packet_has_outer_headers_a_vxlan_header_and_the_inner_frame(lab):
     from scapy.layers.inet import ICMP, IP, UDP
     from scapy.layers.inet6 import IPv6
     from scapy.layers.l2 import Ether
@@ -254,22 +305,23 @@ def test_a_captured_frame_has_three_layers(lab):
     assert isinstance(request, Ether)
     assert (request[outer].src, request[outer].dst) == (host.nics[0].ip, peer.nics[0].ip)
     assert request[UDP].dport == overlay.port
-    assert (request[VXLAN].vni, int(request[VXLAN].flags)) == (overlay.vni, 0x08)
+    header = (request[VXLAN].vni, int(request[VXLAN].flags))
+    assert header == (overlay.vni, 0x08), f"the VXLAN header's VNI and flags are {header}"
     inner = request[VXLAN].payload
     assert isinstance(inner, Ether)
     assert (inner[IP].src, inner[IP].dst) == ("172.18.1.2", "172.18.1.3")
 
 
 @pytest.mark.behaviour(
-    "a capture is a valid pcapng stream while it runs",
+    "a capture can be read as a pcapng stream while it is running",
     source="draft-ietf-opsawg-pcapng, section 3",
 )
 @pytest.mark.control(
-    "the captures are deaf", lab=Lab.deafen_captures, because="the viewer saw no ping"
+    "the captures record no frame", lab=Lab.deafen_captures, because="the viewer saw no ping"
 )
 @pytest.mark.topology(catalog.point_to_point, family=[4, 6])
 def test_a_live_capture_can_be_piped_into_a_viewer(lab):
-    from scapy.layers import inet6, vxlan  # noqa: F401 - so that scapy takes them apart
+    from scapy.layers import inet6, vxlan  # noqa: F401 - so that scapy dissects them
     from scapy.layers.inet import ICMP
     from scapy.utils import PcapNgReader
 
@@ -296,48 +348,48 @@ def test_a_live_capture_can_be_piped_into_a_viewer(lab):
     assert len(shown) == len(seen["b"].frames)
 
 
-# Controls: the same assertions on a lab that is broken on purpose fail, for the right reason.
+# Controls of their own: labs that are broken on purpose, and what vxlab's diagnosis says of them.
 
 
-def broken(family=4, **changes):
-    """The same topology, b's device made differently."""
+def changed_at_b(family=4, **changes):
+    """The same topology, with changes to b's vxlan device."""
     return catalog.point_to_point(family=family).with_vtep("b", "overlay", **changes)
 
 
-def walled(family=4):
-    """The same topology, a firewall on b."""
+def with_a_firewall(family=4):
+    """The same topology, with a packet filter on b that drops VXLAN's UDP port."""
     rules = (drop_udp(4789, 4 if family == 4 else 6),)
     return catalog.point_to_point(family=family).with_host("b", rules=rules)
 
 
-@pytest.mark.topology(broken, family=[4, 6], id=43)
-def test_control_two_vnis_do_not_meet(lab):
+@pytest.mark.topology(changed_at_b, family=[4, 6], id=43)
+def test_control_hosts_with_different_vnis_do_not_reach_each_other(lab):
     assert not lab["a"].ping("172.18.1.3", timeout=0.3)
     assert diagnose(lab, "a", "172.18.1.3").code == "vni-mismatch"
 
 
-@pytest.mark.topology(broken, family=[4, 6], dstport=4790)
-def test_control_two_ports_do_not_meet(lab):
+@pytest.mark.topology(changed_at_b, family=[4, 6], dstport=4790)
+def test_control_hosts_with_different_udp_ports_do_not_reach_each_other(lab):
     assert not lab["a"].ping("172.18.1.3", timeout=0.3)
     assert diagnose(lab, "a", "172.18.1.3").code == "port-mismatch"
 
 
-@pytest.mark.topology(walled, family=[4, 6])
-def test_control_a_firewall_on_udp_is_fatal(lab):
+@pytest.mark.topology(with_a_firewall, family=[4, 6])
+def test_control_a_firewall_that_drops_the_udp_port_stops_the_traffic(lab):
     assert not lab["a"].ping("172.18.1.3", timeout=0.3)
     assert diagnose(lab, "a", "172.18.1.3").code == "firewall"
 
 
-@pytest.mark.topology(broken, remotes=())
-def test_control_a_device_that_knows_no_remote_learns_one_only_from_traffic(lab):
+@pytest.mark.topology(changed_at_b, remotes=())
+def test_control_a_device_without_remotes_learns_one_only_from_traffic(lab):
     assert not lab["b"].ping("172.18.1.2", timeout=0.3)
     assert diagnose(lab, "b", "172.18.1.2").code == "no-remote"
-    assert lab["a"].ping("172.18.1.3")  # b has learned where a is
+    assert lab["a"].ping("172.18.1.3")  # b learns a's MAC and VTEP from it
     assert lab["b"].ping("172.18.1.2")
 
 
 @pytest.mark.topology(catalog.point_to_point())
-def test_control_a_dead_capture_is_not_taken_for_silence(lab):
+def test_control_a_capture_that_receives_nothing_is_not_proven_live(lab):
     with lab.capture("b") as seen:
         seen["b"].deafen()
         assert lab["a"].ping("172.18.1.3")

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 import pytest
 
-from vxlab import TopologyError, catalog, diagnose, drop_udp, features, operations, steps
+from vxlab import (
+    Lab,
+    TopologyBuilder,
+    TopologyError,
+    catalog,
+    diagnose,
+    drop_udp,
+    features,
+    operations,
+    steps,
+)
 
 pytestmark = pytest.mark.topology(catalog.one_switch, family=[4, 6])
 
@@ -24,47 +34,61 @@ def take_down_a(lab):
     lab.apply(operations.SetLink("a", "vxlan0", up=False))
 
 
-def without_the_wall(topology):
+def without_the_firewall(topology):
     return topology.with_host("b", rules=())
 
 
-def lacking(name):
-    """What a probe finds on a machine that has none of its features."""
-    return features.Feature(name, name, available=False, reason="there is none", hint="get one")
+def add_a_device_with_vni_0(lab):
+    lab.apply(operations.AddLink("a", "vxlan8", "vxlan", 0, (("id", 0), ("dstport", 8472))))
 
 
 @pytest.mark.behaviour(
-    "a device that is given no port, ageing, MTU or learning has the kernel's own",
+    "a vxlan device created without port, ageing time, MTU and learning has the kernel's defaults: "
+    "port 8472, 300 s, its lower device's MTU less 50 (over IPv6 70), and learning",
     source="drivers/net/vxlan/vxlan_core.c: vxlan_config_apply(), FDB_AGE_DEFAULT",
 )
-@pytest.mark.control("a's device has another ageing", vteps={"a": {"ageing": 299}}, because="299")
-def test_defaults_come_out_by_themselves(lab):
+@pytest.mark.control(
+    "a's vxlan device has an ageing time of 299 s",
+    vteps={"a": {"ageing": 299}},
+    because=r"the ageing time is 299 s",
+)
+def test_unset_attributes_have_the_kernels_defaults(lab):
     (link,) = lab["a"].ip("-d", "link", "show", "vxlan0")
     data = link["linkinfo"]["info_data"]
     assert link["mtu"] == (1430 if is_ipv6(lab) else 1450)
-    assert data["port"] == 8472  # the kernel's own, not IANA's 4789
-    assert data["ageing"] == 300
+    assert data["port"] == 8472  # the kernel's default, not IANA's 4789
+    assert data["ageing"] == 300, f"the ageing time is {data['ageing']} s"
     assert data["learning"] is True
 
 
 @pytest.mark.behaviour(
-    "the card that a vxlan device sends by is a member of its group",
+    "the lower device of a vxlan device is a member of its multicast group",
     source="drivers/net/vxlan/vxlan_multicast.c: vxlan_igmp_join()",
 )
-@pytest.mark.control("a's device is down", lab=take_down_a)
-def test_the_card_is_a_member_of_the_group(lab):
+@pytest.mark.control(
+    "a's vxlan device is down",
+    lab=take_down_a,
+    because=r"a's eth0 is not a member of (239\.1\.1\.1|ff08::239:1:1:1)",
+)
+def test_the_lower_device_is_a_member_of_the_group(lab):
     group = lab.topology.segment("overlay").group
-    for host in "ab":
+    for host in ("a", "b"):
         (row,) = lab[host].ip("maddr", "show", "dev", "eth0")
-        assert group in [entry.get("address") for entry in row["maddr"]]
+        joined = [entry.get("address") for entry in row["maddr"]]
+        assert group in joined, f"{host}'s eth0 is not a member of {group}"
 
 
 @pytest.mark.behaviour(
-    "only the first packet of two hosts goes to the group, all others from host to host",
+    "of the packets that two hosts send each other only the first goes to the multicast group, all "
+    "others go to the other host's VTEP",
     source="RFC 7348, section 4.1",
 )
-@pytest.mark.control("a's device does not learn", vteps={"a": {"learning": False}})
-def test_the_first_packet_goes_to_the_group_and_all_others_to_one_host(lab):
+@pytest.mark.control(
+    "a's vxlan device has `nolearning`",
+    vteps={"a": {"learning": False}},
+    because=r"a sent later packets to .*'(239\.1\.1\.1|ff08::239:1:1:1)'",
+)
+def test_only_the_first_packet_goes_to_the_group(lab):
     group = lab.topology.segment("overlay").group
     a, b = (host.nics[0].ip for host in lab.topology.hosts)
     with lab.capture("a") as seen:
@@ -72,53 +96,73 @@ def test_the_first_packet_goes_to_the_group_and_all_others_to_one_host(lab):
         assert lab["b"].ping("192.168.42.2", count=2)
     inside = [step for step in steps(seen["a"].frames, seen["a"].ports) if step.vni is not None]
     assert (inside[0].kind, inside[0].outer_src, inside[0].outer_dst) == ("who-has", a, group)
-    assert {step.outer_dst for step in inside[1:] if step.outer_src == a} == {b}
+    later_to = {step.outer_dst for step in inside[1:] if step.outer_src == a}
+    assert later_to == {b}, f"a sent later packets to {later_to}"
     assert {step.outer_dst for step in inside if step.outer_src == b} == {a}
     assert {step.port for step in inside} == {8472}
 
 
 @pytest.mark.behaviour(
-    "what a VTEP has learned stands in the FDB: the peer's MAC and the VTEP it is behind",
+    "after a ping the FDB of a vxlan device has an entry for the peer's MAC, with the peer's VTEP "
+    "as its remote",
     source="drivers/net/vxlan/vxlan_core.c: vxlan_snoop()",
 )
-@pytest.mark.control("a's device does not learn", vteps={"a": {"learning": False}})
-def test_the_fdb_shows_the_peer_behind_its_address(lab):
+@pytest.mark.control(
+    "a's vxlan device has `nolearning`",
+    vteps={"a": {"learning": False}},
+    because=r"a's FDB entries for b's MAC: \[\]",
+)
+def test_the_fdb_shows_the_peers_mac_behind_its_vtep(lab):
     assert lab["a"].ping("192.168.42.3")
     mac = lab["b"].ip("link", "show", "vxlan0")[0]["address"]
     entries = [e for e in lab["a"].bridge("fdb", "show", "dev", "vxlan0") if e["mac"] == mac]
-    assert [(e["dst"], e["flags"]) for e in entries] == [
-        (lab.topology.host("b").nics[0].ip, ["self"])
-    ]
+    found = [(e["dst"], e["flags"]) for e in entries]
+    wanted = [(lab.topology.host("b").nics[0].ip, ["self"])]
+    assert found == wanted, f"a's FDB entries for b's MAC: {found}"
 
 
 @pytest.mark.behaviour(
-    "a segment with a group works with every VNI, by the default port and by others",
+    "a segment with a multicast group carries traffic with the VNIs 1, 42 and 16777215, by the "
+    "kernel's default UDP port, by 4789 and by 14789",
     source="RFC 7348, section 5",
 )
-@pytest.mark.control("b's device has VNI 43", vteps={"b": {"id": 43}})
+@pytest.mark.control(
+    "b's vxlan device has VNI 43, a's has another",
+    vteps={"b": {"id": 43}},
+    because=r"a got no echo reply from 192\.168\.42\.3",
+)
 @pytest.mark.topology(
     catalog.one_switch, family=[4, 6], vni=[1, 42, 16777215], port=[0, 4789, 14789]
 )
-def test_a_ping_is_answered_whatever_vni_and_port(lab):
-    assert lab["a"].ping("192.168.42.3")
+def test_a_ping_is_answered_whatever_the_vni_and_port(lab):
+    assert lab["a"].ping("192.168.42.3"), "a got no echo reply from 192.168.42.3"
 
 
 @pytest.mark.behaviour(
-    "one host reaches every other in its group",
+    "with three and with eight hosts in a multicast group, one host reaches every other",
     source="RFC 7348, section 4.2",
 )
-@pytest.mark.control("c's device has VNI 43", vteps={"c": {"id": 43}})
+@pytest.mark.control(
+    "c's vxlan device has VNI 43, the other hosts' have VNI 42",
+    vteps={"c": {"id": 43}},
+    because=r"no echo reply for \[\('a', '192\.168\.42\.4'\)",
+)
 @pytest.mark.topology(catalog.one_switch, family=[4, 6], hosts=[3, 8])
-def test_more_hosts_on_the_switch(lab):
+def test_one_host_reaches_all_others_on_the_switch(lab):
     others = range(1, len(lab.topology.hosts))
-    assert lab.unreached(("a", f"192.168.42.{2 + number}") for number in others) == []
+    unreached = lab.unreached(("a", f"192.168.42.{2 + number}") for number in others)
+    assert unreached == [], f"no echo reply for {unreached}"
 
 
 @pytest.mark.behaviour(
-    "a topology's VNI is from 1 to 2^24 - 1",
+    "vxlab refuses a segment whose VNI is not from 1 to 2^24 - 1",
     source="RFC 7348, section 5",
 )
-@pytest.mark.control("the VNI fits", arguments={"vni": 7}, because="DID NOT RAISE")
+@pytest.mark.control(
+    "the segment's VNI is 7, which is valid",
+    arguments={"vni": 7},
+    because="DID NOT RAISE .*TopologyError",
+)
 @pytest.mark.parametrize("vni", [-1, 0, 16777216, 1 << 32])
 def test_a_vni_outside_24_bits_is_refused(vni):
     with pytest.raises(
@@ -128,77 +172,121 @@ def test_a_vni_outside_24_bits_is_refused(vni):
 
 
 @pytest.mark.behaviour(
-    "ip refuses a VNI that does not fit 24 bits, and takes 0",
+    "`ip` refuses to create a vxlan device with a VNI that does not fit 24 bits",
     source="iproute2: ip/iplink_vxlan.c: vxlan_parse_opt()",
 )
-@pytest.mark.control("the VNI fits", arguments={"vni": "7"})
-@pytest.mark.parametrize("vni", ["0", "-1", "16777216"])
+@pytest.mark.control(
+    "the VNI given to `ip` is 7, which fits 24 bits",
+    arguments={"vni": "7"},
+    because="`ip` accepted the VNI 7",
+)
+@pytest.mark.parametrize("vni", ["-1", "16777216"])
 @pytest.mark.topology(catalog.one_switch())
-def test_ip_refuses_what_does_not_fit_24_bits(lab, vni):
-    words = ["link", "add", "vxlan9", "type", "vxlan", "id", vni, "dstport", "0", "dev", "eth0"]
-    result = lab["a"].run("ip", *words, check=False)
-    if vni == "0":  # the kernel takes it, though no segment may use it: vxlab is stricter
-        assert result.code == 0
-        (link,) = lab["a"].ip("-d", "link", "show", "vxlan9")
-        assert link["linkinfo"]["info_data"]["id"] == 0
-    else:
-        assert result.code != 0
-        assert "invalid id" in result.stderr
-        assert [name for name in lab["a"].state.links if name.name == "vxlan9"] == []
+def test_ip_refuses_a_vni_that_does_not_fit_24_bits(lab, vni):
+    result = add_by_ip(lab, vni)
+    assert result.code != 0, f"`ip` accepted the VNI {vni}"
+    assert "invalid id" in result.stderr
+    assert [link for link in lab["a"].state.links if link.name == "vxlan9"] == []
 
 
 @pytest.mark.behaviour(
-    "the kernel has vxlan devices, and there is an ip to make them",
+    "`ip` and the kernel accept a vxlan device with VNI 0",  # which vxlab refuses for a segment
+    source="iproute2: ip/iplink_vxlan.c: vxlan_parse_opt()",
+)
+@pytest.mark.control(
+    "a has a vxlan device with VNI 0 on the same port already",
+    lab=add_a_device_with_vni_0,
+    because="VNI 0 was refused: .*(specified VNI already exists|File exists)",
+)
+@pytest.mark.topology(catalog.one_switch())
+def test_ip_accepts_vni_0(lab):
+    result = add_by_ip(lab, "0")
+    assert result.code == 0, f"VNI 0 was refused: {result.stderr}"
+    (link,) = lab["a"].ip("-d", "link", "show", "vxlan9")
+    assert link["linkinfo"]["info_data"]["id"] == 0
+
+
+def add_by_ip(lab, vni):
+    """The result of `ip` creating the device vxlan9 with a VNI on host a."""
+    words = ["link", "add", "vxlan9", "type", "vxlan", "id", vni, "dstport", "0", "dev", "eth0"]
+    return lab["a"].run("ip", *words, check=False)
+
+
+@pytest.mark.behaviour(
+    "the kernel creates vxlan devices, whether netlink or `ip` asks for them",
     source="CONFIG_VXLAN; man 8 ip-link",
 )
-@pytest.mark.control("no feature is there", arguments={"probe": lacking}, because="needs ")
-@pytest.mark.parametrize("probe", [features.probe])
-@pytest.mark.parametrize("name", ["vxlan", "ip"])
-def test_this_kernel_and_this_ip_know_vxlan(name, probe):
-    found = probe(name)
+@pytest.mark.control(
+    "a bridge is created in place of the vxlan device",
+    arguments={"kind": "bridge"},
+    because="the device created is of the kind 'bridge'",
+)
+@pytest.mark.parametrize("kind", ["vxlan"])
+@pytest.mark.parametrize(("feature", "backend"), [("vxlan", "netlink"), ("ip", "iproute2")])
+def test_this_kernel_and_this_ip_create_vxlan_devices(feature, backend, kind):
+    """In a lab of its own: a test with the fixture `lab` is skipped where there is no VXLAN."""
+    found = features.probe(feature)
     assert found.available, found.sentence()
+    attributes = (("id", 9), ("dstport", 8472)) if kind == "vxlan" else ()
+    with Lab(one_host()) as lab:
+        lab.apply(operations.AddLink("a", "new0", kind, 0, attributes), by=backend)
+        (link,) = lab["a"].ip("-d", "link", "show", "new0")
+    created = link["linkinfo"]["info_kind"]
+    assert created == "vxlan", f"the device created is of the kind {created!r}"
 
 
-# Controls: broken on purpose, and red for the right reason.
+def one_host():
+    """A host on a switch, without any VXLAN."""
+    return TopologyBuilder("one host").switch("lan", "192.0.2.0/24").host("a", "lan").build()
 
 
-def walled(family=4):
-    """The same topology, a firewall on b."""
+# Controls of their own: labs that are broken on purpose, and what vxlab's diagnosis says of them.
+
+
+def with_a_firewall(family=4):
+    """The same topology, with a packet filter on b that drops VXLAN's UDP port."""
     return catalog.one_switch(family=family).with_host("b", rules=(drop_udp(8472, family),))
 
 
 @pytest.mark.behaviour(
-    "a packet filter that drops the UDP port ends the overlay, and the diagnosis names it",
+    "where a packet filter drops the UDP port of VXLAN, hosts do not reach each other, and vxlab's "
+    "diagnosis names the packet filter's rule and its host",
     source="man 8 iptables: DROP",
 )
-@pytest.mark.control("the packet filter is empty", topology=without_the_wall)
-@pytest.mark.topology(walled, family=[4, 6])
-def test_no_pong_because_of_a_firewall_and_the_diagnosis_names_it(lab):
-    assert not lab["a"].ping("192.168.42.3", timeout=0.3)
+@pytest.mark.control(
+    "b's packet filter has no rule",
+    topology=without_the_firewall,
+    # the second where a slow machine's reply comes too late for the short ping
+    because=r"a got an echo reply from 192\.168\.42\.3|the diagnosis is ok, not firewall",
+)
+@pytest.mark.topology(with_a_firewall, family=[4, 6])
+def test_a_firewall_stops_the_overlay_and_the_diagnosis_names_it(lab):
+    answered = lab["a"].ping("192.168.42.3", timeout=0.3)
+    assert not answered, "a got an echo reply from 192.168.42.3"
     verdict = diagnose(lab, "a", "192.168.42.3")
-    assert verdict.code == "firewall"
+    assert verdict.code == "firewall", f"the diagnosis is {verdict.code}, not firewall"
     assert "DROP" in str(verdict)
     assert "b" in verdict.hop
 
 
-def broken(family=4, **changes):
-    """The same topology, b's device made differently."""
+def changed_at_b(family=4, **changes):
+    """The same topology, with changes to b's vxlan device."""
     return catalog.one_switch(family=family).with_vtep("b", "overlay", **changes)
 
 
-@pytest.mark.topology(broken, id=43, family=[4, 6])
-def test_control_two_vnis_do_not_meet(lab):
+@pytest.mark.topology(changed_at_b, id=43, family=[4, 6])
+def test_control_hosts_with_different_vnis_do_not_reach_each_other(lab):
     assert not lab["a"].ping("192.168.42.3", timeout=0.3)
     assert diagnose(lab, "a", "192.168.42.3").code == "vni-mismatch"
 
 
-@pytest.mark.topology(broken, group="239.9.9.9")
-def test_control_two_groups_do_not_meet(lab):
+@pytest.mark.topology(changed_at_b, group="239.9.9.9")
+def test_control_hosts_with_different_groups_do_not_reach_each_other(lab):
     assert not lab["a"].ping("192.168.42.3", timeout=0.3)
     assert diagnose(lab, "a", "192.168.42.3").code == "group-mismatch"
 
 
-@pytest.mark.topology(broken, dstport=4789, family=[4, 6])
-def test_control_two_ports_do_not_meet(lab):
+@pytest.mark.topology(changed_at_b, dstport=4789, family=[4, 6])
+def test_control_hosts_with_different_udp_ports_do_not_reach_each_other(lab):
     assert not lab["a"].ping("192.168.42.3", timeout=0.3)
     assert diagnose(lab, "a", "192.168.42.3").code == "port-mismatch"
