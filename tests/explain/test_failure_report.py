@@ -9,7 +9,7 @@ import pytest
 
 from vxlab import Lab, catalog, wait_until
 from vxlab.errors import VxlabError
-from vxlab.explain import failure
+from vxlab.explain import failure_report
 from vxlab.explain.failure_report import file_name, frames_of, frames_text, text_of
 from vxlab.live.node import Node
 
@@ -67,7 +67,7 @@ def test_frames_of_all_nodes_in_the_order_of_time(used):
 
 
 def test_a_frame_a_line(used, monkeypatch):
-    monkeypatch.setattr(failure, "LAST_FRAMES", 1000)
+    monkeypatch.setattr(failure_report, "LAST_FRAMES", 1000)
     lines = frames_text(used).splitlines()
     asked = [line for line in lines if "ARP who-has 172.18.1.3 tell 172.18.1.2" in line]
     ways = [line.split()[1:3] for line in asked]
@@ -87,7 +87,7 @@ def test_a_frame_a_line(used, monkeypatch):
 
 
 def test_times_count_from_the_first_frame(used, monkeypatch):
-    monkeypatch.setattr(failure, "LAST_FRAMES", 10)
+    monkeypatch.setattr(failure_report, "LAST_FRAMES", 10)
     lines = frames_text(used).splitlines()[1:]
     seconds = [float(line.split()[0]) for line in lines]
     assert seconds == sorted(seconds)
@@ -106,7 +106,7 @@ def test_no_frame_is_said(fresh):
 
 
 def test_only_the_last_are_told(fresh, monkeypatch):
-    monkeypatch.setattr(failure, "LAST_FRAMES", 7)
+    monkeypatch.setattr(failure_report, "LAST_FRAMES", 7)
     for number in range(10):
         fresh["a"].send_marked("172.18.1.255", b"%d" % number)  # nobody answers to that
     wait_until(
@@ -175,7 +175,7 @@ def test_frames_are_written_where_it_was_asked_for(used, tmp_path):
     from scapy.utils import PcapNgReader
 
     folder, before = tmp_path / "not" / "there", len(frames_of(used))
-    path = failure.write_frames(used, folder, "test_x.py::test_it[ä]")
+    path = failure_report.write_frames(used, folder, "test_x.py::test_it[ä]")
     assert path.parent == folder
     assert path.name == f"{file_name('test_x.py::test_it[ä]')}.pcapng"
     with PcapNgReader(str(path)) as reader:
@@ -188,7 +188,7 @@ def test_evidence_is_complete(used, tmp_path):
     from scapy.utils import PcapNgReader
 
     before = len(frames_of(used))
-    place = failure.write_evidence(
+    place = failure_report.write_evidence(
         used, tmp_path / "new", "test_x.py::test_it", "it failed: \udc80"
     )
     assert place == tmp_path / "new" / "test_x.py_test_it"
@@ -206,5 +206,5 @@ def test_evidence_is_complete(used, tmp_path):
 
 def test_evidence_replaces_that_of_an_earlier_run(used, tmp_path):
     for report in ("the first, and a long one", "the second"):
-        place = failure.write_evidence(used, tmp_path, "test_x.py::test_it", report)
+        place = failure_report.write_evidence(used, tmp_path, "test_x.py::test_it", report)
     assert (place / "report.txt").read_text() == "the second\n"

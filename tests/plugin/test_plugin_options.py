@@ -13,7 +13,7 @@ from sandbox_project import Project
 
 from vxlab import Lab, catalog
 from vxlab.errors import VxlabError
-from vxlab.explain import failure
+from vxlab.explain import failure_report
 from vxlab.plugin import hooks
 
 
@@ -205,7 +205,7 @@ def test_a_failure_is_never_lost_for_want_of_evidence(tmp_path, monkeypatch, err
     )
     item = SimpleNamespace(config=config, nodeid="test_it.py::test_it")
     report = SimpleNamespace(sections=[], longreprtext="the failure")
-    monkeypatch.setattr(failure, "text_of", refuse)
+    monkeypatch.setattr(failure_report, "text_of", refuse)
     with Lab(catalog.point_to_point(), recorder=True) as lab:
         hooks._add_evidence(item, lab, report)  # type: ignore[arg-type]
     (state, frames, kept) = report.sections
