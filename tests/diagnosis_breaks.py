@@ -67,12 +67,12 @@ def stop_router(lab: Lab) -> None:
 class Break:
     """One way to break a topology, and what is to be said of it.
 
-    ``change`` are operations, or a function of the lab; ``words`` must be in the sentence.
+    ``change`` are operations, or a function of the lab; ``reason`` must be in the sentence.
     """
 
     code: str
     hop: str
-    words: str
+    reason: str
     topology: Callable[[], Topology]
     change: tuple[Operation, ...] | Change = ()
     size: int | None = None
@@ -310,7 +310,7 @@ BREAKS = {
         bridged, run("b", "bridge link set dev ns1-eth0 state 0"),
     ),
     "out of the switch": Break(
-        "bridge", "net2:lxc2", "the port lxc2 of the switch net2 is in none",
+        "bridge", "net2:lxc2", "the port lxc2 of the switch net2 is in no bridge",
         lambda: kim_and_lee().with_switch("net2", cable=False),
         (SetLink("net2", "lxc2", master=""),),
     ),

@@ -59,26 +59,24 @@ def steps(frames: Iterable[Frame], ports: Collection[int] = VXLAN_PORTS) -> list
 
     ``ports`` are the UDP destination ports on which a tunnel is looked for.
     """
-    found = []
-    for frame in frames:
-        tunnel = decapsulate(frame, ports)
-        inner = tunnel.inner if tunnel else frame
-        kind = step_kind(inner)
-        if kind is None:
-            continue
-        if tunnel is None:
-            found.append(Step(kind=kind, frame=inner, outer=frame))
-            continue
-        found.append(
-            Step(
-                kind=kind,
-                frame=inner,
-                outer=frame,
-                vni=tunnel.vni,
-                outer_src=tunnel.outer_src,
-                outer_dst=tunnel.outer_dst,
-                port=tunnel.port,
-                ttl=tunnel.ttl,
-            )
-        )
-    return found
+    found = (_step(frame, ports) for frame in frames)
+    return [step for step in found if step]
+
+
+def _step(frame: Frame, ports: Collection[int]) -> Step | None:
+    tunnel = decapsulate(frame, ports)
+    kind = step_kind(tunnel.inner if tunnel else frame)
+    if kind is None:
+        return None
+    if tunnel is None:
+        return Step(kind=kind, frame=frame, outer=frame)
+    return Step(
+        kind=kind,
+        frame=tunnel.inner,
+        outer=frame,
+        vni=tunnel.vni,
+        outer_src=tunnel.outer_src,
+        outer_dst=tunnel.outer_dst,
+        port=tunnel.port,
+        ttl=tunnel.ttl,
+    )

@@ -227,12 +227,8 @@ def decapsulate(frame: Frame, ports: Collection[int] = VXLAN_PORTS) -> Encapsula
     udp = udp_ports(data, ip) if ip else None
     if ip is None or udp is None or udp[1] not in ports or len(data) < ip.payload + 16:
         return None
-    header, at = data[ip.payload + 8 : ip.payload + 16], ip.payload + 16
-    inner = data[at : ip.end]
-    length = (unpack_u16(data, ip.payload + 4)[0] - 16) if ip.fragment else ip.end - at
-    if header[0] & 0x04 and header[3] in _GPE_INNER:
-        inner = bytes(12) + struct.pack("!H", _GPE_INNER[header[3]]) + inner
-        length += 14
+    header = data[ip.payload + 8 : ip.payload + 16]
+    inner, length = _inner_frame(data, ip, header)
     return Encapsulated(
         vni=int.from_bytes(header[4:7], "big"),
         flags=header[0],
@@ -243,3 +239,14 @@ def decapsulate(frame: Frame, ports: Collection[int] = VXLAN_PORTS) -> Encapsula
         ttl=ip.ttl,
         inner=replace(frame, data=inner, length=max(length, len(inner))),
     )
+
+
+def _inner_frame(data: bytes, ip: IpHeader, vxlan_header: bytes) -> tuple[bytes, int]:
+    """The bytes of the inner frame that are there, and how many there were."""
+    at = ip.payload + 16
+    inner = data[at : ip.end]
+    length = (unpack_u16(data, ip.payload + 4)[0] - 16) if ip.fragment else ip.end - at
+    if vxlan_header[0] & 0x04 and vxlan_header[3] in _GPE_INNER:
+        ethertype = struct.pack("!H", _GPE_INNER[vxlan_header[3]])
+        return bytes(12) + ethertype + inner, length + 14
+    return inner, length

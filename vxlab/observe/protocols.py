@@ -33,6 +33,9 @@ MessageType = Literal[
 #: The messages that ask for the MAC of an address, and those that answer.
 RESOLUTION_REQUESTS: tuple[MessageType, ...] = ("arp-request", "neighbour-solicitation")
 RESOLUTION_REPLIES: tuple[MessageType, ...] = ("arp-reply", "neighbour-advertisement")
+#: The messages that ask whether somebody is there, and those that answer.
+ECHO_REQUESTS: tuple[MessageType, ...] = ("echo-request",)
+ECHO_REPLIES: tuple[MessageType, ...] = ("echo-reply",)
 
 _ARP_TYPES: Mapping[int, MessageType] = {1: "arp-request", 2: "arp-reply"}
 _ICMP_TYPES: Mapping[tuple[int, int], MessageType] = {
