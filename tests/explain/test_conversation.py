@@ -44,12 +44,12 @@ def packed(address: str) -> bytes:
     return ip_address(address).packed
 
 
-def icmp(kind: int) -> bytes:
-    return struct.pack("!BBHHH", kind, 0, 0, 7, 1) + b"data"
+def icmp(number: int) -> bytes:
+    return struct.pack("!BBHHH", number, 0, 0, 7, 1) + b"data"
 
 
-def nd(kind: int) -> bytes:
-    return struct.pack("!BBHI", kind, 0, 0, 0) + packed("fd00::2")
+def nd(number: int) -> bytes:
+    return struct.pack("!BBHI", number, 0, 0, 0) + packed("fd00::2")
 
 
 def tunnel(inner: bytes, vni: int = 42, port: int = 4789, version: int = 4) -> bytes:

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from diagnosis_breaks import (
-    BREAKS,
-    ENDS,
-    bridged,
-    kim_and_lee,
-    one_switch,
-    open_lab,
-    point_to_point,
-    routed,
-)
+from diagnosis_breaks import BREAKS
+from diagnosis_tools import ENDS, open_lab
 
 import vxlab.explain.diagnosis
 import vxlab.system.namespaces
 from vxlab import catalog
+from vxlab.catalog import bridged, kim_and_lee, one_switch, point_to_point, routed
 from vxlab.describe.elements import Rule, drop_udp
 from vxlab.describe.vxlan import IANA_PORT, KERNEL_PORT
 from vxlab.errors import MissingProgram, VxlabError

@@ -17,6 +17,8 @@ observation point
 path
     the ordered observation points that a packet must pass from one endpoint to the other
     (``path``)
+message
+    what a frame says in ARP, neighbour discovery or echo (:mod:`vxlab.observe.protocols`)
 observation
     a message as one observation point saw it, taken out of its tunnel (``trace``)
 trace

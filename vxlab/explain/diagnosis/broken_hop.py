@@ -42,7 +42,7 @@ _DROP_COUNTERS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BrokenHop:
     """From the last observation point that saw a packet to the first that should have.
 

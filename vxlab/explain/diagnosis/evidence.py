@@ -78,7 +78,7 @@ def _interface_counters(namespaces: Namespaces) -> dict[str, int]:
 def _has_rules(namespaces: Namespaces) -> bool:
     """Whether there is any table of packet filter rules, without a program that would list them.
 
-    nf_tables is asked by netlink (linux/netfilter/nf_tables.h); the older kind is told in /proc.
+    nf_tables is asked by netlink (linux/netfilter/nf_tables.h); older tables are listed in /proc.
     """
     for name in ("ip_tables_names", "ip6_tables_names"):
         with contextlib.suppress(OSError):  # a kernel without that kind
