@@ -1,4 +1,4 @@
-"""The talk that VXLAN learns from: found in bytes written by hand, and in a real lab's frames."""
+"""The conversation of two endpoints, read from bytes by hand and from a real lab's frames."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from vxlab import Lab, TopologyBuilder, steps
-from vxlab.explain.conversation import Kind, kind_of
+from vxlab.explain.conversation import StepKind, step_kind
 from vxlab.observe.frames import Frame
 
 A, B = bytes.fromhex("02000000000a"), bytes.fromhex("02000000000b")
@@ -17,7 +17,9 @@ TAG, SERVICE_TAG = bytes.fromhex("8100e02a"), bytes.fromhex("88a80007")
 
 
 def frame(data: bytes, *, outgoing: bool = False) -> Frame:
-    return Frame(1, data, len(data), outgoing, "a", "eth0")
+    return Frame(
+        time_ns=1, data=data, length=len(data), outgoing=outgoing, node="a", interface="eth0"
+    )
 
 
 def arp(operation: int, tags: bytes = b"") -> bytes:
@@ -42,12 +44,12 @@ def packed(address: str) -> bytes:
     return ip_address(address).packed
 
 
-def icmp(kind: int) -> bytes:
-    return struct.pack("!BBHHH", kind, 0, 0, 7, 1) + b"data"
+def icmp(number: int) -> bytes:
+    return struct.pack("!BBHHH", number, 0, 0, 7, 1) + b"data"
 
 
-def nd(kind: int) -> bytes:
-    return struct.pack("!BBHI", kind, 0, 0, 0) + packed("fd00::2")
+def nd(number: int) -> bytes:
+    return struct.pack("!BBHI", number, 0, 0, 0) + packed("fd00::2")
 
 
 def tunnel(inner: bytes, vni: int = 42, port: int = 4789, version: int = 4) -> bytes:
@@ -56,11 +58,11 @@ def tunnel(inner: bytes, vni: int = 42, port: int = 4789, version: int = 4) -> b
     return MACS + (ipv4(17, udp) if version == 4 else ipv6(17, udp))
 
 
-def kind(data: bytes) -> Kind | None:
-    return kind_of(frame(data))
+def kind(data: bytes) -> StepKind | None:
+    return step_kind(frame(data))
 
 
-TALK = [
+CONVERSATION = [
     (arp(1), "who-has"),
     (arp(2), "is-at"),
     (MACS + ipv4(1, icmp(8)), "echo-request"),
@@ -70,7 +72,7 @@ TALK = [
     (MACS + ipv6(58, icmp(128)), "echo-request"),
     (MACS + ipv6(58, icmp(129)), "echo-reply"),
 ]
-SMALL_TALK = [
+OTHER_FRAMES = [
     arp(3),  # RARP's request, RFC 903
     MACS + ipv4(1, icmp(3)),  # unreachable
     MACS + ipv4(1, icmp(135)),  # the number of an ND question, in IPv4
@@ -85,23 +87,23 @@ SMALL_TALK = [
 # --- one frame -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("data", "wanted"), TALK)
+@pytest.mark.parametrize(("data", "wanted"), CONVERSATION)
 def test_each_kind(data, wanted):
     assert kind(data) == wanted
 
 
-@pytest.mark.parametrize("data", SMALL_TALK)
-def test_what_is_no_part_of_it(data):
+@pytest.mark.parametrize("data", OTHER_FRAMES)
+def test_what_is_no_part_of_a_conversation(data):
     assert kind(data) is None
 
 
 @pytest.mark.parametrize("tags", [TAG, SERVICE_TAG + TAG])
-@pytest.mark.parametrize(("data", "wanted"), TALK)
+@pytest.mark.parametrize(("data", "wanted"), CONVERSATION)
 def test_behind_vlan_tags(data, wanted, tags):
     assert kind(data[:12] + tags + data[12:]) == wanted
 
 
-@pytest.mark.parametrize(("data", "wanted"), TALK)
+@pytest.mark.parametrize(("data", "wanted"), CONVERSATION)
 def test_cut_short_it_is_the_same_or_nothing(data, wanted):
     found = [kind(data[:length]) for length in range(len(data) + 1)]
     here = found.index(wanted)
@@ -138,30 +140,30 @@ def test_a_bare_frame():
 
 
 @pytest.mark.parametrize(
-    ("version", "way", "ttl"),
+    ("version", "addresses", "ttl"),
     [(4, ("10.0.0.1", "10.0.0.2"), 64), (6, ("fd00::1", "fd00::2"), 33)],
 )
-@pytest.mark.parametrize(("data", "wanted"), TALK)
-def test_a_frame_in_a_tunnel(data, wanted, version, way, ttl):
+@pytest.mark.parametrize(("data", "wanted"), CONVERSATION)
+def test_a_frame_in_a_tunnel(data, wanted, version, addresses, ttl):
     seen = frame(tunnel(data, vni=0xABCDEF, version=version), outgoing=True)
     (step,) = steps([seen])
     assert step.kind == wanted
     assert (step.vni, step.port, step.ttl) == (0xABCDEF, 4789, ttl)
-    assert (step.outer_src, step.outer_dst) == way
+    assert (step.outer_src, step.outer_dst) == addresses
     assert step.outer is seen
     assert step.frame.data == data
     assert step.frame.outgoing
-    assert str(step) == f"{wanted} (VNI 11259375 {way[0]} > {way[1]})"
+    assert str(step) == f"{wanted} (VNI 11259375 {addresses[0]} > {addresses[1]})"
 
 
 def test_the_order_is_kept_and_the_rest_left_out():
-    quiet = [frame(data) for data in SMALL_TALK] + [frame(tunnel(data)) for data in SMALL_TALK]
-    talk = [frame(tunnel(data)) for data, _ in TALK]
-    mixed = [each for pair in zip(quiet, talk, strict=False) for each in pair]
+    others = [frame(data) for data in OTHER_FRAMES] + [frame(tunnel(data)) for data in OTHER_FRAMES]
+    conversation = [frame(tunnel(data)) for data, _ in CONVERSATION]
+    mixed = [each for pair in zip(others, conversation, strict=False) for each in pair]
     found = steps(iter(mixed))
-    assert [step.kind for step in found] == [wanted for _, wanted in TALK]
-    assert [step.outer for step in found] == talk
-    assert steps([]) == steps(quiet) == []
+    assert [step.kind for step in found] == [wanted for _, wanted in CONVERSATION]
+    assert [step.outer for step in found] == conversation
+    assert steps([]) == steps(others) == []
 
 
 def test_a_tunnel_is_looked_for_on_these_ports():
@@ -195,7 +197,7 @@ def topology(family):
 
 @pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.parametrize("address", ["172.16.0.2", "fd16::2"])
-def test_the_talk_in_a_lab(family, address):
+def test_the_conversation_in_a_lab(family, address):
     with Lab(topology(family)) as lab:
         a, b = (host.nics[0].ip for host in lab.topology.hosts)
         with lab.capture("b", "b:vxlan0") as seen:

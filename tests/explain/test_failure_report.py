@@ -1,4 +1,4 @@
-"""The evidence of a failed test, taken from real labs."""
+"""What is kept of a failed test, taken from real labs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from vxlab import Lab, catalog, wait_until
 from vxlab.errors import VxlabError
 from vxlab.explain import failure_report
-from vxlab.explain.failure_report import file_name, frames_of, frames_text, text_of
+from vxlab.explain.failure_report import file_name, last_frames_text, recorded_frames, states_text
 from vxlab.live.node import Node
 
 
@@ -33,7 +33,7 @@ def fresh() -> Iterator[Lab]:
 
 
 def test_the_state_of_every_node_is_told(used):
-    text = text_of(used)
+    text = states_text(used)
     assert text.startswith("topology bridged, built by netlink\n")
     parts = dict(part.split("\n", 1) for part in text.split("--- ")[1:])
     assert list(parts) == list(used) == ["a", "b", "ns0", "ns1"]
@@ -47,12 +47,12 @@ def test_a_node_that_cannot_be_read_hides_no_other(used, monkeypatch):
 
     def state(node):
         if node.name == "a":
-            raise VxlabError("a: out of sight")
+            raise VxlabError("a: out of reach")
         return real(node)
 
     monkeypatch.setattr(Node, "state", property(state))
-    text = text_of(used)
-    assert "--- a\nno state: a: out of sight\n--- b\nstate of b\n" in text
+    text = states_text(used)
+    assert "--- a\nno state: a: out of reach\n--- b\nstate of b\n" in text
     assert "--- ns1\nstate of ns1\n" in text
 
 
@@ -60,7 +60,7 @@ def test_a_node_that_cannot_be_read_hides_no_other(used, monkeypatch):
 
 
 def test_frames_of_all_nodes_in_the_order_of_time(used):
-    frames = frames_of(used)
+    frames = recorded_frames(used)
     assert {frame.node for frame in frames} == set(used)
     times = [frame.time_ns for frame in frames]
     assert times == sorted(times)
@@ -68,10 +68,10 @@ def test_frames_of_all_nodes_in_the_order_of_time(used):
 
 def test_a_frame_a_line(used, monkeypatch):
     monkeypatch.setattr(failure_report, "LAST_FRAMES", 1000)
-    lines = frames_text(used).splitlines()
+    lines = last_frames_text(used).splitlines()
     asked = [line for line in lines if "ARP who-has 172.18.1.3 tell 172.18.1.2" in line]
-    ways = [line.split()[1:3] for line in asked]
-    for way in (
+    hops = [line.split()[1:3] for line in asked]
+    for hop in (
         ["ns0/eth0", "->"],
         ["a/ns0-eth0", "<-"],
         ["a/vxlan0", "->"],
@@ -80,29 +80,29 @@ def test_a_frame_a_line(used, monkeypatch):
         ["b/vxlan0", "<-"],
         ["ns1/eth0", "<-"],
     ):
-        assert way in ways
-    assert ways.index(["ns0/eth0", "->"]) < ways.index(["ns1/eth0", "<-"])
+        assert hop in hops
+    assert hops.index(["ns0/eth0", "->"]) < hops.index(["ns1/eth0", "<-"])
     in_tunnel = next(line for line in asked if "a/eth0 " in line)
     assert "VXLAN vni 42 192.168.57.50 > 192.168.57.54:4789 ttl 64 | ARP who-has" in in_tunnel
 
 
 def test_times_count_from_the_first_frame(used, monkeypatch):
     monkeypatch.setattr(failure_report, "LAST_FRAMES", 10)
-    lines = frames_text(used).splitlines()[1:]
+    lines = last_frames_text(used).splitlines()[1:]
     seconds = [float(line.split()[0]) for line in lines]
     assert seconds == sorted(seconds)
-    frames = frames_of(used)
+    frames = recorded_frames(used)
     whole = (frames[-1].time_ns - frames[0].time_ns) / 1e9
     assert all(0 <= number <= whole + 1e-6 for number in seconds)
 
 
 def test_tunnels_are_seen_on_the_ports_of_the_topology(fresh):
     assert fresh["a"].ping("172.18.1.3")
-    assert "VXLAN vni 42 192.168.57.50 > 192.168.57.54:14789" in frames_text(fresh)
+    assert "VXLAN vni 42 192.168.57.50 > 192.168.57.54:14789" in last_frames_text(fresh)
 
 
 def test_no_frame_is_said(fresh):
-    assert frames_text(fresh) == "(none)"
+    assert last_frames_text(fresh) == "(none)"
 
 
 def test_only_the_last_are_told(fresh, monkeypatch):
@@ -110,12 +110,14 @@ def test_only_the_last_are_told(fresh, monkeypatch):
     for number in range(10):
         fresh["a"].send_marked("172.18.1.255", b"%d" % number)  # nobody answers to that
     wait_until(
-        lambda: ("b", "vxlan0", b"9") in [(x.node, x.interface, x.mark) for x in frames_of(fresh)],
+        lambda: (
+            ("b", "vxlan0", b"9") in [(x.node, x.interface, x.mark) for x in recorded_frames(fresh)]
+        ),
         "the last datagram to come out of the tunnel",
     )
-    text = frames_text(fresh)
+    text = last_frames_text(fresh)
     lines = text.splitlines()
-    count = len(frames_of(fresh))
+    count = len(recorded_frames(fresh))
     assert count > 10
     assert lines[0] == f"(the last 7 of {count} frames)"
     assert len(lines) == 8
@@ -126,15 +128,15 @@ def test_only_the_last_are_told(fresh, monkeypatch):
 def test_what_was_lost_is_said(used, monkeypatch):
     monkeypatch.setattr(used.recorders["b"], "dropped", 3)
     monkeypatch.setattr(used.recorders["a"], "dropped", 4)
-    last = frames_text(used).splitlines()[-1]
+    last = last_frames_text(used).splitlines()[-1]
     assert last == "(7 more were lost: the recorder was not drained in time)"
 
 
 def test_a_closed_lab_has_no_frames():
     with Lab(catalog.point_to_point(), recorder=True) as lab:
         assert lab["a"].ping("172.18.1.3")
-    assert frames_of(lab) == []
-    assert frames_text(lab) == "(none)"
+    assert recorded_frames(lab) == []
+    assert last_frames_text(lab) == "(none)"
 
 
 # --- files -----------------------------------------------------------------------------------
@@ -174,25 +176,25 @@ def test_frames_are_written_where_it_was_asked_for(used, tmp_path):
     from scapy.layers.inet import ICMP
     from scapy.utils import PcapNgReader
 
-    folder, before = tmp_path / "not" / "there", len(frames_of(used))
+    folder, before = tmp_path / "not" / "there", len(recorded_frames(used))
     path = failure_report.write_frames(used, folder, "test_x.py::test_it[ä]")
     assert path.parent == folder
     assert path.name == f"{file_name('test_x.py::test_it[ä]')}.pcapng"
     with PcapNgReader(str(path)) as reader:
         packets = list(reader)
-    assert before <= len(packets) <= len(frames_of(used))
+    assert before <= len(packets) <= len(recorded_frames(used))
     assert any(ICMP in packet for packet in packets)
 
 
 def test_evidence_is_complete(used, tmp_path):
     from scapy.utils import PcapNgReader
 
-    before = len(frames_of(used))
-    place = failure_report.write_evidence(
+    before = len(recorded_frames(used))
+    folder = failure_report.write_evidence(
         used, tmp_path / "new", "test_x.py::test_it", "it failed: \udc80"
     )
-    assert place == tmp_path / "new" / "test_x.py_test_it"
-    files = {path.name: path for path in place.iterdir()}
+    assert folder == tmp_path / "new" / "test_x.py_test_it"
+    files = {path.name: path for path in folder.iterdir()}
     assert set(files) == {"report.txt", "plan.txt", "frames.txt", "frames.pcapng", "state.json"}
     assert files["report.txt"].read_text(encoding="utf-8") == "it failed: \\udc80\n"
     assert files["plan.txt"].read_text() == "".join(f"{each}\n" for each in used.plan)
@@ -201,10 +203,10 @@ def test_evidence_is_complete(used, tmp_path):
     assert list(states) == list(used)
     assert "172.18.1.3" in json.dumps(states["ns1"])
     with PcapNgReader(str(files["frames.pcapng"])) as reader:
-        assert before <= len(list(reader)) <= len(frames_of(used))
+        assert before <= len(list(reader)) <= len(recorded_frames(used))
 
 
 def test_evidence_replaces_that_of_an_earlier_run(used, tmp_path):
     for report in ("the first, and a long one", "the second"):
-        place = failure_report.write_evidence(used, tmp_path, "test_x.py::test_it", report)
-    assert (place / "report.txt").read_text() == "the second\n"
+        folder = failure_report.write_evidence(used, tmp_path, "test_x.py::test_it", report)
+    assert (folder / "report.txt").read_text() == "the second\n"

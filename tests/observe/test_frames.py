@@ -23,7 +23,14 @@ IGMPV3_REPORT = "220000000000000304000000ef01010103000000ef01010201000001ef01010
 
 
 def frame(data: bytes, length: int | None = None) -> Frame:
-    return Frame(1_700_000_000_123_456_789, data, length or len(data), False, "a", "eth0")
+    return Frame(
+        time_ns=1_700_000_000_123_456_789,
+        data=data,
+        length=length or len(data),
+        outgoing=False,
+        node="a",
+        interface="eth0",
+    )
 
 
 def made(*layers: Any) -> Frame:
@@ -366,7 +373,8 @@ def test_a_packet_keeps_time_and_place(s: Any) -> None:
 def test_decoding_never_loads_scapy() -> None:
     code = (
         "import sys; from vxlab.observe.frames import Frame, decapsulate\n"
-        f"f = Frame(0, {ARP!r}, 42, True, 'a', 'b'); f.summary(); f.mark; decapsulate(f)\n"
+        f"f = Frame(time_ns=0, data={ARP!r}, length=42, outgoing=True, node='a', interface='b')\n"
+        "f.summary(); f.mark; decapsulate(f)\n"
         "sys.exit('scapy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

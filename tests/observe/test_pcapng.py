@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import shutil
@@ -24,7 +25,14 @@ def frame(
     number: int, node: str = "a", interface: str = "eth0", outgoing: bool = False, size: int = 60
 ) -> Frame:
     data = bytes(12) + b"\x88\xb6" + bytes([number]) * (size - 14)
-    return Frame(START + number, data, size, outgoing, node, interface)
+    return Frame(
+        time_ns=START + number,
+        data=data,
+        length=size,
+        outgoing=outgoing,
+        node=node,
+        interface=interface,
+    )
 
 
 @dataclass
@@ -94,7 +102,7 @@ def test_several_captures_become_one_file_in_order_of_time(tmp_path: Path) -> No
 
 
 def test_equal_times_keep_their_order(tmp_path: Path) -> None:
-    same = [Frame(START, bytes(14) + bytes([n]), 15, False, "a", "eth0") for n in range(9)]
+    same = [dataclasses.replace(frame(0), data=bytes(14) + bytes([n])) for n in range(9)]
     write(tmp_path / "x.pcapng", same)
     assert [bytes(packet)[14] for packet in read(tmp_path / "x.pcapng")] == list(range(9))
 
@@ -136,7 +144,7 @@ def test_two_captures_on_one_interface_share_its_block(tmp_path: Path) -> None:
 
 
 def test_a_cut_frame_keeps_its_length(tmp_path: Path) -> None:
-    cut = Frame(START, bytes(33), 1500, False, "a", "eth0")
+    cut = dataclasses.replace(frame(0), data=bytes(33), length=1500)
     write(tmp_path / "x.pcapng", [cut])
     (packet,) = read(tmp_path / "x.pcapng")
     assert (len(bytes(packet)), packet.wirelen) == (33, 1500)

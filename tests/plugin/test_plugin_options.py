@@ -205,7 +205,7 @@ def test_a_failure_is_never_lost_for_want_of_evidence(tmp_path, monkeypatch, err
     )
     item = SimpleNamespace(config=config, nodeid="test_it.py::test_it")
     report = SimpleNamespace(sections=[], longreprtext="the failure")
-    monkeypatch.setattr(failure_report, "text_of", refuse)
+    monkeypatch.setattr(failure_report, "states_text", refuse)
     with Lab(catalog.point_to_point(), recorder=True) as lab:
         hooks._add_evidence(item, lab, report)  # type: ignore[arg-type]
     (state, frames, kept) = report.sections

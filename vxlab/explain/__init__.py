@@ -1,1 +1,1 @@
-"""What is said about a lab: when a test fails, and for keeping."""
+"""Explains what a lab did: conversations in its frames, failed pings, failed tests."""

@@ -1,4 +1,4 @@
-"""The evidence of a failed test: what every node held, and the last frames it saw."""
+"""What is kept of a failed test: the state of every node, and the frames that were recorded."""
 
 from __future__ import annotations
 
@@ -12,43 +12,46 @@ from vxlab.live.lab import Lab
 from vxlab.observe import pcapng
 from vxlab.observe.frames import Frame
 
-#: Frames shown in a report, enough for one ping between containers, which every node on the way
-#: sees several times; the rest is in the file that ``--vxlab-pcap`` keeps.
+#: Frames shown in a report: enough for one ping between containers, of which every node along its
+#: path sees each frame several times.  All frames are in the file that ``--vxlab-pcap`` writes.
 LAST_FRAMES = 100
-#: Characters of a file's name, before a checksum and a suffix; file systems take 255 bytes.
+#: Characters of a file's name without checksum and suffix; file systems allow 255 bytes.
 LONGEST_NAME = 150
 
 
-def text_of(lab: Lab) -> str:
-    """The state of every node as text for a test report; where one cannot be read, why."""
+def states_text(lab: Lab) -> str:
+    """The state of every node for a test report; in place of one that cannot be read, why not."""
     parts = [f"topology {lab.topology}, built by {lab.backend.name}"]
     for name, node in lab.items():
         try:
             state = node.state.text()
-        except (VxlabError, OSError) as error:  # the other nodes' states may tell the reason
+        except (VxlabError, OSError) as error:  # the states of other nodes may show the reason
             state = f"no state: {error}"
         parts.append(f"--- {name}\n{state}")
     return "\n".join(parts)
 
 
-def frames_of(lab: Lab) -> list[Frame]:
-    """All frames that the lab's recorders hold, in the order of time."""
+def recorded_frames(lab: Lab) -> list[Frame]:
+    """All frames that the lab's recorders hold, the earliest first."""
     for recorder in lab.recorders.values():
         recorder.drain()
     frames = [frame for recorder in lab.recorders.values() for frame in recorder.frames]
     return sorted(frames, key=lambda frame: frame.time_ns)
 
 
-def frames_text(lab: Lab) -> str:
-    """The last frames of all nodes, a line each; what was lost is said."""
-    frames = frames_of(lab)
+def last_frames_text(lab: Lab) -> str:
+    """The last frames of all nodes, a line each, and how many were lost.
+
+    A line has the seconds since the first frame, ``node/interface``, the direction, and the frame.
+    """
+    frames = recorded_frames(lab)
     ports = tuple(sorted(lab.topology.ports))
     lines = []
     for frame in frames[-LAST_FRAMES:]:
         seconds = (frame.time_ns - frames[0].time_ns) / 1e9
         arrow = "->" if frame.outgoing else "<-"
-        where = f"{frame.node}/{frame.interface}"
-        lines.append(f"{seconds:10.6f} {where:<24} {arrow} {frame.summary(ports)}")
+        interface = f"{frame.node}/{frame.interface}"
+        lines.append(f"{seconds:10.6f} {interface:<24} {arrow} {frame.summary(ports)}")
     if len(frames) > LAST_FRAMES:
         lines.insert(0, f"(the last {LAST_FRAMES} of {len(frames)} frames)")
     lost = sum(recorder.dropped for recorder in lab.recorders.values())
@@ -58,7 +61,7 @@ def frames_text(lab: Lab) -> str:
 
 
 def file_name(test: str) -> str:
-    """A test's id as the name of a file; where the name says less than the id, with a checksum."""
+    """A file name for a test's id, with a checksum where the name alone could be another test's."""
     name = re.sub(r"[^A-Za-z0-9_.=-]+", "_", test).strip("_")
     if len(name) <= LONGEST_NAME and re.fullmatch(r"[\w./:=-]+(\[[\w.=-]+\])?", test, re.ASCII):
         return name
@@ -66,26 +69,34 @@ def file_name(test: str) -> str:
 
 
 def write_frames(lab: Lab, folder: Path, test: str) -> Path:
-    """Write all recorded frames as pcapng to ``folder``; returns the file."""
+    """Write all recorded frames as pcapng to a file in ``folder``, named by the test's id ``test``.
+
+    Returns the file; the folder is made where there is none.  OSError where it cannot be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{file_name(test)}.pcapng"
-    pcapng.write(path, frames_of(lab))
+    pcapng.write(path, recorded_frames(lab))
     return path
 
 
 def write_evidence(lab: Lab, folder: Path, test: str, report: str) -> Path:
-    """Keep a failed lab's evidence: report, plan, state and frames; returns its folder."""
-    place = folder / file_name(test)
-    place.mkdir(parents=True, exist_ok=True)
-    _write(place / "report.txt", f"{report}\n")
-    _write(place / "plan.txt", "".join(f"{operation}\n" for operation in lab.plan))
-    _write(place / "frames.txt", frames_text(lab) + "\n")
-    pcapng.write(place / "frames.pcapng", frames_of(lab))
+    """Write what explains a failed test to a folder of its own in ``folder``; returns that one.
+
+    ``report`` is pytest's text of the failure, ``test`` the test's id.  Beside the report the
+    folder has the plan, the state of every node, and the recorded frames as text and as pcapng.
+    OSError where it cannot be written.
+    """
+    own = folder / file_name(test)
+    own.mkdir(parents=True, exist_ok=True)
+    _write(own / "report.txt", f"{report}\n")
+    _write(own / "plan.txt", "".join(f"{operation}\n" for operation in lab.plan))
+    _write(own / "frames.txt", last_frames_text(lab) + "\n")
+    pcapng.write(own / "frames.pcapng", recorded_frames(lab))
     states = {name: state.to_json() for name, state in lab.state().items()}
-    _write(place / "state.json", json.dumps(states, indent=1) + "\n")
-    return place
+    _write(own / "state.json", json.dumps(states, indent=1) + "\n")
+    return own
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a text whatever is in it, in the same way wherever that is done."""
+    """Write a text as UTF-8 in every locale; characters that UTF-8 does not have are escaped."""
     path.write_text(text, encoding="utf-8", errors="backslashreplace")

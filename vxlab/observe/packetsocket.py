@@ -129,7 +129,14 @@ class Heard(NamedTuple):
             kind = self.tag_type if self.status & _TAG_TYPE else 0x8100
             data = data[:12] + struct.pack("!HH", kind, self.tag) + data[12:]
             length += 4
-        return Frame(time_ns, data, length, self.kind == PACKET_OUTGOING, node, interface)
+        return Frame(
+            time_ns=time_ns,
+            data=data,
+            length=length,
+            outgoing=self.kind == PACKET_OUTGOING,
+            node=node,
+            interface=interface,
+        )
 
 
 class Ring:

@@ -231,8 +231,8 @@ def _add_evidence(item: pytest.Item, lab: Lab, report: pytest.TestReport) -> Non
             content = f"none: {type(error).__name__}: {error}"
         report.sections.append((f"vxlab: {title}", content))
 
-    told("state of every node", lambda: failure_report.text_of(lab))
-    told("last frames", lambda: failure_report.frames_text(lab))
+    told("state of every node", lambda: failure_report.states_text(lab))
+    told("last frames", lambda: failure_report.last_frames_text(lab))
     folder, text = _folder(item.config, "vxlab_evidence"), report.longreprtext
     if folder is not None:
         told("evidence", lambda: failure_report.write_evidence(lab, folder, item.nodeid, text))

@@ -71,7 +71,10 @@ class Received(Header):
             inner = bytes(12) + kind.to_bytes(2, "big") + inner
         odd = "" if self.flags == 0x08 else f" flags 0x{self.flags:02x}"
         refused = f" (refused: {self.problem})" if self.problem else ""
+        frame = Frame(
+            time_ns=0, data=inner, length=len(inner), outgoing=False, node="", interface=""
+        )
         return (
             f"vni {self.vni}{odd} {self.outer_src} > {self.outer_dst} ttl {self.ttl} | "
-            f"{Frame(0, inner, len(inner), False, '', '').summary()}{refused}"
+            f"{frame.summary()}{refused}"
         )

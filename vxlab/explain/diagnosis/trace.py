@@ -1,79 +1,41 @@
-"""Where on its way a probe was seen.
+"""Which observation points of a path saw a message.
 
-A probe is an ARP request (or ND's neighbour solicitation) or an echo request, there, and what
-answers it, back; bare at the ends and on bridges, encapsulated on network cards.
+The message is a question for a MAC (ARP, neighbour discovery) or an echo request, there, and what
+answers it, back; bare at endpoints, bridges and vxlan devices, encapsulated on network cards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from vxlab.describe.vxlan import is_multicast
-from vxlab.explain.diagnosis.path import Live, Place, reverse
-from vxlab.observe.frames import (
-    ARP,
-    ICMP,
-    ICMPV6,
-    Encapsulated,
-    Frame,
-    address,
-    decapsulate,
-    ip_header,
-    layer3,
+from vxlab.explain.diagnosis.endpoints import EndpointState
+from vxlab.explain.diagnosis.path import ObservationPoint, Path, reverse
+from vxlab.observe.frames import Encapsulated, Frame, decapsulate
+from vxlab.observe.protocols import (
+    ECHO_REPLIES,
+    ECHO_REQUESTS,
+    RESOLUTION_REPLIES,
+    RESOLUTION_REQUESTS,
+    Message,
+    MessageType,
+    read_message,
 )
 
 Direction = Literal["there", "back"]
-#: A question for a MAC and its answer (ARP, ND); an echo request and its reply.
-Kind = Literal["ask", "answer", "request", "reply"]
-
-# ICMP and ICMPv6 types (RFC 792, RFC 4443, RFC 4861)
-_KINDS: Mapping[tuple[int, int], Kind] = {
-    (ICMP, 8): "request",
-    (ICMP, 0): "reply",
-    (ICMPV6, 128): "request",
-    (ICMPV6, 129): "reply",
-    (ICMPV6, 135): "ask",
-    (ICMPV6, 136): "answer",
-}
 
 
-class Talk(NamedTuple):
-    """What a frame says: a question about ``target`` by ``sender``, or what answers it."""
+class Observation(NamedTuple):
+    """A message as one observation point saw it: the frame, and what was in it.
 
-    kind: Kind
-    sender: str
-    target: str
-
-
-def talk(frame: Frame) -> Talk | None:
-    """What a bare frame says, or None where it is no probe and no answer to one."""
-    data = frame.data
-    kind, at = layer3(data) or (0, 0)
-    if kind == ARP and len(data) >= at + 28:
-        sender, target = address(data[at + 14 : at + 18]), address(data[at + 24 : at + 28])
-        said: Kind | None = {1: "ask", 2: "answer"}.get(data[at + 7])  # type: ignore[assignment]
-        return Talk(said, sender, target) if said else None
-    ip = ip_header(data)
-    if ip is None or ip.later or len(data) <= ip.payload:
-        return None
-    said = _KINDS.get((ip.protocol, data[ip.payload]))
-    sender, target = address(ip.source), address(ip.destination)
-    asked = data[ip.payload + 8 : ip.payload + 24]
-    if said in ("ask", "answer"):
-        if len(asked) < 16:
-            return None
-        sender, target = (sender, address(asked)) if said == "ask" else (address(asked), target)
-    return Talk(said, sender, target) if said else None
-
-
-class Sight(NamedTuple):
-    """A probe as one place saw it, taken out of its tunnel where it was in one."""
+    ``tunnel`` is the VXLAN packet that carried the message, None where it was bare.
+    """
 
     frame: Frame
     tunnel: Encapsulated | None
-    talk: Talk
+    message: Message
 
     @property
     def inner(self) -> Frame:
@@ -81,103 +43,120 @@ class Sight(NamedTuple):
         return self.tunnel.inner if self.tunnel else self.frame
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
-    """One direction: who sends, who shall receive, all places, and what each of them saw.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """One direction of a ping: its path, and what each point of it observed.
 
-    ``strays`` left the sender's card for somebody else than the receiver.
+    ``observations`` are as many as the points of ``path``, None where nothing was seen.
+    ``misdirected`` are the packets that left the sender's card for somebody else than the
+    receiver.
     """
 
     direction: Direction
-    sender: Live
-    receiver: Live
-    places: tuple[Place, ...]
-    sights: tuple[Sight | None, ...]
-    strays: tuple[Encapsulated, ...] = ()
+    sender: EndpointState
+    receiver: EndpointState
+    path: Path
+    observations: tuple[Observation | None, ...]
+    misdirected: tuple[Encapsulated, ...] = ()
 
     @property
-    def broken(self) -> int:
-        """The number of the first place behind all that saw it; that of places where all did."""
-        seen = [number for number, sight in enumerate(self.sights) if sight]
+    def broken_at(self) -> int:
+        """The index of the first point behind all that saw it; the path's length where all did."""
+        seen = [index for index, one in enumerate(self.observations) if one]
         return seen[-1] + 1 if seen else 0
 
     @property
     def complete(self) -> bool:
-        """True where it arrived."""
-        return self.broken == len(self.places)
+        """True where the message arrived."""
+        return self.broken_at == len(self.path)
 
 
-def follow(
+def trace_ping(
     frames: Mapping[str, Collection[Frame]],
-    places: tuple[Place, ...],
-    source: Live,
-    target: Live,
-    wanted: str,
-) -> tuple[Leg, Leg]:
-    """The leg there and the leg back of the last thing that the source tried.
+    path: Path,
+    source: EndpointState,
+    target: EndpointState,
+    address: str,
+) -> tuple[Trace, Trace]:
+    """The trace there and the trace back of the last thing that the source tried.
 
     Which is the echo request where one was sent, else the question for the MAC.  ``frames`` are
-    those of each node.
+    those of each node by its name, ``address`` is the one that was pinged.
     """
-
-    def asked(said: Talk) -> bool:
-        return said.target == wanted
-
-    def answered(said: Talk) -> bool:
-        return said.sender == wanted
-
-    def asked_back(said: Talk) -> bool:
-        return said.target in source.addresses
-
-    there = _leg(frames, places, "there", source, target, "request", asked)
-    pinged = bool(there.sights[0])
-    if not pinged:
-        there = _leg(frames, places, "there", source, target, "ask", asked)
-    homewards = reverse(places)
-    kind: Kind = "reply" if pinged else "answer"
-    back = _leg(frames, homewards, "back", target, source, kind, answered)
-    if pinged and not back.sights[0]:  # the target may have to ask for the source's MAC first
-        back = _leg(frames, homewards, "back", target, source, "ask", asked_back)
-    return there, back
+    there = _Tracer("there", frames, path, source, target)
+    back = _Tracer("back", frames, reverse(path), target, source)
+    request = there.trace(ECHO_REQUESTS, lambda message: message.target == address)
+    if not request.observations[0]:
+        request = there.trace(RESOLUTION_REQUESTS, lambda message: message.target == address)
+        return request, back.trace(RESOLUTION_REPLIES, lambda message: message.sender == address)
+    reply = back.trace(ECHO_REPLIES, lambda message: message.sender == address)
+    if not reply.observations[0]:  # the target may have to ask for the source's MAC first
+        reply = back.trace(RESOLUTION_REQUESTS, lambda message: message.target in source.addresses)
+    return request, reply
 
 
-def _leg(
-    frames: Mapping[str, Collection[Frame]],
-    places: tuple[Place, ...],
-    direction: Direction,
-    sender: Live,
-    receiver: Live,
-    kind: Kind,
-    meant: Callable[[Talk], bool],
-) -> Leg:
-    sights: list[Sight | None] = []
-    strays: list[Encapsulated] = []
-    for place in places:
-        found: list[Sight] = []
-        for frame in frames[place.node]:
-            if (frame.interface, frame.outgoing) != (place.interface, place.out):
-                continue
-            sight = _sight(frame, place, sender)
-            if sight is None or sight.talk.kind != kind or not meant(sight.talk):
-                continue
-            if not sight.tunnel or _right(sight.tunnel, receiver):
-                found.append(sight)
-            elif place.out and place.node == sender.party.host.name:
-                strays.append(sight.tunnel)
-        sights.append(found[0] if found else None)
-    return Leg(direction, sender, receiver, places, tuple(sights), tuple(strays))
+class _Tracer:
+    """Finds messages of one direction in the frames of all nodes."""
+
+    def __init__(
+        self,
+        direction: Direction,
+        frames: Mapping[str, Collection[Frame]],
+        path: Path,
+        sender: EndpointState,
+        receiver: EndpointState,
+    ) -> None:
+        self.direction, self.frames, self.path = direction, frames, path
+        self.sender, self.receiver = sender, receiver
+
+    def trace(self, types: Collection[MessageType], matches: Callable[[Message], bool]) -> Trace:
+        """The trace of the first message that is of one of the ``types`` and ``matches``."""
+        observations: list[Observation | None] = []
+        misdirected: list[Encapsulated] = []
+        for point in self.path:
+            found = [
+                seen
+                for seen in self._observations(point)
+                if seen.message.type in types and matches(seen.message)
+            ]
+            others = [seen.tunnel for seen in found if seen.tunnel and not self._is_right(seen)]
+            observations.append(next(filter(self._is_right, found), None))
+            if point.outgoing and point.node == self.sender.endpoint.host.name:
+                misdirected += others
+        return Trace(
+            direction=self.direction,
+            sender=self.sender,
+            receiver=self.receiver,
+            path=self.path,
+            observations=tuple(observations),
+            misdirected=tuple(misdirected),
+        )
+
+    def _observations(self, point: ObservationPoint) -> Iterator[Observation]:
+        """All that the sender said at one point, whomever it goes to."""
+        for frame in self.frames[point.node]:
+            if (frame.interface, frame.outgoing) == (point.interface, point.outgoing):
+                seen = _observation(frame, point, self.sender)
+                if seen:
+                    yield seen
+
+    def _is_right(self, seen: Observation) -> bool:
+        """True where a packet is bare, or goes to the receiver's host or to a group."""
+        if seen.tunnel is None:
+            return True
+        remote = seen.tunnel.outer_dst
+        return remote in self.receiver.underlay_addresses or is_multicast(remote)
 
 
-def _sight(frame: Frame, place: Place, sender: Live) -> Sight | None:
-    """What a frame is of the sender's; None for everybody else's."""
-    tunnel = decapsulate(frame, sender.ports) if place.part == "nic" else None
-    if place.part == "nic" and (tunnel is None or tunnel.vni not in (sender.vnis or {tunnel.vni})):
-        return None
+def _observation(
+    frame: Frame, point: ObservationPoint, sender: EndpointState
+) -> Observation | None:
+    """A frame as an observation of what the sender says; None for everybody else's."""
+    tunnel = None
+    if point.role == "nic":
+        tunnel = decapsulate(frame, sender.udp_ports)
+        if tunnel is None or tunnel.vni not in (sender.vnis or {tunnel.vni}):
+            return None
     inner = tunnel.inner if tunnel else frame
-    said = talk(inner) if inner.src == sender.mac else None
-    return Sight(frame, tunnel, said) if said else None
-
-
-def _right(tunnel: Encapsulated, receiver: Live) -> bool:
-    """True where a packet goes to the receiver's host, or to a group."""
-    return tunnel.outer_dst in receiver.underlay or is_multicast(tunnel.outer_dst)
+    message = read_message(inner.data) if inner.src == sender.mac else None
+    return Observation(frame, tunnel, message) if message else None

@@ -1,139 +1,185 @@
-"""What became of a probe, in words: from legs and findings to a diagnosis."""
+"""What became of a ping, in words: from traces and causes to a diagnosis."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from vxlab.explain.diagnosis.broken_hop import Finding, Gap
-from vxlab.explain.diagnosis.causes import CODES
-from vxlab.explain.diagnosis.model import Diagnosis, Step
-from vxlab.explain.diagnosis.path import Live, live_addresses, parties, read_links
-from vxlab.explain.diagnosis.trace import Leg, Sight, talk
+from vxlab.explain.diagnosis.broken_hop import BrokenHop
+from vxlab.explain.diagnosis.endpoints import (
+    EndpointState,
+    current_addresses,
+    planned_endpoints,
+    read_links,
+)
+from vxlab.explain.diagnosis.model import CODES, Cause, Diagnosis, Hop
+from vxlab.explain.diagnosis.trace import Observation, Trace
 from vxlab.observe.frames import Frame
+from vxlab.observe.protocols import RESOLUTION_REQUESTS, MessageType, read_message
 
 if TYPE_CHECKING:
     from vxlab.live.lab import Lab
 
-_NAMES = {
-    "ask": "the {resolution} request for {target}",
-    "answer": "the {resolution} reply of {sender}",
-    "request": "the echo request to {target}",
-    "reply": "the echo reply of {sender}",
+_MESSAGES: Mapping[MessageType, str] = {
+    "arp-request": "the ARP request for {target}",
+    "arp-reply": "the ARP reply of {sender}",
+    "neighbour-solicitation": "the neighbour solicitation for {target}",
+    "neighbour-advertisement": "the neighbour advertisement of {sender}",
+    "echo-request": "the echo request to {target}",
+    "echo-reply": "the echo reply of {sender}",
 }
 
 
-def steps_of(legs: tuple[Leg, Leg], ports: Collection[int]) -> tuple[Step, ...]:
-    """All places of the leg there, and of the leg back where there can be one."""
+def hops_of(traces: tuple[Trace, Trace], ports: Collection[int]) -> tuple[Hop, ...]:
+    """All hops of the trace there, and of the trace back where there can be one.
+
+    ``ports`` are the UDP ports of the tunnels.
+    """
     return tuple(
-        Step(str(place), leg.direction, bool(sight), sight.frame.summary(ports) if sight else "")
-        for leg in (legs if legs[0].complete else legs[:1])
-        for place, sight in zip(leg.places, leg.sights, strict=True)
+        Hop(
+            place=str(point),
+            direction=trace.direction,
+            seen=observation is not None,
+            summary=observation.frame.summary(ports) if observation else "",
+        )
+        for trace in (traces if traces[0].complete else traces[:1])
+        for point, observation in zip(trace.path, trace.observations, strict=True)
     )
 
 
-def without_way(lab: Lab, near: Live, wanted: str, complaint: str | None) -> Diagnosis:
+def without_path(
+    lab: Lab, source: EndpointState, address: str, ping_error: str | None
+) -> Diagnosis:
     """A ping to the source itself, or to an address that nobody in its segment has.
 
-    ``complaint`` is what the ping said, None where it was answered.
+    ``ping_error`` is what the ping said, None where it was answered.
     """
-    answered = complaint is None
-    source, segment = near.party.node, near.party.segment
-    own = wanted in near.addresses
-    code = "ok" if answered else "unknown" if own else "no-such-address"
-    have = ", ".join(
-        f"{address} ({party.node})"
-        for party in parties(lab.topology)
-        if party.segment == segment
-        for address in sorted(live_addresses(lab, party))
-    )
-    cause = f"nobody in segment {segment} has {wanted}, there are {have or 'none at all'}"
-    if answered:
-        cause = f"reached, {'its own address' if own else f'outside of segment {segment}'}"
+    segment, own = source.endpoint.segment, address in source.addresses
+    if ping_error is None:
+        where = "its own address" if own else f"outside of segment {segment}"
+        code, cause = "ok", f"reached, {where}"
     elif own:
-        cause = f"{source} does not answer itself: {complaint or 'no reply'}"
-    return Diagnosis(source, wanted, answered, None, cause, CODES[code], code)
+        answer = ping_error or "no reply"
+        code, cause = "unknown", f"{source.endpoint.node} does not answer itself: {answer}"
+    else:
+        code, known = "no-such-address", _addresses_in(lab, segment) or "none at all"
+        cause = f"nobody in segment {segment} has {address}, there are {known}"
+    return Diagnosis(
+        source=source.endpoint.node,
+        address=address,
+        reached=ping_error is None,
+        hop=None,
+        cause=cause,
+        advice=CODES[code],
+        code=code,
+    )
 
 
-def reached(
-    lab: Lab, there: Leg, wanted: str, steps: tuple[Step, ...], frames: Collection[Frame]
+def _addresses_in(lab: Lab, segment: str) -> str:
+    """All addresses of a segment, with whose they are."""
+    return ", ".join(
+        f"{address} ({endpoint.node})"
+        for endpoint in planned_endpoints(lab.topology)
+        if endpoint.segment == segment
+        for address in sorted(current_addresses(lab, endpoint))
+    )
+
+
+def answered(
+    lab: Lab, there: Trace, address: str, hops: tuple[Hop, ...], frames: Collection[Frame]
 ) -> Diagnosis:
     """The ping was answered, by the one who should or by another; ``frames`` of the source."""
-    source, far = there.sender.party.node, there.receiver.party.node
-    code, cause = "ok", f"reached, {far} answered"
+    target = there.receiver.endpoint.node
+    code, cause = "ok", f"reached, {target} answered"
     if not there.complete:
-        macs = {
-            frame.src
-            for frame in frames
-            if not frame.outgoing and (said := talk(frame)) and said[:2] == ("reply", wanted)
-        }
-        names = [
-            party.node
-            for party in parties(lab.topology)
-            if (link := read_links(lab, party.node).get(party.interface)) and link.mac in macs
-        ]
-        code = "other-node"
-        cause = f"answered, but not by {far}: by {' or '.join(names) or 'somebody unknown'}"
-    return Diagnosis(source, wanted, True, None, cause, CODES[code], code, steps)
+        others = " or ".join(_who_answered(lab, address, frames)) or "somebody unknown"
+        code, cause = "other-node", f"answered, but not by {target}: by {others}"
+    return Diagnosis(
+        source=there.sender.endpoint.node,
+        address=address,
+        reached=True,
+        hop=None,
+        cause=cause,
+        advice=CODES[code],
+        code=code,
+        steps=hops,
+    )
 
 
-def broken(
-    gap: Gap,
+def _who_answered(lab: Lab, address: str, frames: Collection[Frame]) -> list[str]:
+    """The nodes whose echo replies from an address are in the ``frames`` of the source."""
+    macs = set()
+    for frame in frames:
+        message = None if frame.outgoing else read_message(frame.data)
+        if message and (message.type, message.sender) == ("echo-reply", address):
+            macs.add(frame.src)
+    return [
+        endpoint.node
+        for endpoint in planned_endpoints(lab.topology)
+        if (link := read_links(lab, endpoint.node).get(endpoint.interface)) and link.mac in macs
+    ]
+
+
+def not_answered(
+    broken_hop: BrokenHop,
     source: str,
-    findings: Sequence[Finding],
-    steps: tuple[Step, ...],
-    complaint: str,
+    causes: Sequence[Cause],
+    hops: tuple[Hop, ...],
+    ping_error: str,
 ) -> Diagnosis:
-    """The ping was not answered, with that ``complaint``: the first finding is the verdict."""
-    verdict = findings[0] if findings else Finding("unknown", nothing_found(gap, complaint))
+    """The ping was not answered, with that ``ping_error``: the first cause is the verdict."""
+    verdict = causes[0] if causes else Cause("unknown", unexplained(broken_hop, ping_error))
     advice = CODES[verdict.code]
     if verdict.code != "link-down":  # from which much else follows
-        others = dict.fromkeys(one.reason for one in findings[1:] if one.code != verdict.code)
+        others = dict.fromkeys(one.reason for one in causes[1:] if one.code != verdict.code)
         advice += "".join(f"; besides, {reason}" for reason in others)
     return Diagnosis(
         source=source,
-        address=gap.wanted,
+        address=broken_hop.address,
         reached=False,
-        hop=verdict.hop or str(gap.missing or gap.last),
-        cause=f"{story(gap)}: {verdict.reason}",
+        hop=verdict.hop or str(broken_hop.missing or broken_hop.last),
+        cause=f"{what_happened(broken_hop)}: {verdict.reason}",
         advice=advice,
         code=verdict.code,
-        steps=steps,
+        steps=hops,
     )
 
 
-def named(sight: Sight) -> str:
-    """A frame by the group or host it is sent to, a bare one by what it says."""
-    if sight.tunnel:
-        return f"the frame to {sight.tunnel.outer_dst}"
-    kind, sender, target = sight.talk
-    resolution = "ND" if ":" in target else "ARP"
-    return _NAMES[kind].format(resolution=resolution, sender=sender, target=target)
+def packet_text(observation: Observation) -> str:
+    """A packet by the group or host it is sent to, a bare one by what it says."""
+    if observation.tunnel:
+        return f"the frame to {observation.tunnel.outer_dst}"
+    message = observation.message
+    return _MESSAGES[message.type].format(sender=message.sender, target=message.target)
 
 
-def story(gap: Gap) -> str:
-    """Where the probe was seen last, and where it ended."""
-    last, missing, sight, leg = gap.last, gap.missing, gap.sight, gap.leg
-    first = leg.places[0]
-    if sight is None or last is None:
-        if gap.arrived is None:
-            return f"nothing leaves {first.words}"
-        return f"{named(gap.arrived)} arrives at {first.words} and is not answered"
-    does = "asks back" if sight.talk.kind == "ask" else "answers"
-    answered = f"{leg.sender.party.node} {does}, and " if gap.arrived else ""
+def what_happened(broken_hop: BrokenHop) -> str:
+    """Where the packet was seen last, and where it ended."""
+    last, missing = broken_hop.last, broken_hop.missing
+    observation, unanswered = broken_hop.observation, broken_hop.unanswered
+    first = broken_hop.trace.path[0]
+    if observation is None or last is None:
+        if unanswered is None:
+            return f"nothing leaves {first.text}"
+        return f"{packet_text(unanswered)} arrives at {first.text} and is not answered"
+    packet = packet_text(observation)
+    if unanswered:
+        does = "asks back" if observation.message.type in RESOLUTION_REQUESTS else "answers"
+        packet = f"{broken_hop.trace.sender.endpoint.node} {does}, and {packet}"
     if missing is None:
-        return f"{answered}{named(sight)} arrives at {last.words} and is not taken"
-    if last.out:
-        return f"{answered}{named(sight)} leaves {last.words} and never gets to {missing.words}"
-    routed = sight.tunnel if missing.part == "nic" else None
+        return f"{packet} arrives at {last.text} and is not taken"
+    if last.outgoing:
+        return f"{packet} leaves {last.text} and never gets to {missing.text}"
+    routed = observation.tunnel if missing.role == "nic" else None
     ttl = f" with TTL {routed.ttl}" if routed and routed.ttl <= 1 else ""
-    return f"{answered}{named(sight)} reaches {last.words}{ttl} and dies there"
+    return f"{packet} reaches {last.text}{ttl} and dies there"
 
 
-def nothing_found(gap: Gap, complaint: str) -> str:
-    """What to say where there is no finding: counters that moved, and what could not be read."""
-    nodes = dict.fromkeys(place.node for place in (gap.last, gap.missing) if place)
-    risen = "".join(gap.risen(node) for node in nodes)
-    unread = [gap.after[node].complaint for node in nodes if gap.after[node].complaint]
-    said = [f"ping says {complaint!r}"] if complaint else []
+def unexplained(broken_hop: BrokenHop, ping_error: str) -> str:
+    """What to say where no cause is proven: counters that rose, and what could not be read."""
+    points = (broken_hop.last, broken_hop.missing)
+    nodes = dict.fromkeys(point.node for point in points if point)
+    risen = "".join(broken_hop.risen_text(node) for node in nodes)
+    unread = [error for node in nodes if (error := broken_hop.after[node].error)]
+    said = [f"ping says {ping_error!r}"] if ping_error else []
     return "; ".join([f"nothing that was read back explains it{risen}", *said, *unread])
