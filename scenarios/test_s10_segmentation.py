@@ -22,7 +22,7 @@ from offload_tools import (
     summary,
     two_hosts,
 )
-from outer_tools import dissect, made, ones_sum
+from outer_tools import dissect, one_tunnel, ones_sum
 
 from vxlab.frames import decapsulate, ip_header
 
@@ -41,7 +41,7 @@ def cannot_cut(lab):
 def checksums(family, wanted):
     """a's device sends UDP checksums, or none; b's takes both."""
     word, value = ("udpcsum", wanted) if family == 4 else ("udp6zerocsumtx", not wanted)
-    return made(family, udp6zerocsumrx=True, **{word: value})
+    return one_tunnel(family, udp6zerocsumrx=True, **{word: value})
 
 
 def other_checksums(topology):
@@ -168,7 +168,7 @@ def test_the_checksums_of_the_pieces_are_right(lab, places):
 
 def with_remote_checksums(family):
     """Both ends leave the inner checksum to each other."""
-    plain = made(family, remcsumtx=True, remcsumrx=True)
+    plain = one_tunnel(family, remcsumtx=True, remcsumrx=True)
     return plain.with_vtep("b", "overlay", remcsumtx=True, remcsumrx=True)
 
 
