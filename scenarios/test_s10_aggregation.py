@@ -109,8 +109,8 @@ def test_packets_are_counted_before_gro(lab):
 
 
 @pytest.mark.behaviour(
-    "`gro_max_size` of the vxlan device limits the size of packets that GRO merges, which "
-    "is counted without the Ethernet header",
+    "`gro_max_size` of the vxlan device limits the size of merged packets, Ethernet header "
+    "not counted",
     source="net/core/gro.c: skb_gro_receive(), gro_max_size",
 )
 @pytest.mark.known_difference("I14", until="6.1", of="iproute2")
@@ -231,7 +231,7 @@ def test_with_rx_gro_list_all_datagrams_are_merged(lab, state):
     source="net/ipv4/udp_offload.c: udp_gro_receive(), NETIF_F_GRO_UDP_FWD, NETIF_F_GRO_FRAGLIST",
 )
 @pytest.mark.control(
-    "VTEP b has both features off",
+    "VTEP b has `rx-udp-gro-forwarding` and `rx-gro-list` off",
     arguments={"feature": "gro"},
     because=r"no packets were merged\nassert \d+ > 1514",
 )

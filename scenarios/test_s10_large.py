@@ -70,7 +70,7 @@ def test_jumbo_frames_are_filled(lab):
 
 @pytest.mark.behaviour(
     "on an underlay with an MTU of 9000 TCP packets longer than that MTU pass a lower "
-    "device that can segment tunnelled packets",
+    "device unsegmented if it can segment tunnelled packets",
     source="drivers/net/veth.c: VETH_FEATURES",
 )
 @pytest.mark.control(

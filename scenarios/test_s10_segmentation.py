@@ -97,13 +97,13 @@ def test_a_vxlan_device_segments_tcp_and_no_tunnels(lab):
 
 @pytest.mark.behaviour(
     "the kernel segments packets with an outer UDP checksum where the lower device has no "
-    "`tx-udp_tnl-csum-segmentation`, and packets without one where it has no `tx-udp_tnl- "
-    "segmentation`",
+    "`tx-udp_tnl-csum-segmentation`, and packets without one where it has no "
+    "`tx-udp_tnl-segmentation`",
     source="net/ipv4/ip_tunnel_core.c: iptunnel_handle_offloads(); "
     "include/net/udp_tunnel.h: udp_tunnel_handle_offloads()",
 )
 @pytest.mark.control(
-    "VTEP a sends UDP checksums where it should not, and none where it should",
+    "VTEP a has the opposite setting of `udpcsum`, over IPv6 of `udp6zerocsumtx`",
     topology=with_the_other_udp_checksums,
     because=r"the packets were not segmented\nassert \d+ <= 1514",
 )
@@ -119,13 +119,13 @@ def test_without_the_feature_for_the_checksum_the_kernel_segments(lab):
 
 @pytest.mark.behaviour(
     "packets with an outer UDP checksum pass unsegmented also where the lower device has no "
-    "`tx-udp_tnl-segmentation`, and packets without one where it has no `tx-udp_tnl-csum- "
-    "segmentation`",
+    "`tx-udp_tnl-segmentation`, and packets without one where it has no "
+    "`tx-udp_tnl-csum-segmentation`",
     source="net/ipv4/ip_tunnel_core.c: iptunnel_handle_offloads(); "
     "include/net/udp_tunnel.h: udp_tunnel_handle_offloads()",
 )
 @pytest.mark.control(
-    "VTEP a sends UDP checksums where it should not, and none where it should",
+    "VTEP a has the opposite setting of `udpcsum`, over IPv6 of `udp6zerocsumtx`",
     topology=with_the_other_udp_checksums,
     because=r"the packets were segmented\nassert \d+ > 1514",
 )
@@ -186,7 +186,7 @@ def test_segments_have_their_own_lengths_and_hold_all_data(lab, setting):
     source="net/ipv4/udp_offload.c: __skb_udp_tunnel_segment(); gso_make_checksum()",
 )
 @pytest.mark.control(
-    "the devices of VTEP a keep all features, so nobody computes the checksums",
+    "the devices of VTEP a keep all features, and the lower device, a veth, computes no checksums",
     arguments={"settings": ["a:eth0 gso on"]},
     because="the outer UDP checksum is wrong",
 )

@@ -151,7 +151,7 @@ def test_a_new_local_address_waits_for_a_new_route_over_ipv6(lab, far, by, packe
 
 
 def with_third_host(family):
-    """The same and a third host, c, which is nobody's remote."""
+    """The same and a third host, c, which is the remote of no VTEP."""
     plain = one_tunnel(family).with_switch("lan", cable=False)
     c = dataclasses.replace(plain.host("b"), name="c", vteps=())
     address = "192.168.57.55/24" if family == 4 else "fd00:192:168:57::55/64"

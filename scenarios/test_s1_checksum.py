@@ -30,7 +30,7 @@ pytestmark = pytest.mark.requires("ethtool")
 
 
 def with_zero(family):
-    """VTEP a sends no UDP checksum; VTEP b accepts such packets, which IPv6 must be told to."""
+    """VTEP a sends no UDP checksum; over IPv6, VTEP b is set to accept such packets."""
     word, value = ("udpcsum", False) if family == 4 else ("udp6zerocsumtx", True)
     plain = one_tunnel(family, **{word: value})
     return plain.with_vtep("b", "overlay", udp6zerocsumrx=True) if family == 6 else plain
@@ -120,13 +120,13 @@ def test_the_setting_of_the_other_ip_version_has_no_effect(lab, far):
 
 
 @pytest.mark.behaviour(
-    "where a host's devices do not compute checksums, a packet from a socket of that host "
-    "leaves with a right inner and a right outer checksum",
+    "where a host's vxlan device and lower device compute no checksums, a packet from a "
+    "socket of that host leaves with a right inner and a right outer checksum",
     source=f"{SOURCE}; net/core/dev.c: skb_checksum_help()",
 )
 @pytest.mark.control(
-    "the checksum offload of VTEP a and of its lower device stays on, so nobody computes "
-    "the checksums",
+    "the checksum offload of VTEP a and of its lower device stays on, and the lower device, "
+    "a veth, computes no checksums",
     arguments={"offload": "on"},
     because="the outer UDP checksum is wrong",
 )

@@ -163,7 +163,8 @@ def test_a_configured_flow_label_is_on_all_packets(lab, far):
 
 
 @pytest.mark.behaviour(
-    "with a `flowlabel` of all ones the outer traffic class is the configured `tos`",
+    "with a `flowlabel` of all ones the outer traffic class still has the DSCP of `tos` and "
+    "the inner ECN",
     source="include/net/ipv6.h: ip6_flow_hdr()",
 )
 @pytest.mark.control(

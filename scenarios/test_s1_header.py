@@ -78,7 +78,11 @@ def delete_default_remote(lab):
     "byte of zero",
     source="RFC 7348, section 5",
 )
-@pytest.mark.control("VTEP a has VNI 7", vteps={"a": {"id": 7}}, because="'0800000000000700' == ")
+@pytest.mark.control(
+    "VTEP a has VNI 7 in place of the configured VNI",
+    vteps={"a": {"id": 7}},
+    because="'0800000000000700' == ",
+)
 @pytest.mark.topology(one_tunnel, family=[4], id=[0, 1, 0x123456, 0xFFFFFF])
 @pytest.mark.topology(one_tunnel, family=[6], id=[42, 0xFFFFFF])
 def test_the_vxlan_header_is_the_i_flag_and_the_vni(lab, far):
@@ -216,7 +220,7 @@ def test_the_outer_ip_header_has_no_options_and_no_extensions(lab, far):
 
 
 @pytest.mark.behaviour(
-    "each outer IPv4 packet has another identification",
+    "each outer IPv4 packet has an identification of its own",
     source="net/ipv4/ip_tunnel_core.c: iptunnel_xmit(), __ip_select_ident(); RFC 6864",
 )
 @pytest.mark.control(
@@ -283,8 +287,8 @@ def test_a_router_forwards_outer_packets_like_others(lab, far):
 
 
 @pytest.mark.behaviour(
-    "the outer source address is `local`, or without `local` the underlay address that the "
-    "route to the remote has",
+    "the outer source address is `local`, or without `local` the address that the route to "
+    "the remote selects",
     source=f"{CORE}: vxlan_xmit_one(), udp_tunnel_dst_lookup()",
 )
 @pytest.mark.control(

@@ -44,8 +44,8 @@ def flows(far, version=4, count=FLOWS):
 
 
 @pytest.mark.behaviour(
-    "all packets of one inner flow have the same UDP source port, whatever their size, TTL "
-    "and DSCP",
+    "all packets of one inner flow have the same outer UDP source port, whatever their "
+    "size, TTL and DSCP",
     source=f"RFC 7348, section 5: Source Port; {CHOICE}",
 )
 @pytest.mark.control(
@@ -69,7 +69,7 @@ def test_one_flow_has_one_source_port(lab, far, flow_count):
 
 
 @pytest.mark.behaviour(
-    "inner flows that differ only in an inner port have different UDP source ports",
+    "inner flows that differ only in an inner port spread over many outer UDP source ports",
     source=f"RFC 7348, section 5: Source Port; {HASH}",
 )
 @pytest.mark.control(
@@ -87,8 +87,8 @@ def test_flows_spread_over_source_ports(lab, far):
 
 
 @pytest.mark.behaviour(
-    "without `srcport` the UDP source port is from the `ip_local_port_range` of the network "
-    "namespace",
+    "without `srcport` the outer UDP source port is from the `ip_local_port_range` of the "
+    "network namespace",
     source=f"{CHOICE}; Documentation/networking/ip-sysctl.rst: ip_local_port_range",
 )
 @pytest.mark.control(
@@ -106,7 +106,8 @@ def test_the_source_port_is_from_the_local_port_range(lab, far):
 
 
 @pytest.mark.behaviour(
-    "the UDP source port follows a change of `ip_local_port_range`, whose upper end is never used",
+    "the outer UDP source port follows a change of `ip_local_port_range`, the upper end of "
+    "which is not used",
     source=CHOICE,
 )
 @pytest.mark.known_difference("K52", since="7.2")
@@ -123,8 +124,8 @@ def test_the_source_port_follows_the_local_port_range(lab, far):
 
 
 @pytest.mark.behaviour(
-    "with `srcport 10000 10001` the UDP source port is always 10000: the upper end of the "
-    "range is never used",
+    "with `srcport 10000 10001` the outer UDP source port is always 10000: the upper end of "
+    "the range is not used",
     source=CHOICE,
 )
 @pytest.mark.known_difference("K52", since="7.2")
@@ -141,8 +142,8 @@ def test_of_a_range_of_two_ports_only_the_first_is_used(lab, far):
 
 
 @pytest.mark.behaviour(
-    "with `srcport` flows spread over each port of the range but its upper end, and over no "
-    "other port",
+    "with `srcport LOW HIGH` inner flows spread over all outer UDP source ports of the "
+    "range except HIGH, and over no other port",
     source=CHOICE,
 )
 @pytest.mark.known_difference("K52", since="7.2")
@@ -159,8 +160,8 @@ def test_all_ports_of_the_range_but_the_last_are_used(lab, far):
 
 
 @pytest.mark.behaviour(
-    "with `srcport N N`, an empty range, the UDP source port is from `ip_local_port_range`, "
-    "as without `srcport`",
+    "with `srcport N N`, an empty range, the outer UDP source port is from "
+    "`ip_local_port_range`, as without `srcport`",
     source=CHOICE,
 )
 @pytest.mark.control(
@@ -196,7 +197,8 @@ def test_a_reversed_range_is_refused(lab, by):
 
 
 @pytest.mark.behaviour(
-    "each VTEP chooses its UDP source ports by itself, and accepts packets from any source port",
+    "each VTEP chooses its outer UDP source ports by itself, and accepts packets from any "
+    "source port",
     source="RFC 7348, section 5: Source Port; drivers/net/vxlan/vxlan_core.c: vxlan_rcv()",
 )
 @pytest.mark.known_difference("K52", since="7.2")
@@ -220,8 +222,8 @@ def test_each_vtep_chooses_its_own_source_ports(lab, far):
 
 
 @pytest.mark.behaviour(
-    "all fragments of an inner packet have the same UDP source port, which does not depend "
-    "on the inner ports",
+    "all fragments of an inner packet have the same outer UDP source port, which does not "
+    "depend on the inner ports",
     source=f"{HASH}; __skb_flow_dissect(), FLOW_DIS_IS_FRAGMENT",
 )
 @pytest.mark.control(
@@ -246,7 +248,7 @@ def test_fragments_of_an_inner_packet_have_one_source_port(lab, far, hosts):
 
 
 @pytest.mark.behaviour(
-    "inner frames of one ethertype that is not IP all have the same UDP source port, "
+    "inner frames of one ethertype that is not IP all have the same outer UDP source port, "
     "whatever their destination MAC is",
     source=HASH,
 )
@@ -268,8 +270,8 @@ def test_frames_that_are_not_ip_share_a_source_port(lab, far, ethertypes):
 
 
 @pytest.mark.behaviour(
-    "the UDP source port of an inner IPv6 packet with a flow label depends on that label, "
-    "and not on the inner ports",
+    "for inner IPv6 packets with a flow label the outer UDP source port depends on that "
+    "label, and not on the inner ports",
     source=f"{HASH}: FLOW_DISSECTOR_F_STOP_AT_FLOW_LABEL",
 )
 @pytest.mark.control(
@@ -294,8 +296,8 @@ def test_an_inner_flow_label_decides_about_the_source_port(lab, far, label):
 
 
 @pytest.mark.behaviour(
-    "the UDP source port of an inner IPv4 packet behind a VLAN tag depends only on the "
-    "length of that packet",
+    "for inner IPv4 packets behind a VLAN tag the outer UDP source port depends only on the "
+    "length of the packet",
     source=f"{HASH}; net/core/flow_dissector.c: __skb_flow_dissect(), ETH_P_8021Q",
 )
 @pytest.mark.control(

@@ -65,10 +65,10 @@ def test_over_ipv4_a_full_packet_is_sent_in_outer_fragments(lab, far, version):
     with lab.capture("b:eth0") as seen:
         send_frame(lab, frame := full(far, version))
         far.wait_for(frame, timeout=3)
-    pieces = [each for each in seen["b:eth0"].frames if each.ethertype == 0x0800]
-    assert (mtu_of_a, [each.length for each in pieces]) == (1500, [1514, 84])
-    assert [dissect(each.data).flags for each in pieces] == [0x2000, 1480 // 8]
-    assert len({dissect(each.data).id for each in pieces}) == 1
+    fragments = [each for each in seen["b:eth0"].frames if each.ethertype == 0x0800]
+    assert (mtu_of_a, [each.length for each in fragments]) == (1500, [1514, 84])
+    assert [dissect(each.data).flags for each in fragments] == [0x2000, 1480 // 8]
+    assert len({dissect(each.data).id for each in fragments}) == 1
 
 
 @pytest.mark.behaviour(
@@ -77,7 +77,7 @@ def test_over_ipv4_a_full_packet_is_sent_in_outer_fragments(lab, far, version):
     source="net/ipv6/ip6_output.c: ip6_finish_output(), ignore_df; net/ipv6/ip6_udp_tunnel.c",
 )
 @pytest.mark.control(
-    "the underlay has an MTU of 1600, which is enough",
+    "the underlay has an MTU of 1600, which leaves room for the headers",
     topology=with_a_larger_underlay,
     because="waited 3.* for tx_errors to grow",
 )
@@ -98,8 +98,8 @@ def test_over_ipv6_a_full_packet_is_dropped(lab, far):
 
 
 @pytest.mark.behaviour(
-    "with `df set` a vxlan device drops an inner packet for whose outer packet the underlay "
-    "is too small, and counts it in `tx_dropped`",
+    "with `df set` a vxlan device drops an inner packet whose outer packet is larger than "
+    "the MTU of the underlay, and counts it in `tx_dropped`",
     source=f"{CORE}: df",
 )
 @pytest.mark.control(
@@ -131,8 +131,8 @@ def counters_if_dropped(lab, before):
 
 
 @pytest.mark.behaviour(
-    "with `df inherit` a vxlan device drops an inner packet that is too large and is IPv6 "
-    "or IPv4 with DF",
+    "with `df inherit` a vxlan device drops an inner packet that is too large, if it is "
+    "IPv6, or IPv4 with DF",
     source=f"{CORE}: df; man 8 ip-link: df",
 )
 @pytest.mark.control(
@@ -146,8 +146,8 @@ def test_with_df_inherit_a_full_packet_with_df_is_dropped(lab, far, version):
 
 
 @pytest.mark.behaviour(
-    "with `df inherit` a vxlan device sends an inner IPv4 packet that is too large and has "
-    "no DF in outer fragments",
+    "with `df inherit` an inner IPv4 packet that is too large and has no DF is sent in "
+    "outer fragments",
     source=f"{CORE}: df",
 )
 @pytest.mark.control(
@@ -159,8 +159,8 @@ def test_with_df_inherit_a_full_packet_without_df_is_fragmented(lab, far):
     with lab.capture("b:eth0") as seen:
         send_frame(lab, frame := full(far))
         far.wait_for(frame, timeout=3)
-    pieces = [each for each in seen["b:eth0"].frames if each.ethertype == 0x0800]
-    assert [dissect(each.data).flags for each in pieces] == [0x2000, 1480 // 8]
+    fragments = [each for each in seen["b:eth0"].frames if each.ethertype == 0x0800]
+    assert [dissect(each.data).flags for each in fragments] == [0x2000, 1480 // 8]
 
 
 @pytest.mark.behaviour(
@@ -181,11 +181,11 @@ def test_outer_fragments_are_reassembled_in_any_order(lab, far):
     with lab.capture("b:eth0") as seen:
         send_frame(lab, frame := full(far))
         second = seen["b:eth0"].wait_for(lambda x: x.length == 84, "the second fragment")
-    pieces = [each.data for each in seen["b:eth0"].frames if each.ethertype == 0x0800]
-    assert len(pieces) == 2
-    assert pieces[-1] == second.data
-    for piece in reversed(pieces):
-        send_frame(lab, with_ttl_63(piece), "a:eth0")
+    fragments = [each.data for each in seen["b:eth0"].frames if each.ethertype == 0x0800]
+    assert len(fragments) == 2
+    assert fragments[-1] == second.data
+    for fragment in reversed(fragments):
+        send_frame(lab, with_ttl_63(fragment), "a:eth0")
     far.wait_for(frame, timeout=3)
 
 

@@ -116,7 +116,9 @@ def test_with_dev_an_mtu_that_is_too_large_is_refused(lab, by):
     source=f"{CORE}: vxlan_setup(), min_mtu and max_mtu; net/core/dev.c: dev_validate_mtu()",
 )
 @pytest.mark.control(
-    "no MTU is set", without=operations.SetLink, because="DID NOT RAISE ApplyError"
+    "the operations that set the MTU are left out",
+    without=operations.SetLink,
+    because="DID NOT RAISE ApplyError",
 )
 @pytest.mark.topology(one_tunnel())
 @both_ways
@@ -276,7 +278,7 @@ def test_a_packet_larger_than_the_mtu_is_fragmented_inside(lab, far):
         )
     frames = [each for each in seen["b:eth0"].frames if each.udp_ports and not each.outgoing]
     arrived = [dissect(each.data) for each in frames]
-    pieces = [outer for outer in arrived if outer.inner[12:14] + outer.inner[23:24] == IN_UDP]
-    assert [outer.flags for outer in pieces] == [0, 0], "the outer packets are fragments"
-    assert [outer.inner[20:22].hex() for outer in pieces] == ["2000", second_offset(lab)]
+    fragments = [outer for outer in arrived if outer.inner[12:14] + outer.inner[23:24] == IN_UDP]
+    assert [outer.flags for outer in fragments] == [0, 0], "the outer packets are fragments"
+    assert [outer.inner[20:22].hex() for outer in fragments] == ["2000", second_offset(lab)]
     far.wait_for(dissect(last.data).inner)

@@ -30,8 +30,8 @@ def with_a_larger_underlay(topology):
 
 @pytest.mark.behaviour(
     "a router that drops an outer packet as too large reports that to the VTEP by ICMP, and "
-    "the next sender into the tunnel learns the path MTU: over IPv6, and over IPv4 with `df "
-    "set`",
+    "the sender of the next inner packet that is too large learns the path MTU: over IPv6, "
+    "and over IPv4 with `df set`",
     source=f"RFC 1191; RFC 8201; {CHECK}; drivers/net/vxlan/vxlan_core.c: vxlan_xmit_one()",
 )
 @pytest.mark.control(
@@ -75,9 +75,9 @@ def test_a_router_fragments_outer_packets_without_df(lab, far, version):
         send_frame(lab, frame)
         whole = seen["a:eth0"].wait_for(lambda x: x.data.endswith(frame), "the whole outer packet")
         far.wait_for(frame, timeout=3)
-    pieces = [x for x in seen["b:eth0"].frames if x.ethertype == 0x0800 and not x.outgoing]
+    fragments = [x for x in seen["b:eth0"].frames if x.ethertype == 0x0800 and not x.outgoing]
     assert whole.length == 1514
-    assert [dissect(each.data).flags for each in pieces] == [0x2000, 1376 // 8]
+    assert [dissect(each.data).flags for each in fragments] == [0x2000, 1376 // 8]
     assert learned_mtu(lab, far.ip) is None, "a has learned a path MTU"
 
 
@@ -120,7 +120,7 @@ def is_too_big(frame):
     source=REPLY,
 )
 @pytest.mark.control(
-    "the underlay has an MTU of 1600, which is enough",
+    "the underlay has an MTU of 1600, which leaves room for the headers",
     topology=with_a_larger_underlay,
     because="ns0/eth0: waited 3.* for the ICMP error; found",
 )
