@@ -1,8 +1,8 @@
-"""The far end of a tunnel, as the fixture `far` gives it: host b, either way.
+"""The far end of a tunnel, as the fixture `far` gives it: the VTEP of host b, of two kinds.
 
-With "kernel" b keeps its own vxlan device; with "reference" it is taken away, and a VTEP that
-shares no code with the kernel nor with vxlab.observe.frames takes its place.  An error that two kernels
-make alike, and therefore never notice, is seen by the latter.
+With "kernel" b keeps its own vxlan device.  With "reference" that device is deleted, and a VTEP
+in Python takes its place, which shares no code with the kernel nor with vxlab.frames: it notices
+an error that two kernel VTEPs would make alike.
 """
 
 from __future__ import annotations
@@ -10,35 +10,37 @@ from __future__ import annotations
 import contextlib
 
 from vxlab import operations, wait_until
-from vxlab.system.waiting import DEADLINE
 
-#: Hosts of the overlay that nobody is: b drops what it takes out for them, and says nothing.
-HERE, THERE = "198.51.100.1", "198.51.100.2"
+#: Inner addresses that no host has: b decapsulates packets to them, and drops them unanswered.
+INNER_SOURCE, INNER_DESTINATION = "198.51.100.1", "198.51.100.2"
+
+#: Seconds in which a frame must arrive; only reached where something is broken.
+ARRIVAL_DEADLINE = 10.0
 
 
 @contextlib.contextmanager
 def far_end(lab, kind):
-    """The far end of a lab: b's own device, or the reference in its place."""
+    """The far end of a lab: the vxlan device of b, or the reference VTEP in its place."""
     with (_KernelEnd if kind == "kernel" else _ReferenceEnd)(lab) as far:
         yield far
 
 
 class _FarEnd:
-    """What both ends have: overlay ``address`` and ``mac``, underlay ``ip``, what they took out."""
+    """What both kinds have: overlay ``address`` and ``mac``, underlay ``ip``, inner ``frames``."""
 
     def __init__(self, lab):
         host = lab.topology.host("b")
         self.lab, self.vtep = lab, host.vteps[0]
         self.ip, self.address = host.nics[0].ip, self.vtep.addresses[0].split("/")[0]
-        self.asked = lab.topology.attributes(host, self.vtep)
+        self.attributes = lab.topology.attributes(host, self.vtep)
 
-    def wait_for(self, frame, timeout=DEADLINE):
-        """Wait until the far end has taken out exactly this inner frame."""
+    def wait_for(self, frame, timeout=ARRIVAL_DEADLINE):
+        """Wait until the far end has decapsulated exactly this inner frame."""
 
         def found():
             return f"{len(self.frames)} frames, the last {self.frames[-1:]!r}"
 
-        what = f"{self} to take out {frame!r}"
+        what = f"{self} to decapsulate {frame!r}"
         wait_until(lambda: frame in self.frames, what, timeout=timeout, found=found)
 
 
@@ -58,30 +60,30 @@ class _KernelEnd(_FarEnd):
         self._captures.__exit__(*error)
 
     def __str__(self):
-        return "the kernel's far end"
+        return "the kernel's VTEP b"
 
     @property
     def frames(self):
-        """All inner frames taken out so far, as bytes."""
+        """All inner frames that were decapsulated so far, as bytes."""
         return [frame.data for frame in self._seen.frames if not frame.outgoing]
 
     def ping(self, address):
         """Ping from the far end's overlay address."""
         return bool(self.lab["b"].ping(address))
 
-    def agrees(self, outer):
-        """The kernel shows nothing of an outer header: what it took out has to be enough."""
+    def assert_same_outer(self, outer):
+        """Nothing: the kernel does not show how it has read an outer header."""
 
 
 class _ReferenceEnd(_FarEnd):
     def __enter__(self):
-        from vxlab.reference import ReferenceVtep
+        from vxlab import ReferenceVtep
 
         self.lab.apply(operations.DelLink("b", self.vtep.device))
         host = self.lab.topology.host("a")
         self.vtep_in_python = ReferenceVtep(
             self.lab["b"],
-            self.asked["id"],
+            self.attributes["id"],
             local=self.ip,
             remotes=host.nics[0].ip,
             port=self.lab.topology.port(self.lab.topology.host("b"), self.vtep),
@@ -94,29 +96,25 @@ class _ReferenceEnd(_FarEnd):
         self.vtep_in_python.close()
 
     def __str__(self):
-        return "the reference"
+        return "the reference VTEP b"
 
     @property
     def rows(self):
-        """All packets so far that the reference has nothing against."""
+        """All packets so far in which the reference VTEP found no fault."""
         return [row for row in self.vtep_in_python.received if not row.problem]
 
     @property
     def frames(self):
-        """All inner frames taken out so far, as bytes."""
+        """All inner frames that were decapsulated so far, as bytes."""
         return [row.inner for row in self.rows]
 
     def ping(self, address):
         """Ping from the far end's overlay address."""
         return bool(self.vtep_in_python.ping(address))
 
-    def agrees(self, outer):
-        """Assert that the reference has read the outer header of a packet in the same way."""
+    def assert_same_outer(self, outer):
+        """Assert that the reference VTEP has read the outer header as ``outer`` says."""
         (row,) = [row for row in self.rows if row.inner == outer.inner]
-        assert (row.vni, row.source_port, row.ttl, row.tos) == (
-            outer.vni,
-            outer.source_port,
-            outer.ttl,
-            outer.tos,
-        )
-        assert (row.outer_src, row.payload[:8]) == (outer.source, outer.header)
+        read = (row.vni, row.source_port, row.ttl, row.tos, row.outer_src, row.payload[:8])
+        wanted = (outer.vni, outer.source_port, outer.ttl, outer.tos, outer.source, outer.header)
+        assert read == wanted, "the reference VTEP has read another outer header"

@@ -1,12 +1,12 @@
-"""What the scenarios on offload have in common: bulk data through a tunnel, and a look at it.
+"""What the scenarios on offload have in common: bulk transfers through a tunnel.
 
-A packet that the kernel has put off cutting (GSO), or has put together again (GRO), is one frame
-to a capture, longer than the MTU allows.
+A packet that the kernel has not segmented yet (GSO), or has merged (GRO), is one frame to a
+capture, longer than the MTU allows.
 
-Looking changes it: what a packet socket has in its queue is passed on as a clone, and that
-gro_cells_receive() leaves alone.  So does the lab's own flight recorder, which `unrecorded` stops;
-a capture queues only what is above 2 KB.  Where GRO of such frames is to be seen, nothing but the
-vxlan device that they come out of is captured.
+Capturing changes what GRO does: a packet that waits in the queue of a packet socket is passed on
+as a clone, and gro_cells_receive() does not merge clones.  The lab's own flight recorder has such
+sockets, and `Lab.stop_recording` closes them; a capture queues only frames above 2 KB.  A scenario
+that wants to see GRO of such frames captures at no place but the vxlan device that decapsulates.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from vxlab.describe.builder import TopologyBuilder
-from vxlab.observe.frames import decapsulate
+from vxlab import TopologyBuilder, decapsulate
 
-#: Bytes of a transfer: some 190 frames of 1500 bytes, where only few are needed.
+#: Bytes of a transfer, which fill some 190 frames of 1500 bytes.
 SIZE = 256 << 10
-#: Packets that such a transfer takes at least, where none is larger than the MTU.
-UNMERGED = 180
-#: Ethernet header, which an MTU does not count.
+#: The least number of packets of such a transfer where none is larger than the MTU.
+UNMERGED_PACKETS = 180
+#: Bytes of the Ethernet header, which an MTU does not count.
 ETHERNET = 14
 #: The largest frame that an MTU of 1500 allows.
-FULL = 1500 + ETHERNET
-DEADLINE = 20.0
+FULL_FRAME = 1500 + ETHERNET
+#: Seconds in which a transfer must end; only reached where something is broken.
+TRANSFER_DEADLINE = 20.0
 PORT = 5001
-#: A card that lacks this cannot cut what is in a tunnel with a UDP checksum.
-CUTS = "tx-udp_tnl-csum-segmentation"
-UDP_SEGMENT, UDP_GRO = 103, 104
+#: The feature by which a device segments packets in a UDP tunnel with a UDP checksum.
+TUNNEL_GSO = "tx-udp_tnl-csum-segmentation"
+UDP_SEGMENT, UDP_GRO = 103, 104  # linux/udp.h
 
 
 def two_hosts(inner=4, outer=4, mtu=1500):
-    """Two hosts and a cable, overlay addresses 172.18.1.2 and .3, or fd00:172::2 and ::3."""
+    """Two hosts on a cable, with overlay addresses 172.18.1.2 and .3, or fd00:172::2 and ::3."""
     t = TopologyBuilder("two hosts")
     t.cable("lan", "192.168.57.0/24" if outer == 4 else "fd00:192:168:57::/64", mtu=mtu)
     t.segment("overlay", 42, port=4789)
@@ -48,18 +48,18 @@ def two_hosts(inner=4, outer=4, mtu=1500):
     return t.build()
 
 
-def on_a_switch(**which):
-    """The two hosts, with a switch between them."""
+def two_hosts_on_a_switch(**which):
+    """The same two hosts, with a switch between them."""
     return two_hosts(**which).with_switch("lan", cable=False)
 
 
-def address_of(lab, host):
+def overlay_address(lab, host):
     """The overlay address of a host."""
     return lab.topology.host(host).vteps[0].addresses[0].split("/")[0]
 
 
-def offload(lab, *settings):
-    """Switch features: ``a:eth0 tso off``, in the words of ethtool -K."""
+def set_offload(lab, *settings):
+    """Set features of devices: ``a:eth0 tso off``, in the words of ethtool -K."""
     for setting in settings:
         place, *words = setting.split()
         node, device = place.split(":")
@@ -67,30 +67,25 @@ def offload(lab, *settings):
 
 
 def features(lab, place):
-    """The features of a device by name: "on", "off", with " [fixed]" behind it where it is."""
+    """The features of a device by name: "on" or "off", with " [fixed]" if it cannot change."""
     node, device = place.split(":")
     lines = lab[node].run("ethtool", "-k", device).stdout.splitlines()[1:]
     return {name.strip(): state.strip() for name, _, state in (x.partition(":") for x in lines)}
 
 
-def unrecorded(lab):
-    """Stop the flight recorder, and wait until its packet sockets are gone."""
-    lab.stop_recording()
-
-
-def limit(lab, place, name, value):
+def set_limit(lab, place, name, value):
     """Set gso_max_size, gso_max_segs or gro_max_size of a device."""
     node, device = place.split(":")
     lab[node].run("ip", "link", "set", device, name, str(value))
 
 
-def by_tcp(lab, to=None, *, size=SIZE, client="a", server="b"):
-    """Send bytes by TCP: what was sent, and what arrived, as length and hash.
+def tcp_transfer(lab, to=None, *, size=SIZE, client="a", server="b"):
+    """Send bytes by TCP: digests of what was sent and of what arrived.
 
-    TCP makes packets for a millisecond each, which are small on a slow machine: so it is told to
-    make them of as many segments as it may.
+    TCP sizes its packets to what it sends in a millisecond, which is little on a slow machine; so
+    tcp_min_tso_segs makes it put as many segments into each packet as it may.
     """
-    to = to or address_of(lab, server)
+    to = to or overlay_address(lab, server)
     lab[client].sysctl("net.ipv4.tcp_min_tso_segs", 200)
     data = random.Random(size).randbytes(size)
     family = socket.AF_INET6 if ":" in to else socket.AF_INET
@@ -102,12 +97,12 @@ def by_tcp(lab, to=None, *, size=SIZE, client="a", server="b"):
             arrived = _transfer(listener, sender, to, data)
     except OSError as error:
         pytest.fail(f"{client} to {to}: wanted {size} bytes by TCP, found: {error}")
-    return summary(data), summary(arrived)
+    return digest(data), digest(arrived)
 
 
 def _transfer(listener, sender, to, data):
-    sender.settimeout(DEADLINE)
-    listener.settimeout(DEADLINE)
+    sender.settimeout(TRANSFER_DEADLINE)
+    listener.settimeout(TRANSFER_DEADLINE)
     listener.bind((to, PORT))
     listener.listen()
     sender.connect((to, PORT))
@@ -121,29 +116,29 @@ def _transfer(listener, sender, to, data):
 def _receive(listener):
     connection, _ = listener.accept()
     with connection:
-        connection.settimeout(DEADLINE)
+        connection.settimeout(TRANSFER_DEADLINE)
         return b"".join(iter(lambda: connection.recv(1 << 16), b""))
 
 
-def summary(data):
-    """Bytes as something to compare, that is not shown in full where it differs."""
+def digest(data):
+    """Length and hash of bytes, which a failed comparison shows in one line."""
     return len(data), hashlib.sha256(data).hexdigest()
 
 
-def by_udp(lab, to=None, *, client="a", server="b", count=20, size=1000, gro=False):
-    """Send datagrams by one call, with UDP_SEGMENT: those sent, and what each read gave.
+def udp_transfer(lab, to=None, *, client="a", server="b", count=20, size=1000, gro=False):
+    """Send datagrams by one call with UDP_SEGMENT: the datagrams sent, and what each read gave.
 
-    With ``gro`` the socket that reads has UDP_GRO.  The first byte of each says which it is.
+    With ``gro`` the receiving socket has UDP_GRO.  The bytes of a datagram are its number.
     """
-    to = to or address_of(lab, server)
+    to = to or overlay_address(lab, server)
     family = socket.AF_INET6 if ":" in to else socket.AF_INET
     sent = [bytes([number]) * size for number in range(count)]
-    assert lab[client].ping(to)  # so that no datagram waits for an address
+    assert lab[client].ping(to)  # so that no datagram waits for ARP or ND
     with (
         lab[server].socket(family, socket.SOCK_DGRAM) as reader,
         lab[client].socket(family, socket.SOCK_DGRAM) as sender,
     ):
-        reader.settimeout(DEADLINE)
+        reader.settimeout(TRANSFER_DEADLINE)
         reader.bind((to, PORT))
         reader.setsockopt(socket.IPPROTO_UDP, UDP_GRO, int(gro))
         sender.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, size)
@@ -161,7 +156,7 @@ def _read(reader, total):
     return found
 
 
-def largest(seen, place):
+def largest_frame(seen, place):
     """The length of the longest frame of an ended capture, Ethernet header included."""
     capture = seen[place]
     assert capture.was_live
@@ -178,12 +173,12 @@ def vnis(frame):
     return found
 
 
-def counters(lab, node):
+def device_statistics(lab, node):
     """The counters of a host's vxlan device."""
     (link,) = lab[node].ip("-s", "link", "show", "vxlan0")
     return link["stats64"]
 
 
-def grown(lab, node, before, what, way):
-    """How much a counter has grown: ``what`` is packets or bytes, ``way`` rx or tx."""
-    return counters(lab, node)[way][what] - before[way][what]
+def growth(lab, node, before, what, way):
+    """By how much a counter has grown: ``what`` is packets or bytes, ``way`` rx or tx."""
+    return device_statistics(lab, node)[way][what] - before[way][what]

@@ -1,6 +1,6 @@
-"""Send an inner frame into a's device, and read the outer packet as it arrives at b.
+"""Send an inner frame into the vxlan device of a, and read the outer packet as b receives it.
 
-The decoder here is the scenarios' own, so that it can differ from that of vxlab.observe.frames.
+The decoder here shares no code with vxlab.frames, so that an error of the one is noticed.
 """
 
 from __future__ import annotations
@@ -12,23 +12,26 @@ import struct
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from far_end import HERE, THERE
+from far_end import ARRIVAL_DEADLINE, INNER_DESTINATION, INNER_SOURCE
 
-from vxlab import catalog
-from vxlab.describe.builder import TopologyBuilder
-from vxlab.system.waiting import DEADLINE
+from vxlab import TopologyBuilder, catalog
 
-#: Whom inner frames come from: a MAC of no device.
+#: The source MAC of inner frames, which no device has.
 SENDER = "02:00:00:00:00:01"
 
-HERE6, THERE6 = "2001:db8::1", "2001:db8::2"
+#: The IPv6 counterparts of far_end's inner addresses.
+INNER_SOURCE6, INNER_DESTINATION6 = "2001:db8::1", "2001:db8::2"
 
 _numbers = itertools.count()
 
 
 @dataclass(frozen=True)
 class Outer:
-    """An outer packet; ``flags`` is the fragment word in IPv4, ``label`` the flow label in IPv6."""
+    """An outer packet, or another IP packet with UDP.
+
+    ``flags`` are the 16 bits of IPv4 that hold DF, MF and the fragment offset, ``label`` is the
+    flow label of IPv6.
+    """
 
     mac_to: str
     mac_from: str
@@ -57,7 +60,7 @@ class Outer:
 
     @property
     def udp_length(self):
-        """The length that UDP's header says."""
+        """The length in the UDP header."""
         return int.from_bytes(self.udp[4:6], "big")
 
     @property
@@ -87,7 +90,7 @@ class Outer:
 
     @property
     def checksum_is_right(self):
-        """Whether the UDP checksum fits, with the pseudo header (RFC 768, RFC 8200 section 8.1)."""
+        """Whether the UDP checksum is right (RFC 768; RFC 8200, section 8.1)."""
         addresses = ip_address(self.source).packed + ip_address(self.destination).packed
         pseudo = addresses + struct.pack("!II", len(self.udp), self.protocol)
         return ones_sum(pseudo + self.udp) == 0xFFFF
@@ -102,7 +105,7 @@ def ones_sum(data):
 
 
 def dissect(data):
-    """An Ethernet frame with IPv4 or IPv6 and UDP in it, without extension headers."""
+    """The fields of an Ethernet frame with IPv4 or IPv6 and UDP, without extension headers."""
     macs = {"mac_to": data[0:6].hex(":"), "mac_from": data[6:12].hex(":")}
     if data[14] >> 4 == 4:
         fields = struct.unpack("!BBHHHBBH4s4s", data[14:34])
@@ -129,24 +132,24 @@ def dissect(data):
     )
 
 
-def send(lab, frame, place="a:vxlan0"):
+def send_frame(lab, frame, place="a:vxlan0"):
     """Send an Ethernet frame out of a device."""
     node, device = place.split(":")
     with lab[node].socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
         sock.sendto(frame, (device, int.from_bytes(frame[12:14], "big")))
 
 
-def see(lab, frame, place="b:eth0", timeout=DEADLINE):
-    """Send a frame into a's device; the packet that carries it, as it arrives at b."""
-    return see_all(lab, [frame], place, timeout)[0]
+def outer_packet(lab, frame, place="b:eth0", timeout=ARRIVAL_DEADLINE):
+    """Send a frame into the vxlan device of a; the outer packet of that frame, as b receives it."""
+    return outer_packets(lab, [frame], place, timeout)[0]
 
 
-def see_all(lab, frames, place="b:eth0", timeout=DEADLINE):
-    """The same for several frames, sent one after the other."""
-    what = "the frame in a packet"
+def outer_packets(lab, frames, place="b:eth0", timeout=ARRIVAL_DEADLINE):
+    """The same for several frames, which are sent one after the other."""
+    what = "an outer packet with the inner frame"
     with lab.capture(place) as seen:
         for frame in frames:
-            send(lab, frame)
+            send_frame(lab, frame)
         arrived = [
             seen[place].wait_for(lambda x, end=frame: is_carrying(x, end), what, timeout=timeout)
             for frame in frames
@@ -155,36 +158,37 @@ def see_all(lab, frames, place="b:eth0", timeout=DEADLINE):
 
 
 def is_carrying(outer, inner):
+    """Whether a received frame ends with that inner frame, and has headers in front of it."""
     return not outer.outgoing and len(outer.data) > len(inner) and outer.data.endswith(inner)
 
 
-def inner_ip(far, version=4, *, tos=0, ttl=64, df=False, label=0, ports=(1000, 2000), more=b""):
-    """A frame with IPv4 or IPv6, UDP, and a payload that no other frame has."""
+def ip_frame(far, version=4, *, tos=0, ttl=64, df=False, label=0, ports=(1000, 2000), more=b""):
+    """An inner frame with IPv4 or IPv6, UDP, and a payload that no other frame has."""
     from scapy.layers.inet import IP, UDP
     from scapy.layers.inet6 import IPv6
     from scapy.layers.l2 import Ether
 
     if version == 4:
-        ip = IP(src=HERE, dst=THERE, tos=tos, ttl=ttl, flags="DF" if df else 0)
+        ip = IP(src=INNER_SOURCE, dst=INNER_DESTINATION, tos=tos, ttl=ttl, flags="DF" if df else 0)
     else:
-        ip = IPv6(src=HERE6, dst=THERE6, tc=tos, hlim=ttl, fl=label)
+        ip = IPv6(src=INNER_SOURCE6, dst=INNER_DESTINATION6, tc=tos, hlim=ttl, fl=label)
     udp = UDP(sport=ports[0], dport=ports[1])
-    return bytes(Ether(src=SENDER, dst=far.mac) / ip / udp / (unique() + more))
+    return bytes(Ether(src=SENDER, dst=far.mac) / ip / udp / (unique_bytes() + more))
 
 
-def inner_bytes(far, ethertype, payload, *, to=None):
-    """A frame of any ethertype."""
+def ethernet_frame(far, ethertype, payload, *, to=None):
+    """An inner frame of any ethertype."""
     macs = bytes.fromhex(((to or far.mac) + SENDER).replace(":", ""))
     return macs + ethertype.to_bytes(2, "big") + payload
 
 
-def unique():
+def unique_bytes():
     """16 bytes that no other frame has."""
     return b"frame %010d" % next(_numbers)
 
 
-def made(family=4, vni=42, port=4789, bind="a", **attributes):
-    """Point to point, all devices with these attributes (a control may give a's device others)."""
+def one_tunnel(family=4, vni=42, port=4789, bind="a", **attributes):
+    """Two hosts with a vxlan device each, both with these attributes."""
     plain = catalog.point_to_point(family=family, vni=vni, port=port, bind=bind)
     (segment,) = plain.segments
     segment = dataclasses.replace(segment, attributes=tuple(attributes.items()))
@@ -192,7 +196,7 @@ def made(family=4, vni=42, port=4789, bind="a", **attributes):
 
 
 def across_a_router(family=4, mtu=1500, **attributes):
-    """The same two hosts, each on a link of its own; r between them, with ``mtu`` on b's."""
+    """The same two hosts, with router r between them; the link from r to b has ``mtu``."""
     one, two = ("10.1.0.0/24", "10.2.0.0/24") if family == 4 else ("fd00:1::/64", "fd00:2::/64")
     t = TopologyBuilder("across-a-router")
     t.cable("net1", one).cable("net2", two, mtu=mtu)
@@ -204,11 +208,11 @@ def across_a_router(family=4, mtu=1500, **attributes):
     return t.build()
 
 
-def asked(lab, name):
-    """The attribute that all devices of the overlay were asked to have."""
+def configured(lab, name):
+    """The value of an attribute that the topology gives to all vxlan devices."""
     return dict(lab.topology.segment("overlay").attributes)[name]
 
 
 def family_of(lab):
-    """The family of the underlay, 4 or 6."""
+    """The IP version of the underlay, 4 or 6."""
     return lab.topology.host("a").nics[0].interface.version

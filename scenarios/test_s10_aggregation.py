@@ -1,30 +1,30 @@
-"""10.3 GRO: packets that arrive one by one, and are put together before anybody sees them.
+"""10.3 GRO: how received packets are merged, in the tunnel or after decapsulation.
 
     a eth0 192.168.57.1 ──── lan ──── 192.168.57.2 eth0 b
       vxlan0 172.18.1.2               172.18.1.3 vxlan0
 
-a's card cannot cut tunnelled packets, so that they arrive at b in frames of 1514 bytes at most.
-With containers (`bridged`) b's vxlan device is in a bridge, and what it takes out goes on.
+The lower device of a cannot segment tunnelled packets, so that they arrive at b in frames of 1514
+bytes at most.  With containers (`bridged`) the vxlan device of b is in a bridge, which forwards
+what is decapsulated.
 """
 
 from __future__ import annotations
 
 import pytest
 from offload_tools import (
-    CUTS,
     ETHERNET,
-    FULL,
-    UNMERGED,
-    by_tcp,
-    by_udp,
-    counters,
-    grown,
-    largest,
-    limit,
-    offload,
-    on_a_switch,
+    FULL_FRAME,
+    TUNNEL_GSO,
+    UNMERGED_PACKETS,
+    device_statistics,
+    growth,
+    largest_frame,
+    set_limit,
+    set_offload,
+    tcp_transfer,
     two_hosts,
-    unrecorded,
+    two_hosts_on_a_switch,
+    udp_transfer,
 )
 
 from vxlab import catalog
@@ -32,7 +32,7 @@ from vxlab import catalog
 FAMILIES = {"inner": [4, 6], "outer": [4, 6]}
 GRO_CELLS = "drivers/net/vxlan/vxlan_core.c: vxlan_rcv(), gro_cells_receive()"
 
-#: Plain GRO for datagrams that are passed on, which not every kernel has.
+#: The feature by which GRO merges datagrams that are forwarded, which not every kernel has.
 FORWARDING = "rx-udp-gro-forwarding"
 HAS_FORWARDING = pytest.mark.requires("udp-gro-forwarding")
 
@@ -40,124 +40,153 @@ pytestmark = pytest.mark.requires("ethtool")
 
 
 @pytest.fixture(autouse=True)
-def _arriving_in_pieces(lab):
-    unrecorded(lab)
-    offload(lab, f"a:eth0 {CUTS} off")
+def _segmented_at_a(lab):
+    lab.stop_recording()
+    set_offload(lab, f"a:eth0 {TUNNEL_GSO} off")
 
 
 def without_gro(lab):
-    offload(lab, "b:vxlan0 gro off")
+    set_offload(lab, "b:vxlan0 gro off")
 
 
-def with_fraglist(lab):
-    offload(lab, "b:vxlan0 rx-gro-list on")
+def with_gro_list(lab):
+    set_offload(lab, "b:vxlan0 rx-gro-list on")
 
 
 @pytest.mark.behaviour(
-    "the vxlan device puts TCP's packets together again once they are out of the tunnel",
+    "GRO of the vxlan device merges TCP packets after decapsulation",
     source=GRO_CELLS,
 )
-@pytest.mark.control("b's device has GRO off", lab=without_gro, because=f"> {FULL}")
+@pytest.mark.control(
+    "VTEP b has GRO off", lab=without_gro, because=r"no packets were merged\nassert \d+ > 1514"
+)
 @pytest.mark.topology(two_hosts, **FAMILIES)
-def test_the_device_puts_packets_together(lab):
+def test_gro_of_the_device_merges_tcp_packets(lab):
     with lab.capture("b:eth0", "b:vxlan0") as seen:
-        sent, arrived = by_tcp(lab)
-    assert arrived == sent
-    assert largest(seen, "b:eth0") <= FULL
-    assert largest(seen, "b:vxlan0") > FULL
+        sent, arrived = tcp_transfer(lab)
+    assert arrived == sent, "not all data arrived"
+    assert largest_frame(seen, "b:eth0") <= FULL_FRAME, "packets were merged"
+    assert largest_frame(seen, "b:vxlan0") > FULL_FRAME, "no packets were merged"
 
 
 @pytest.mark.behaviour(
-    "a vxlan device with GRO off hands up each packet as it came, and all arrives",
+    "a vxlan device with GRO off passes on each decapsulated packet by itself, and all data "
+    "arrives",
     source="net/core/gro_cells.c: gro_cells_receive(), netif_elide_gro()",
 )
-@pytest.mark.control("it has GRO on", arguments={"state": "on"}, because="<= 1514")
+@pytest.mark.control(
+    "VTEP b has GRO on",
+    arguments={"state": "on"},
+    because=r"packets were merged\nassert \d+ <= 1514",
+)
 @pytest.mark.topology(two_hosts, **FAMILIES)
 @pytest.mark.parametrize("state", ["off"])
-def test_without_gro_packets_stay_as_they_came(lab, state):
-    offload(lab, f"b:vxlan0 gro {state}")
+def test_without_gro_packets_are_not_merged(lab, state):
+    set_offload(lab, f"b:vxlan0 gro {state}")
     with lab.capture("b:vxlan0") as seen:
-        sent, arrived = by_tcp(lab)
-    assert arrived == sent
-    assert largest(seen, "b:vxlan0") <= FULL
-    assert len(seen["b:vxlan0"].frames) > UNMERGED
+        sent, arrived = tcp_transfer(lab)
+    assert arrived == sent, "not all data arrived"
+    assert largest_frame(seen, "b:vxlan0") <= FULL_FRAME, "packets were merged"
+    assert len(seen["b:vxlan0"].frames) > UNMERGED_PACKETS, "packets were merged"
 
 
 @pytest.mark.behaviour(
-    "the vxlan device counts the packets that it took out, before GRO puts them together",
+    "the vxlan device counts decapsulated packets before GRO merges them",
     source="drivers/net/vxlan/vxlan_core.c: vxlan_rcv(), dev_sw_netstats_rx_add()",
 )
-@pytest.mark.control("b's device has GRO off", lab=without_gro, because="< 180")
+@pytest.mark.control(
+    "VTEP b has GRO off", lab=without_gro, because=r"no packets were merged\nassert \d+ < 180"
+)
 @pytest.mark.topology(two_hosts, outer=[4, 6])
-def test_what_arrives_is_counted_before_gro(lab):
-    before = counters(lab, "b")
+def test_packets_are_counted_before_gro(lab):
+    before = device_statistics(lab, "b")
     with lab.capture("b:vxlan0") as seen:
-        sent, arrived = by_tcp(lab)
-    assert arrived == sent
-    assert grown(lab, "b", before, "packets", "rx") > UNMERGED
-    assert len(seen["b:vxlan0"].frames) < UNMERGED
+        sent, arrived = tcp_transfer(lab)
+    assert arrived == sent, "not all data arrived"
+    counted = growth(lab, "b", before, "packets", "rx")
+    assert counted > UNMERGED_PACKETS, "merged packets were counted"
+    assert len(seen["b:vxlan0"].frames) < UNMERGED_PACKETS, "no packets were merged"
 
 
 @pytest.mark.behaviour(
-    "gro_max_size of the vxlan device limits what is made, its Ethernet header not counted",
+    "`gro_max_size` of the vxlan device limits the size of merged packets, Ethernet header "
+    "not counted",
     source="net/core/gro.c: skb_gro_receive(), gro_max_size",
 )
 @pytest.mark.known_difference("I14", until="6.1", of="iproute2")
 @pytest.mark.requires("gro-max-size")
-@pytest.mark.control("it is the kernel's 65536", arguments={"most": 65536}, because="< 8000")
+@pytest.mark.control(
+    "`gro_max_size` of VTEP b is 65536, the default",
+    arguments={"most": 65536},
+    because=r"GRO made a larger packet\nassert \d+ < 8000",
+)
 @pytest.mark.topology(two_hosts, inner=[4, 6])
 @pytest.mark.parametrize("most", [4000, 8000])
-def test_gro_max_size_limits_what_is_made(lab, most):
-    limit(lab, "b:vxlan0", "gro_max_size", most)
+def test_gro_max_size_limits_merged_packets(lab, most):
+    set_limit(lab, "b:vxlan0", "gro_max_size", most)
     with lab.capture("b:vxlan0") as seen:
-        sent, arrived = by_tcp(lab)
-    assert arrived == sent
-    assert FULL < largest(seen, "b:vxlan0") - ETHERNET < min(most, 8000)
+        sent, arrived = tcp_transfer(lab)
+    assert arrived == sent, "not all data arrived"
+    longest = largest_frame(seen, "b:vxlan0") - ETHERNET
+    assert longest > FULL_FRAME, "no packets were merged"
+    assert longest < min(most, 8000), "GRO made a larger packet"
 
 
 @pytest.mark.behaviour(
-    "a card with GRO puts packets together while they are in the tunnel still",
+    "GRO of the underlay interface merges VXLAN packets of an inner TCP flow before decapsulation",
     source="drivers/net/vxlan/vxlan_core.c: vxlan_gro_receive(); drivers/net/veth.c: "
     "veth_skb_is_eligible_for_gro()",
 )
 @pytest.mark.control(
-    "b's card has GRO off", arguments={"state": "off"}, because=rf"{FULL} > {FULL}"
+    "the underlay interface of b has GRO off",
+    arguments={"state": "off"},
+    because=r"no packets were merged\nassert 1514 > 1514",
 )
 @pytest.mark.known_difference("K65", until="6.1")
-@pytest.mark.topology(on_a_switch, **FAMILIES)
+@pytest.mark.topology(two_hosts_on_a_switch, **FAMILIES)
 @pytest.mark.parametrize("state", ["on"])
-def test_a_card_puts_tunnelled_packets_together(lab, state):
-    offload(lab, "lan:b tso off", f"b:eth0 gro {state}", "b:vxlan0 gro off")
+def test_gro_of_the_underlay_interface_merges_tunnelled_packets(lab, state):
+    set_offload(lab, "lan:b tso off", f"b:eth0 gro {state}", "b:vxlan0 gro off")
     with lab.capture("lan:b", "b:eth0", "b:vxlan0") as seen:
-        sent, arrived = by_tcp(lab)
-    assert arrived == sent
-    assert largest(seen, "lan:b") <= FULL
-    assert largest(seen, "b:eth0") > FULL
-    assert largest(seen, "b:vxlan0") > FULL  # its own GRO is off
+        sent, arrived = tcp_transfer(lab)
+    assert arrived == sent, "not all data arrived"
+    assert largest_frame(seen, "lan:b") <= FULL_FRAME, "packets were merged"
+    assert largest_frame(seen, "b:eth0") > FULL_FRAME, "no packets were merged"
+    assert largest_frame(seen, "b:vxlan0") > FULL_FRAME, (
+        "the packets were segmented"
+    )  # GRO of vxlan0 is off
 
 
 @pytest.mark.behaviour(
-    "datagrams for a socket with UDP_GRO are put together, and read at once",
+    "GRO of the vxlan device merges datagrams for a socket with `UDP_GRO`, and one read "
+    "returns several of them",
     source="net/ipv4/udp_offload.c: udp_gro_receive(); man 7 udp: UDP_GRO",
 )
-@pytest.mark.control("b's device has GRO off", lab=without_gro)
+@pytest.mark.control(
+    "VTEP b has GRO off",
+    lab=without_gro,
+    because=r"the socket read datagrams one by one\nassert 20 < 20",
+)
 @pytest.mark.topology(two_hosts, **FAMILIES)
-def test_datagrams_for_a_socket_that_asks_are_put_together(lab):
+def test_datagrams_for_a_socket_with_udp_gro_are_merged(lab):
     with lab.capture("b:eth0", "b:vxlan0") as seen:
-        sent, read = by_udp(lab, gro=True)
-    assert b"".join(read) == b"".join(sent)
-    assert len(read) < len(sent)
-    assert largest(seen, "b:eth0") <= FULL
-    assert largest(seen, "b:vxlan0") > FULL
+        sent, read = udp_transfer(lab, gro=True)
+    assert b"".join(read) == b"".join(sent), "not all datagrams arrived"
+    assert len(read) < len(sent), "the socket read datagrams one by one"
+    assert largest_frame(seen, "b:eth0") <= FULL_FRAME, "packets were merged"
+    assert largest_frame(seen, "b:vxlan0") > FULL_FRAME, "no packets were merged"
 
 
 @pytest.mark.behaviour(
-    "datagrams for any other socket are not, even with rx-udp-gro-forwarding",
+    "GRO of the vxlan device does not merge datagrams for a socket without `UDP_GRO`, even "
+    "with `rx-udp-gro-forwarding`",
     source="net/ipv4/udp_offload.c: udp_gro_receive()",
 )
-@pytest.mark.control("b's device has rx-gro-list on", lab=with_fraglist, because="<= 1514")
-# IPv6 in IPv4 is left out: the kernel looks for an IPv6 socket only while there is one of a tunnel
-# anywhere on the machine (udpv6_encap_needed_key), and without it takes all for forwarded.
+@pytest.mark.control(
+    "VTEP b has `rx-gro-list on`",
+    lab=with_gro_list,
+    because=r"packets were merged\nassert \d+ <= 1514",
+)
 @pytest.mark.topology(two_hosts, inner=[4, 6], outer=6)
 @pytest.mark.topology(two_hosts, inner=4, outer=4)
 @pytest.mark.parametrize(
@@ -167,82 +196,104 @@ def test_datagrams_for_a_socket_that_asks_are_put_together(lab):
         pytest.param(FORWARDING, id="with_forwarding", marks=HAS_FORWARDING),
     ],
 )
-def test_datagrams_for_other_sockets_are_left_alone(lab, feature):
-    offload(lab, f"b:vxlan0 {feature} on")
+def test_datagrams_for_other_sockets_are_not_merged(lab, feature):
+    set_offload(lab, f"b:vxlan0 {feature} on")
     with lab.capture("b:vxlan0") as seen:
-        sent, read = by_udp(lab)
-    assert read == sent
-    assert largest(seen, "b:vxlan0") <= FULL
+        sent, read = udp_transfer(lab)
+    assert read == sent, "not all datagrams arrived one by one"
+    assert largest_frame(seen, "b:vxlan0") <= FULL_FRAME, "packets were merged"
 
 
 @pytest.mark.behaviour(
-    "with rx-gro-list they are put together all the same, and read one by one",
+    "with `rx-gro-list` GRO of the vxlan device merges datagrams also for a socket without "
+    "`UDP_GRO`, which still reads them one by one",
     source="net/ipv4/udp_offload.c: udp_gro_receive(), NAPI_GRO_CB(skb)->is_flist; "
     "net/ipv4/udp.c: udp_queue_rcv_skb()",
 )
-@pytest.mark.control("it is off", arguments={"state": "off"}, because=rf"> {FULL}")
+@pytest.mark.control(
+    "VTEP b has `rx-gro-list off`",
+    arguments={"state": "off"},
+    because=r"no packets were merged\nassert \d+ > 1514",
+)
 @pytest.mark.topology(two_hosts, **FAMILIES)
 @pytest.mark.parametrize("state", ["on"])
-def test_with_fraglist_all_datagrams_are_put_together(lab, state):
-    offload(lab, f"b:vxlan0 rx-gro-list {state}")
+def test_with_rx_gro_list_all_datagrams_are_merged(lab, state):
+    set_offload(lab, f"b:vxlan0 rx-gro-list {state}")
     with lab.capture("b:vxlan0") as seen:
-        sent, read = by_udp(lab)
-    assert read == sent
-    assert largest(seen, "b:vxlan0") > FULL
+        sent, read = udp_transfer(lab)
+    assert read == sent, "not all datagrams arrived one by one"
+    assert largest_frame(seen, "b:vxlan0") > FULL_FRAME, "no packets were merged"
 
 
 @pytest.mark.behaviour(
-    "datagrams that go on are put together with rx-udp-gro-forwarding, and with rx-gro-list",
+    "GRO of a vxlan device in a bridge merges datagrams that are forwarded to a container "
+    "with `rx-udp-gro-forwarding`, and with `rx-gro-list`",
     source="net/ipv4/udp_offload.c: udp_gro_receive(), NETIF_F_GRO_UDP_FWD, NETIF_F_GRO_FRAGLIST",
 )
-@pytest.mark.control("both are off", arguments={"feature": "gro"}, because=f"> {FULL}")
+@pytest.mark.control(
+    "VTEP b has `rx-udp-gro-forwarding` and `rx-gro-list` off",
+    arguments={"feature": "gro"},
+    because=r"no packets were merged\nassert \d+ > 1514",
+)
 @pytest.mark.topology(catalog.bridged, family=[4, 6])
 @pytest.mark.known_difference("K64", until="6.1")
 @pytest.mark.parametrize("feature", [pytest.param(FORWARDING, marks=HAS_FORWARDING), "rx-gro-list"])
-def test_forwarded_datagrams_are_put_together_on_demand(lab, feature):
-    offload(lab, f"b:vxlan0 {feature} on")
+def test_forwarded_datagrams_are_merged_with_either_feature(lab, feature):
+    set_offload(lab, f"b:vxlan0 {feature} on")
     with lab.capture("b:vxlan0", "ns1") as seen:
-        sent, read = by_udp(lab, "172.18.1.3", client="ns0", server="ns1")
-    assert read == sent
-    assert largest(seen, "b:vxlan0") > FULL
-    assert largest(seen, "ns1") == largest(seen, "b:vxlan0")
+        sent, read = udp_transfer(lab, "172.18.1.3", client="ns0", server="ns1")
+    assert read == sent, "not all datagrams arrived one by one"
+    assert largest_frame(seen, "b:vxlan0") > FULL_FRAME, "no packets were merged"
+    assert largest_frame(seen, "ns1") == largest_frame(seen, "b:vxlan0"), (
+        "the packets were segmented"
+    )
 
 
 @pytest.mark.behaviour(
-    "without them datagrams go on one by one, where TCP is put together",
+    "without `rx-udp-gro-forwarding` and `rx-gro-list` GRO of a vxlan device in a bridge "
+    "merges forwarded TCP packets, but not forwarded datagrams",
     source="net/ipv4/udp_offload.c: udp_gro_receive(); net/ipv4/tcp_offload.c: tcp_gro_receive()",
 )
-@pytest.mark.control("b's device has rx-gro-list on", lab=with_fraglist, because="<= 1514")
+@pytest.mark.control(
+    "VTEP b has `rx-gro-list on`",
+    lab=with_gro_list,
+    because=r"packets were merged\nassert \d+ <= 1514",
+)
 @pytest.mark.topology(catalog.bridged, family=[4, 6])
-def test_forwarded_datagrams_go_on_one_by_one(lab):
+def test_forwarded_datagrams_are_not_merged_by_default(lab):
     with lab.capture("ns1") as datagrams:
-        sent, read = by_udp(lab, "172.18.1.3", client="ns0", server="ns1")
+        sent, read = udp_transfer(lab, "172.18.1.3", client="ns0", server="ns1")
     with lab.capture("ns1") as stream:
-        whole, arrived = by_tcp(lab, "172.18.1.3", client="ns0", server="ns1")
-    assert read == sent
-    assert largest(datagrams, "ns1") <= FULL
-    assert arrived == whole
-    assert largest(stream, "ns1") > FULL
+        whole, arrived = tcp_transfer(lab, "172.18.1.3", client="ns0", server="ns1")
+    assert read == sent, "not all datagrams arrived one by one"
+    assert largest_frame(datagrams, "ns1") <= FULL_FRAME, "packets were merged"
+    assert arrived == whole, "not all data arrived"
+    assert largest_frame(stream, "ns1") > FULL_FRAME, "no packets were merged"
 
 
 @pytest.mark.behaviour(
-    "TCP of containers arrives whole with every kind of GRO at the vxlan device",
+    "TCP data of containers arrives complete and in merged packets with each kind of GRO at "
+    "the vxlan device: plain, `rx-gro-list`, `rx-udp-gro-forwarding`",
     source="net/ipv4/tcp_offload.c: tcp_gro_receive(), tcp4_check_fraglist_gro()",
 )
-@pytest.mark.control("b's device has GRO off", arguments={"setting": "gro off"}, because="> 1514")
+@pytest.mark.control(
+    "VTEP b has GRO off",
+    arguments={"setting": "gro off"},
+    because=r"no packets were merged\nassert \d+ > 1514",
+)
 @pytest.mark.topology(catalog.bridged, family=[4, 6])
 @pytest.mark.parametrize(
     "setting",
     [
         pytest.param("gro on", id="plain"),
-        pytest.param("rx-gro-list on", id="fraglist"),
+        pytest.param("rx-gro-list on", id="gro_list"),
         pytest.param(f"{FORWARDING} on", id="udp_forwarding", marks=HAS_FORWARDING),
     ],
 )
 def test_tcp_of_containers_arrives_with_every_kind_of_gro(lab, setting):
-    offload(lab, f"b:vxlan0 {setting}")
+    set_offload(lab, f"b:vxlan0 {setting}")
     with lab.capture("b:eth0", "ns1") as seen:
-        sent, arrived = by_tcp(lab, "172.18.1.3", client="ns0", server="ns1")
-    assert arrived == sent
-    assert largest(seen, "b:eth0") <= FULL
-    assert largest(seen, "ns1") > FULL
+        sent, arrived = tcp_transfer(lab, "172.18.1.3", client="ns0", server="ns1")
+    assert arrived == sent, "not all data arrived"
+    assert largest_frame(seen, "b:eth0") <= FULL_FRAME, "packets were merged"
+    assert largest_frame(seen, "ns1") > FULL_FRAME, "no packets were merged"

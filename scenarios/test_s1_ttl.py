@@ -1,25 +1,23 @@
-"""1.4 TTL: how far a packet may go.
+"""1.4 The outer TTL, which over IPv6 is the hop limit.
 
-    a eth0 192.168.57.50 ──── lan ──── 192.168.57.54 eth0 b
-      vxlan0 172.18.1.2                172.18.1.3 vxlan0, or the reference (`far`)
-
-Over IPv6 the TTL is the hop limit.
+a eth0 192.168.57.50 ──── lan ──── 192.168.57.54 eth0 b
+  vxlan0 172.18.1.2                172.18.1.3 vxlan0, or the reference (`far`)
 """
 
 from __future__ import annotations
 
 import pytest
 from outer_tools import (
-    asked,
+    configured,
     dissect,
-    inner_bytes,
-    inner_ip,
+    ethernet_frame,
+    ip_frame,
     is_carrying,
-    made,
-    see,
-    see_all,
-    send,
-    unique,
+    one_tunnel,
+    outer_packet,
+    outer_packets,
+    send_frame,
+    unique_bytes,
 )
 
 from vxlab import catalog, operations
@@ -28,130 +26,179 @@ CORE = "drivers/net/vxlan/vxlan_core.c: vxlan_xmit_one()"
 
 
 @pytest.mark.behaviour(
-    "the TTL of unicast is 64 unless set, whatever it is inside",
+    "outer packets to a unicast remote have a TTL of 64 by default, whatever the inner TTL is",
     source=f"{CORE}; include/net/route.h: ip4_dst_hoplimit(); net/ipv6/route.c: ip6_dst_hoplimit()",
 )
-@pytest.mark.control("a's device has ttl 9", vteps={"a": {"ttl": 9}}, because="9, 9")
-@pytest.mark.topology(made, family=[4, 6])
-def test_unicast_leaves_with_ttl_64(lab, far):
-    outers = see_all(lab, frames := [inner_ip(far, version, ttl=33) for version in (4, 6)])
+@pytest.mark.control(
+    "VTEP a has `ttl 9`", vteps={"a": {"ttl": 9}}, because=r"\[9, 9\] == \[64, 64\]"
+)
+@pytest.mark.topology(one_tunnel, family=[4, 6])
+def test_the_ttl_to_a_unicast_remote_is_64_by_default(lab, far):
+    outers = outer_packets(lab, frames := [ip_frame(far, version, ttl=33) for version in (4, 6)])
     assert [outer.ttl for outer in outers] == [64, 64]
     far.wait_for(frames[-1])
-    far.agrees(outers[-1])
+    far.assert_same_outer(outers[-1])
 
 
 @pytest.mark.behaviour(
-    "the default TTL is the namespace's: ip_default_ttl, and hop_limit of the card",
+    "the default TTL of outer packets to a unicast remote is that of the network namespace: "
+    "`ip_default_ttl`, over IPv6 the `hop_limit` of the lower device",
     source="Documentation/networking/ip-sysctl.rst: ip_default_ttl, hop_limit",
 )
-@pytest.mark.control("the settings stay as they are", without=operations.SetSysctl)
-@pytest.mark.topology(made, family=[4, 6])
+@pytest.mark.control(
+    "the sysctls `ip_default_ttl` and `hop_limit` keep their default of 64",
+    without=operations.SetSysctl,
+    because="assert 64 == 44",
+)
+@pytest.mark.topology(one_tunnel, family=[4, 6])
 def test_the_default_ttl_is_the_namespaces(lab, far):
     lab.apply(
         operations.SetSysctl("a", "net.ipv4.ip_default_ttl", "44"),
         operations.SetSysctl("a", "net.ipv6.conf.eth0.hop_limit", "44"),
     )
-    outer = see(lab, frame := inner_ip(far))
-    assert outer.ttl == 44
+    outer = outer_packet(lab, frame := ip_frame(far))
+    assert outer.ttl == 44, "the outer TTL is not that of the sysctl"
     far.wait_for(frame)
-    far.agrees(outer)
-
-
-@pytest.mark.behaviour("ttl N is the TTL of all packets", source=f"{CORE}; man 8 ip-link: ttl")
-@pytest.mark.control("a's device has ttl 17", vteps={"a": {"ttl": 17}})
-@pytest.mark.topology(made, family=[4, 6], ttl=[1, 255])
-def test_a_number_is_the_ttl(lab, far):
-    outer = see(lab, frame := inner_ip(far, ttl=99))
-    assert outer.ttl == asked(lab, "ttl")
-    far.wait_for(frame)
-    far.agrees(outer)
+    far.assert_same_outer(outer)
 
 
 @pytest.mark.behaviour(
-    "with ttl inherit the TTL inside is the one outside, in all four pairs of families",
+    "with `ttl N` outer packets to a unicast remote have the TTL N",
+    source=f"{CORE}; man 8 ip-link: ttl",
+)
+@pytest.mark.control(
+    "VTEP a has `ttl 17` in place of the N that was configured",
+    vteps={"a": {"ttl": 17}},
+    because=r"assert 17 == (1|255)\b",
+)
+@pytest.mark.topology(one_tunnel, family=[4, 6], ttl=[1, 255])
+def test_a_configured_ttl_is_the_outer_ttl(lab, far):
+    outer = outer_packet(lab, frame := ip_frame(far, ttl=99))
+    assert outer.ttl == configured(lab, "ttl"), "the outer TTL is not the configured one"
+    far.wait_for(frame)
+    far.assert_same_outer(outer)
+
+
+@pytest.mark.behaviour(
+    "with `ttl inherit` the outer TTL is the inner TTL, for IPv4 and IPv6 inside IPv4 and IPv6",
     source=f"{CORE}; include/net/ip_tunnels.h: ip_tunnel_get_ttl()",
 )
-@pytest.mark.control("a's device inherits no TTL", vteps={"a": {"ttl_inherit": False}})
-@pytest.mark.topology(made, family=[4, 6], ttl_inherit=True)
+@pytest.mark.control(
+    "VTEP a has no `ttl inherit`",
+    vteps={"a": {"ttl_inherit": False}},
+    because=r"\[64, 64, 64\] == \[1, 63, 255\]",
+)
+@pytest.mark.topology(one_tunnel, family=[4, 6], ttl_inherit=True)
 @pytest.mark.requires("vxlan.ttl_inherit")
-def test_an_inherited_ttl_is_the_one_inside(lab, far):
+def test_with_ttl_inherit_the_outer_ttl_is_the_inner_ttl(lab, far):
     for version in (4, 6):
-        outers = see_all(lab, frames := [inner_ip(far, version, ttl=ttl) for ttl in (1, 63, 255)])
+        outers = outer_packets(
+            lab, frames := [ip_frame(far, version, ttl=ttl) for ttl in (1, 63, 255)]
+        )
         assert [outer.ttl for outer in outers] == [1, 63, 255]
         far.wait_for(frames[-1])
-        far.agrees(outers[-1])
+        far.assert_same_outer(outers[-1])
 
 
-@pytest.mark.behaviour("with ttl inherit what is not IP, ARP too, has the default TTL", source=CORE)
-@pytest.mark.control("the frames are IPv4 packets", arguments={"ethertypes": (0x0800, 0x0800)})
-@pytest.mark.topology(made, family=[4, 6], ttl_inherit=True)
+@pytest.mark.behaviour(
+    "with `ttl inherit` an inner frame that is not IP, such as ARP, gets the default outer "
+    "TTL of 64",
+    source=CORE,
+)
+@pytest.mark.control(
+    "VTEP a has `ttl 9` in place of `ttl inherit`",
+    vteps={"a": {"ttl_inherit": False, "ttl": 9}},
+    because=r"\[9, 9\] == \[64, 64\]",
+)
+@pytest.mark.topology(one_tunnel, family=[4, 6], ttl_inherit=True)
 @pytest.mark.requires("vxlan.ttl_inherit")
-@pytest.mark.parametrize("ethertypes", [(0x0806, 0x88B5)], ids=["arp_and_others"])
-def test_without_a_ttl_to_inherit_it_is_the_default(lab, far, ethertypes):
-    looks_like_ip = bytes.fromhex("45000028000000000911") + bytes(10)  # with a TTL of 9
-    frames = [inner_bytes(far, each, looks_like_ip + unique()) for each in ethertypes]
-    assert [outer.ttl for outer in see_all(lab, frames)] == [64, 64]
+def test_a_frame_without_a_ttl_to_inherit_gets_the_default(lab, far):
+    looks_like_ip = bytes.fromhex("45000028000000000811") + bytes(10)  # as IPv4, its TTL would be 8
+    frames = [
+        ethernet_frame(far, each, looks_like_ip + unique_bytes()) for each in (0x0806, 0x88B5)
+    ]
+    assert [outer.ttl for outer in outer_packets(lab, frames)] == [64, 64]
     far.wait_for(frames[-1])
 
 
 def to_group(family, **attributes):
-    """Both hosts flood to a group."""
+    """Two hosts that flood to a multicast group; VTEP a with these attributes."""
     return catalog.one_switch(family=family).with_vtep("a", "overlay", **attributes)
 
 
 def flooded(lab, ttl=33):
-    """The outer packet of a frame that goes to the group, as it arrives at b."""
-    frame = inner_bytes(None, 0x0800, ip_with(ttl) + unique(), to="ff:ff:ff:ff:ff:ff")
+    """The outer packet of a frame that a floods, as b receives it."""
+    frame = ethernet_frame(None, 0x0800, ip_with(ttl) + unique_bytes(), to="ff:ff:ff:ff:ff:ff")
     with lab.capture("b:eth0") as seen:
-        send(lab, frame)
-        return dissect(seen["b:eth0"].wait_for(lambda x: is_carrying(x, frame), "it").data)
+        send_frame(lab, frame)
+        return dissect(
+            seen["b:eth0"].wait_for(lambda x: is_carrying(x, frame), "the outer packet").data
+        )
+
+
+def flood_to_b_by_unicast(lab):
+    lab.apply(operations.SetVxlan("a", "vxlan0", (("remote", lab.topology.host("b").nics[0].ip),)))
 
 
 def ip_with(ttl):
-    """An IPv4 header of no use but for its TTL."""
+    """An IPv4 header with that TTL, and otherwise no valid one."""
     return bytes.fromhex("4500002400000000") + bytes([ttl, 17, 0, 0]) + bytes(8)
 
 
-@pytest.mark.behaviour("the TTL of what goes to a group is 1 unless set", source=CORE)
-@pytest.mark.control("a's device has ttl 8", vteps={"a": {"ttl": 8}}, because="8 == 1")
+@pytest.mark.behaviour("outer packets to a multicast group have a TTL of 1 by default", source=CORE)
+@pytest.mark.control(
+    "VTEP a has `ttl 8`", vteps={"a": {"ttl": 8}}, because=r"the outer TTL is not 1\nassert 8 == 1"
+)
 @pytest.mark.topology(to_group, family=[4, 6])
-def test_multicast_leaves_with_ttl_1(lab):
+def test_the_ttl_to_a_group_is_1_by_default(lab):
     outer = flooded(lab)
     assert outer.destination == lab.topology.segment("overlay").group
-    assert outer.ttl == 1
+    assert outer.ttl == 1, "the outer TTL is not 1"
 
 
-@pytest.mark.behaviour("ttl N is that of multicast too", source=CORE)
-@pytest.mark.control("a's device has no ttl", vteps={"a": {"ttl": 0}}, because="1 == 8")
+@pytest.mark.behaviour(
+    "with `ttl N` outer packets to a multicast group have the TTL N, too", source=CORE
+)
+@pytest.mark.control(
+    "VTEP a has no `ttl`", vteps={"a": {"ttl": 0}}, because=r"the outer TTL is not 8\nassert 1 == 8"
+)
 @pytest.mark.topology(to_group, family=[4, 6], ttl=8)
-def test_a_number_is_the_ttl_of_multicast_too(lab):
+def test_a_configured_ttl_is_that_of_multicast_too(lab):
     outer = flooded(lab)
     assert outer.destination == lab.topology.segment("overlay").group
-    assert outer.ttl == 8
+    assert outer.ttl == 8, "the outer TTL is not 8"
 
 
-@pytest.mark.behaviour("an inherited TTL is that of multicast too", source=CORE)
-@pytest.mark.control("a's device inherits no TTL", vteps={"a": {"ttl_inherit": False}})
+@pytest.mark.behaviour(
+    "with `ttl inherit` outer packets to a multicast group have the inner TTL, too", source=CORE
+)
+@pytest.mark.control(
+    "VTEP a has no `ttl inherit`",
+    vteps={"a": {"ttl_inherit": False}},
+    because=r"the outer TTL is not 77\nassert 1 == 77",
+)
 @pytest.mark.topology(to_group, family=[4, 6], ttl_inherit=True)
 @pytest.mark.requires("vxlan.ttl_inherit")
 def test_an_inherited_ttl_is_that_of_multicast_too(lab):
     outer = flooded(lab, ttl=77)
     assert outer.destination == lab.topology.segment("overlay").group
-    assert outer.ttl == 77
+    assert outer.ttl == 77, "the outer TTL is not 77"
 
 
 @pytest.mark.behaviour(
-    "the default TTL of multicast stays 1 whatever the namespace's default is", source=CORE
+    "the default TTL of outer packets to a multicast group is 1 also where the network "
+    "namespace has another default TTL",
+    source=CORE,
 )
-@pytest.mark.control("the frame goes to b alone", lab=lambda lab: to_b_alone(lab), because="44")
+@pytest.mark.control(
+    "VTEP a floods by unicast to b in place of the multicast group",
+    lab=flood_to_b_by_unicast,
+    because=r"the outer TTL is not 1\nassert 44 == 1",
+)
 @pytest.mark.topology(to_group, family=[4, 6])
-def test_multicast_keeps_ttl_1_whatever_the_default(lab):
+def test_the_ttl_to_a_group_stays_1_whatever_the_default_is(lab):
     lab.apply(
         operations.SetSysctl("a", "net.ipv4.ip_default_ttl", "44"),
         operations.SetSysctl("a", "net.ipv6.conf.eth0.hop_limit", "44"),
     )
-    assert flooded(lab).ttl == 1
-
-
-def to_b_alone(lab):
-    lab.apply(operations.SetVxlan("a", "vxlan0", (("remote", lab.topology.host("b").nics[0].ip),)))
+    assert flooded(lab).ttl == 1, "the outer TTL is not 1"
