@@ -26,12 +26,12 @@ from fdb_tools import (
     Copy,
     address,
     arrives,
-    copies,
+    collected_copies,
     entries,
     entry,
+    fdb_events,
     inject,
     macs,
-    watched,
 )
 
 from vxlab import catalog, state, wait_until
@@ -137,16 +137,16 @@ def test_a_dynamic_entry_goes(lab, kind, mac):
 @pytest.mark.slow
 def test_what_has_aged_is_flooded_again(lab):
     assert arrives(lab, "c")
-    assert copies(lab, MAC) == [Copy(address(lab, "c"), 4789, 42)]
+    assert collected_copies(lab, MAC) == [Copy(address(lab, "c"), 4789, 42)]
     until_due(lab, 1)
-    assert copies(lab, MAC) == sorted(Copy(address(lab, host), 4789, 42) for host in "bc")
+    assert collected_copies(lab, MAC) == sorted(Copy(address(lab, host), 4789, 42) for host in "bc")
 
 
 @pytest.mark.behaviour("the end of an aged entry is notified, as of a stale one", source=CLEANUP)
 @pytest.mark.control("a does not learn", vteps={"a": {"learning": False}}, because="assert")
 def test_ageing_is_notified(lab):
     assert arrives(lab, "b")
-    with watched(lab) as events:
+    with fdb_events(lab) as events:
         until_due(lab, 1)
         told = [event for event in events() if event.mac == MAC]
     assert [(one.kind, one.dst, one.state) for one in told] == [
@@ -206,7 +206,7 @@ AGES_ALL_THE_SAME = pytest.mark.known_difference("K68", since="6.12.46", until="
 @pytest.mark.parametrize("by_hand", [False, True], ids=["learned", "by-hand"])
 def test_what_keeps_an_entry(lab, refresh, by_hand):
     make(lab, MAC, "dynamic" if by_hand else "")
-    with watched(lab) as events:
+    with fdb_events(lab) as events:
         until_due(lab, 4, refresh)
         told = [event.kind for event in events() if event.mac == MAC]
     assert entries(lab, MAC)

@@ -12,7 +12,7 @@ import dataclasses
 import errno
 
 import pytest
-from fdb_tools import ANY, MAC, MULTICAST, Copy, address, arrives, copies, entry, macs
+from fdb_tools import ANY, MAC, MULTICAST, Copy, address, arrives, collected_copies, entry, macs
 
 from vxlab import catalog, state
 from vxlab.errors import ApplyError
@@ -186,9 +186,9 @@ def test_a_flush_with_an_unknown_filter_is_refused(lab, filters, words):
 def test_what_is_flushed_is_flooded_again(lab):
     assert arrives(lab, "c")
     only_c = [Copy(address(lab, "c"), 4789, 42)]
-    assert copies(lab, MAC) == only_c
+    assert collected_copies(lab, MAC) == only_c
     lab.apply(FlushFdb("a", "vxlan0", states=("dynamic",)), by="netlink")
-    assert copies(lab, MAC) == sorted([Copy(address(lab, "b"), 4789, 42), *only_c])
+    assert collected_copies(lab, MAC) == sorted([Copy(address(lab, "b"), 4789, 42), *only_c])
 
 
 @pytest.mark.behaviour(

@@ -24,17 +24,17 @@ from fdb_tools import (
     Copy,
     address,
     arrives,
-    copies,
+    collected_copies,
     entries,
     entry,
+    fdb_events,
     inject,
     inject_all,
     macs,
-    marked,
+    marked_frame,
     remotes,
-    watched,
 )
-from reception_tools import accepted, far_end, one_end, outcome
+from reception_tools import accepted, kernel_at_a, outcome, reference_at_b
 
 from vxlab import catalog, state, wait_until
 from vxlab.operations import AddFdb, AddNexthop, DelFdb, SetVxlan
@@ -83,9 +83,9 @@ def test_both_ends_learn_from_one_arp_exchange(lab):
 @three
 def test_what_is_learned_ends_the_flooding(lab):
     everywhere = sorted(Copy(address(lab, host), 4789, 42) for host in "bc")
-    assert copies(lab, MAC) == everywhere
+    assert collected_copies(lab, MAC) == everywhere
     assert arrives(lab, "b")
-    assert copies(lab, MAC) == [Copy(address(lab, "b"), 4789, 42)]
+    assert collected_copies(lab, MAC) == [Copy(address(lab, "b"), 4789, 42)]
 
 
 @pytest.mark.behaviour("only the source MAC is learned, never the destination", source=SNOOP)
@@ -109,7 +109,7 @@ def test_a_moved_mac_rewrites_the_remote(lab, by_hand):
     assert learned(lab, MAC) == (address(lab, "b"), "reachable")
     assert arrives(lab, "c")
     assert learned(lab, MAC) == (address(lab, "c"), "reachable")
-    assert copies(lab, MAC) == [Copy(address(lab, "c"), 4789, 42)]
+    assert collected_copies(lab, MAC) == [Copy(address(lab, "c"), 4789, 42)]
 
 
 @pytest.mark.behaviour("learning and moving are told to listeners, once each", source=SNOOP)
@@ -117,7 +117,7 @@ def test_a_moved_mac_rewrites_the_remote(lab, by_hand):
 @three
 @pytest.mark.known_difference("K55", until="6.13")
 def test_learning_and_moving_are_notified(lab):
-    with watched(lab) as events:
+    with fdb_events(lab) as events:
         for source in "bbbccc":
             assert arrives(lab, source)
         lab.apply(DelFdb("a", "vxlan0", MAC))
@@ -245,7 +245,7 @@ def test_a_deleted_mac_is_learned_again(lab):
 @two
 def test_many_macs_are_learned_behind_one_remote(lab):
     many = {f"02:00:00:02:00:{number:02x}" for number in range(200)}
-    inject_all(lab, "b", [marked(BROADCAST, mac) for mac in many])
+    inject_all(lab, "b", [marked_frame(BROADCAST, mac) for mac in many])
     wait_until(lambda: many <= macs(lab), "200 learned MACs", timeout=5)
     rows = state.fdb(lab["a"].namespaces, "vxlan0")
     assert {row.dst for row in rows if row.mac in many} == {address(lab, "b")}
@@ -253,10 +253,10 @@ def test_many_macs_are_learned_behind_one_remote(lab):
 
 @pytest.mark.behaviour("a link-local remote is learned with the card it is on", source=SNOOP)
 @pytest.mark.control("it is no link-local one", arguments={"source": "fd00::77"}, because="assert")
-@pytest.mark.topology(one_end(6))
+@pytest.mark.topology(kernel_at_a(6))
 @pytest.mark.parametrize("source", ["fe80::77"])
 def test_a_link_local_remote_is_learned_with_its_card(lab, source):
-    with far_end(lab) as far:
+    with reference_at_b(lab) as far:
 
         def send(far, frame):
             far.send_outer(far.encapsulate(frame), source=source)
@@ -270,13 +270,13 @@ def test_a_link_local_remote_is_learned_with_its_card(lab, source):
     "whatever port a VTEP sends from, it is answered on the device's", source=SNOOP
 )
 @pytest.mark.control("a's device does not learn", vteps={"a": {"learning": False}})
-@pytest.mark.topology(one_end, family=[4, 6])
+@pytest.mark.topology(kernel_at_a, family=[4, 6])
 def test_the_source_port_is_not_learned(lab):
-    with far_end(lab) as far:
+    with reference_at_b(lab) as far:
 
         def send(far, frame):
             far.send_outer(far.encapsulate(frame), source_port=1234)
 
         assert outcome(lab, far, send) == accepted()
         assert learned(lab, MAC) == (address(lab, "b"), "reachable")
-        assert copies(lab, MAC) == [Copy(address(lab, "b"), 4789, 42)]
+        assert collected_copies(lab, MAC) == [Copy(address(lab, "b"), 4789, 42)]

@@ -12,7 +12,16 @@ import dataclasses
 import errno
 
 import pytest
-from fdb_tools import MAC, MULTICAST, Copy, address, copies, entries, entry, spread
+from fdb_tools import (
+    MAC,
+    MULTICAST,
+    Copy,
+    address,
+    collected_copies,
+    entries,
+    entry,
+    remote_of_each_flow,
+)
 
 from vxlab import catalog
 from vxlab.errors import ApplyError
@@ -78,7 +87,7 @@ def renumbered(made):
 def test_flows_are_spread_over_the_members(lab):
     group(lab, 1, 2)
     lab.apply(AddFdb("a", "vxlan0", MAC, nhid=10))
-    found = list(spread(lab, MAC, 256).values())
+    found = list(remote_of_each_flow(lab, MAC, 256).values())
     shares = [found.count(address(lab, host)) for host in "bc"]
     assert sum(shares) == 256
     assert min(shares) > 64  # eight standard deviations below one half
@@ -91,9 +100,9 @@ def test_flows_are_spread_over_the_members(lab):
 def test_a_flow_stays_with_its_member(lab):
     group(lab, 1, 2)
     lab.apply(AddFdb("a", "vxlan0", MAC, nhid=10))
-    before = spread(lab, MAC, 64)
+    before = remote_of_each_flow(lab, MAC, 64)
     assert len(set(before.values())) == 2
-    assert spread(lab, MAC, 64) == before
+    assert remote_of_each_flow(lab, MAC, 64) == before
 
 
 @pytest.mark.behaviour(
@@ -114,7 +123,7 @@ def test_weights_of_members_count(lab, by):
     nexthops = [AddNexthop("a", n, via=address(lab, host)) for n, host in ((1, "b"), (2, "c"))]
     lab.apply(*nexthops, AddNexthop("a", 10, group=((1, 1), (2, 15))), by=by)
     lab.apply(AddFdb("a", "vxlan0", MAC, nhid=10), by=by)
-    found = list(spread(lab, MAC, 256).values())
+    found = list(remote_of_each_flow(lab, MAC, 256).values())
     assert found.count(address(lab, "b")) < 64  # 16 are expected, 128 with equal weights
     assert address(lab, "c") in found
 
@@ -131,9 +140,9 @@ def test_weights_of_members_count(lab, by):
 def test_replacing_a_group_moves_the_traffic(lab, by):
     group(lab, 1)
     lab.apply(AddFdb("a", "vxlan0", MAC, nhid=10))
-    assert copies(lab, MAC) == [Copy(address(lab, "b"), 4789, 42)]
+    assert collected_copies(lab, MAC) == [Copy(address(lab, "b"), 4789, 42)]
     lab.apply(AddNexthop("a", 10, group=(2,), replace=True), by=by)
-    assert copies(lab, MAC) == [Copy(address(lab, "c"), 4789, 42)]
+    assert collected_copies(lab, MAC) == [Copy(address(lab, "c"), 4789, 42)]
 
 
 @pytest.mark.behaviour(
@@ -149,7 +158,7 @@ def test_replacing_a_member_moves_the_traffic(lab, by):
     group(lab, 1)
     lab.apply(AddFdb("a", "vxlan0", MAC, nhid=10))
     lab.apply(AddNexthop("a", 1, via=address(lab, "c"), replace=True), by=by)
-    assert copies(lab, MAC) == [Copy(address(lab, "c"), 4789, 42)]
+    assert collected_copies(lab, MAC) == [Copy(address(lab, "c"), 4789, 42)]
 
 
 @pytest.mark.behaviour(
@@ -161,7 +170,7 @@ def test_a_deleted_member_leaves_its_groups(lab, by):
     group(lab, 1, 2)
     lab.apply(AddFdb("a", "vxlan0", MAC, nhid=10))
     lab.apply(DelNexthop("a", 1), by=by)
-    assert set(spread(lab, MAC, 32).values()) == {address(lab, "c")}
+    assert set(remote_of_each_flow(lab, MAC, 32).values()) == {address(lab, "c")}
 
 
 @pytest.mark.behaviour(
@@ -294,7 +303,7 @@ def test_an_entry_can_be_given_another_group(lab, by):
     lab.apply(AddNexthop("a", 11, group=(2,)), AddFdb("a", "vxlan0", MAC, nhid=10))
     lab.apply(AddFdb("a", "vxlan0", MAC, nhid=11, replace=True), by=by)
     assert entry(lab, MAC).nhid == 11
-    assert copies(lab, MAC) == [Copy(address(lab, "c"), 4789, 42)]
+    assert collected_copies(lab, MAC) == [Copy(address(lab, "c"), 4789, 42)]
 
 
 WRONG_GROUPS = {

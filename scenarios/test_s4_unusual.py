@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from fdb_tools import MAC, Copy, address, copies
+from fdb_tools import MAC, Copy, address, collected_copies
 
 from vxlab import catalog, state
 from vxlab.operations import AddFdb
@@ -36,7 +36,7 @@ three = pytest.mark.topology(catalog.point_to_point, family=[4, 6], hosts=3)
 @both
 def test_an_entry_may_name_a_group(lab, by):
     lab.apply(AddFdb("a", "vxlan0", MAC, "239.1.1.1"), by=by)
-    assert copies(lab, MAC) == [Copy("239.1.1.1", 4789, 42)]
+    assert collected_copies(lab, MAC) == [Copy("239.1.1.1", 4789, 42)]
 
 
 @pytest.mark.behaviour(
@@ -57,7 +57,7 @@ def test_an_entry_may_name_a_group(lab, by):
 def test_the_unspecified_remote_drops(lab, by):
     lab.apply(AddFdb("a", "vxlan0", MAC, "0.0.0.0"), by=by)
     before = counters(lab)
-    assert copies(lab, MAC) == []
+    assert collected_copies(lab, MAC) == []
     after = counters(lab)
     assert (after.tx_dropped, after.tx_errors) == (before.tx_dropped + 1, before.tx_errors)
 
@@ -79,7 +79,7 @@ def test_the_unspecified_remote_drops(lab, by):
 def test_a_remote_without_a_route_is_an_error(lab):
     lab.apply(AddFdb("a", "vxlan0", MAC, "198.51.100.1"))
     before = sent(lab)
-    assert copies(lab, MAC) == []
+    assert collected_copies(lab, MAC) == []
     after = sent(lab)
     moved = {name: after[name] - before[name] for name in after if after[name] != before[name]}
     assert (moved.pop("errors"), moved.pop("carrier_errors")) == (1, 1)
@@ -114,7 +114,7 @@ def sent(lab):
 def test_a_remote_that_is_the_host_itself_comes_back(lab):
     lab.apply(AddFdb("a", "vxlan0", MAC, address(lab, "a")))
     before = counters(lab)
-    assert copies(lab, MAC) == []  # nothing leaves the host
+    assert collected_copies(lab, MAC) == []  # nothing leaves the host
     after = counters(lab)
     assert (after.rx_packets, after.tx_errors) == (before.rx_packets + 1, before.tx_errors)
 
@@ -132,7 +132,7 @@ def other_host(dst):
 def test_the_device_s_own_mac_may_be_elsewhere(lab):
     (link,) = [row for row in state.links(lab["a"].namespaces) if row.name == "vxlan0"]
     lab.apply(AddFdb("a", "vxlan0", link.mac, address(lab, "c")))
-    assert copies(lab, link.mac) == [Copy(address(lab, "c"), 4789, 42)]
+    assert collected_copies(lab, link.mac) == [Copy(address(lab, "c"), 4789, 42)]
 
 
 def not_own(made):

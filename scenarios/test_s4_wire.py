@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from fdb_tools import MAC, MULTICAST, OTHER, Copy, address, copies, entry, inject
+from fdb_tools import MAC, MULTICAST, OTHER, Copy, address, collected_copies, entry, inject
 
 from vxlab import catalog, state
 from vxlab.operations import AddFdb, AddLink, AddVni
@@ -57,7 +57,7 @@ OVERRIDES = {
 def test_port_and_vni_of_an_entry_are_on_the_wire(lab, by, more):
     lab.apply(AddFdb("a", "vxlan0", MAC, address(lab, "c"), **more), by=by)
     wanted = Copy(address(lab, "c"), more.get("port", 4789), more.get("vni", 42))
-    assert copies(lab, MAC) == [wanted]
+    assert collected_copies(lab, MAC) == [wanted]
 
 
 @pytest.mark.behaviour(
@@ -104,7 +104,7 @@ def test_only_what_differs_from_the_device_is_shown(lab, by, more, shown):
 @three
 def test_port_zero_is_the_device_s(lab):
     lab.apply(AddFdb("a", "vxlan0", MAC, address(lab, "c"), port=0))
-    assert copies(lab, MAC) == [Copy(address(lab, "c"), 4789, 42)]
+    assert collected_copies(lab, MAC) == [Copy(address(lab, "c"), 4789, 42)]
 
 
 @pytest.mark.behaviour(
@@ -115,7 +115,7 @@ def test_port_zero_is_the_device_s(lab):
 @three
 def test_the_kernel_does_not_check_the_vni_of_an_entry(lab):
     lab.apply(AddFdb("a", "vxlan0", MAC, address(lab, "c"), vni=(1 << 24) + 5), by="netlink")
-    assert copies(lab, MAC) == [Copy(address(lab, "c"), 4789, 5)]
+    assert collected_copies(lab, MAC) == [Copy(address(lab, "c"), 4789, 5)]
 
 
 @pytest.mark.behaviour(
