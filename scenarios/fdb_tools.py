@@ -9,7 +9,7 @@ import socket
 import struct
 from typing import NamedTuple
 
-from vxlab import decapsulate, frames, state, wait_until
+from vxlab import ApplyError, decapsulate, frames, state, wait_until
 from vxlab.operations import AddFdb
 
 ANY, BROADCAST = "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"
@@ -58,7 +58,7 @@ def entries(lab, mac, host="a"):
 def entry(lab, mac, host="a"):
     """The one FDB entry for a MAC."""
     found = entries(lab, mac, host)
-    assert len(found) == 1, f"wanted one entry for {mac}, found {found}"
+    assert len(found) == 1, f"wanted one entry for {mac}, found {_listed(found)}"
     return found[0]
 
 
@@ -75,24 +75,74 @@ def remotes(lab, mac, host="a"):
 def assert_no_entry(lab, mac):
     """Assert that a's FDB has no entry for a MAC."""
     found = entries(lab, mac)
-    assert not found, f"wanted no entry for {mac}, found {found}"
+    assert not found, f"wanted no entry for {mac}, found {_listed(found)}"
 
 
-def assert_remotes(lab, mac, *wanted):
-    """Assert that a MAC has exactly these remotes in a's FDB."""
-    found = remotes(lab, mac)
-    assert found == set(wanted), f"{mac}: wanted remotes {_listed(wanted)}; found {_listed(found)}"
+def assert_macs(lab, wanted):
+    """Assert that exactly these MACs have an entry in a's FDB."""
+    found = macs(lab)
+    unexpected, missing = found - set(wanted), set(wanted) - found
+    text = f"MACs in the FDB: unexpected {_listed(unexpected)}; missing {_listed(missing)}"
+    assert not unexpected | missing, text
+
+
+def assert_remotes(lab, mac, *wanted, host="a"):
+    """Assert that a MAC has exactly these remotes."""
+    found = remotes(lab, mac, host)
+    text = f"remotes of {mac}: wanted {_listed(wanted)}; found {_listed(found)}"
+    assert found == set(wanted), text
 
 
 def assert_copies(lab, dst, wanted, **options):
     """Assert that a sends exactly these copies of a frame for ``dst``."""
     found = collected_copies(lab, dst, **options)
-    text = f"{dst}: wanted copies to {_listed(wanted)}; found copies to {_listed(found)}"
+    text = f"copies for {dst}: wanted {_listed(wanted)}; found {_listed(found)}"
     assert found == sorted(wanted), text
 
 
 def _listed(found):
-    return ", ".join(sorted(map(str, found))) or "nobody"
+    return ", ".join(sorted(map(str, found))) or "none"
+
+
+#: How the underlay addresses end: those of hosts, and that of ``at_another_remote``.
+ENDINGS = {"b": "54", "c": "55", "nowhere": "59"}
+
+
+def found_copies(*hosts, port=4789, vni=42):
+    """The ``because`` of a control under which copies go to exactly these hosts."""
+    each = (rf"\S+[.:]{ENDINGS[host]} port {port} VNI {vni}" for host in hosts)
+    return f"copies for .*; found {', '.join(each) or 'none'}$"
+
+
+def found_remotes(*hosts):
+    """The ``because`` of a control under which a MAC has exactly these hosts as remotes."""
+    each = (rf"\S+[.:]{ENDINGS[host]}" for host in hosts)
+    return f"remotes of .*; found {', '.join(each) or 'none'}$"
+
+
+def default_copies(lab, *hosts):
+    """A copy to each of these hosts, with the device's own port and VNI."""
+    return sorted(Copy(address(lab, host), 4789, 42) for host in hosts)
+
+
+def assert_refusal(lab, operation, by, code, words=""):
+    """Assert that the kernel refuses an operation with this error number and these words.
+
+    Of a refusal with words ``bridge`` and ``ip`` show the words alone.
+    """
+    error = refusal(lab, operation, by)
+    shown = code if by == "netlink" or not words else None
+    found, wanted = (error.errno, error.extack.rstrip(".")), (shown, words)
+    assert found == wanted, f"wanted a refusal with {wanted}, found {found}"
+
+
+def refusal(lab, operation, by):
+    """The error with which an operation is refused."""
+    try:
+        lab.apply(operation, by=by)
+    except ApplyError as error:
+        return error
+    raise AssertionError(f"not refused: {operation}")
 
 
 def changed_entries(mac=None, **fields):
@@ -119,7 +169,7 @@ def omitted_entries(**fields):
 
 
 def at_another_remote(operation):
-    """For a control: each first or only remote of a MAC is added with an address that no host has.
+    """For a control: the first remote of each MAC is added with an address that no host has.
 
     The last digit of the address becomes 9.
     """
