@@ -16,6 +16,8 @@ ANY, BROADCAST = "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"
 MULTICAST = "01:00:5e:01:01:01"
 #: A station behind b or c, another one, and one behind a.
 MAC, OTHER, SENDER = "02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:ff:ff"
+#: The source of a later frame, after which an earlier one would have come.
+LATER = "02:00:00:00:ee:ee"
 
 RTM_NEWNEIGH, RTM_DELNEIGH = 28, 29  # linux/rtnetlink.h
 RTMGRP_NEIGH = 4
@@ -145,7 +147,7 @@ def refusal(lab, operation, by):
     raise AssertionError(f"not refused: {operation}")
 
 
-def changed_entries(mac=None, **fields):
+def changed_entries(mac=None, /, **fields):
     """For a control: a change of each FDB entry that is added, of one MAC or of all."""
 
     def change(operation):
@@ -261,7 +263,7 @@ def arrives(lab, source, dst=BROADCAST, src=MAC):
         outer, inner = seen["a:eth0"], seen["a:vxlan0"]
         inject(lab, source, dst, src, text)
         outer.wait_for(lambda frame: inner_mark(outer, frame) == text, "the frame in its packet")
-        inject(lab, source, dst, "02:00:00:00:ee:ee", last)
+        inject(lab, source, dst, LATER, last)
         inner.wait_for_payload(last)
     assert inner.was_live, inner.proof
     return text in inner.payloads()

@@ -9,7 +9,7 @@ import socket
 import struct
 from typing import NamedTuple
 
-from fdb_tools import MAC, OTHER, address, marked_frame
+from fdb_tools import LATER, MAC, OTHER, address, marked_frame
 
 from vxlab import ReferenceVtep, catalog, frames, state
 
@@ -147,7 +147,7 @@ def outcome(lab, far, send, frame=None, comes_as=None):
     """
     text, last = b"odd %d" % next(_numbers), b"good %d" % next(_numbers)
     frame = marked_frame(OTHER, MAC, text) if frame is None else frame
-    good = far.encapsulate(marked_frame(OTHER, "02:00:00:00:ee:ee", last), vni=42)
+    good = far.encapsulate(marked_frame(OTHER, LATER, last), vni=42)
     with lab.capture("a:vxlan0") as seen:
         before = reception_counters(lab)
         send(far, frame)
