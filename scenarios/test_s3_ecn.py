@@ -46,7 +46,7 @@ both_inner_families = pytest.mark.parametrize("make", INNER.values(), ids=INNER.
 
 def marks(pairs):
     """Cases of the table: pairs of outer and inner mark."""
-    named = [f"{NAMES[outer]}-round-{NAMES[inner]}" for outer, inner in pairs]
+    named = [f"{NAMES[outer]}-around-{NAMES[inner]}" for outer, inner in pairs]
     return pytest.mark.parametrize(("outer", "inner"), pairs, ids=named)
 
 
@@ -97,7 +97,7 @@ def test_the_inner_mark_is_as_rfc_6040_says(lab, make, outer, inner):
 @both_families
 @both_inner_families
 @marks([(CE, NOT_ECT)])
-def test_ce_round_not_ect_is_an_error(lab, make, outer, inner):
+def test_ce_around_not_ect_is_an_error(lab, make, outer, inner):
     assert_outcome(outcome_of(lab, make, outer, inner, after=CE), ECN_ERROR)
 
 
@@ -116,7 +116,7 @@ def test_ce_round_not_ect_is_an_error(lab, make, outer, inner):
     [bytes.fromhex((OTHER + MAC).replace(":", "") + kind) + bytes(46) for kind in ("0806", "88b5")],
     ids=["arp", "unknown"],
 )
-def test_ce_round_a_frame_without_ip_is_delivered(lab, frame):
+def test_ce_around_a_frame_without_ip_is_delivered(lab, frame):
     with reference_at_b(lab) as far:
 
         def send(far, frame):

@@ -26,7 +26,7 @@ both_families = pytest.mark.topology(kernel_at_a, family=[4, 6])
 #: In place of an unusual header one that is good: a's device cannot be made to accept the other.
 well_formed = pytest.mark.control(
     "the packet has a well-formed VXLAN header, with the I flag and the VNI of VTEP a",
-    arguments={"odd": {}},
+    arguments={"header": {}},
     because=found_outcome(accepted()),
 )
 other_vni = pytest.mark.control(
@@ -43,10 +43,10 @@ nothing_reserved = pytest.mark.control(
 MALFORMED = {"rx_errors": 1, "rx_frame_errors": 1}
 
 
-def outcome_of(lab, odd, frame=None):
+def outcome_of(lab, header, frame=None):
     """The outcome of a packet with these fields in its VXLAN header."""
     with reference_at_b(lab) as far:
-        return outcome(lab, far, lambda far, frame: far.send(frame, **odd), frame)
+        return outcome(lab, far, lambda far, frame: far.send(frame, **header), frame)
 
 
 @pytest.mark.behaviour(
@@ -67,12 +67,12 @@ def test_a_good_packet_is_delivered(lab):
 @well_formed
 @both_families
 @pytest.mark.parametrize(
-    "odd",
+    "header",
     [{"flags": 0x00}, {"flags": 0x80}, {"flags": 0x04}, {"flags": 0xF7}],
     ids=["no-flag", "only-gbp", "only-gpe", "all-others"],
 )
-def test_without_the_i_flag_it_is_dropped_uncounted(lab, odd):
-    assert_outcome(outcome_of(lab, odd), dropped_by_vxlan())
+def test_without_the_i_flag_it_is_dropped_uncounted(lab, header):
+    assert_outcome(outcome_of(lab, header), dropped_by_vxlan())
 
 
 @pytest.mark.behaviour(
@@ -82,10 +82,10 @@ def test_without_the_i_flag_it_is_dropped_uncounted(lab, odd):
 @well_formed
 @both_families
 @pytest.mark.parametrize(
-    "odd", [{"vni": 43}, {"vni": 0}, {"vni": 0xFFFFFF}], ids=["next", "zero", "largest"]
+    "header", [{"vni": 43}, {"vni": 0}, {"vni": 0xFFFFFF}], ids=["next", "zero", "largest"]
 )
-def test_an_unknown_vni_is_dropped_uncounted(lab, odd):
-    assert_outcome(outcome_of(lab, odd), dropped_by_vxlan())
+def test_an_unknown_vni_is_dropped_uncounted(lab, header):
+    assert_outcome(outcome_of(lab, header), dropped_by_vxlan())
 
 
 @pytest.mark.behaviour(
@@ -96,12 +96,12 @@ def test_an_unknown_vni_is_dropped_uncounted(lab, odd):
 @pytest.mark.requires("vxlan.reserved_bits")
 @both_families
 @pytest.mark.parametrize(
-    "odd",
+    "header",
     [{"flags": 0x08 | bit} for bit in (0x01, 0x02, 0x04, 0x10, 0x20, 0x40, 0x80)],
     ids=["oam", "flooded", "next-protocol", "0x10", "0x20", "0x40", "gbp"],
 )
-def test_a_reserved_flag_is_an_error(lab, odd):
-    assert_outcome(outcome_of(lab, odd), dropped_by_vxlan(MALFORMED))
+def test_a_reserved_flag_is_an_error(lab, header):
+    assert_outcome(outcome_of(lab, header), dropped_by_vxlan(MALFORMED))
 
 
 @pytest.mark.behaviour(
@@ -113,7 +113,7 @@ def test_a_reserved_flag_is_an_error(lab, odd):
 @pytest.mark.requires("vxlan.reserved_bits")
 @both_families
 @pytest.mark.parametrize(
-    "odd",
+    "header",
     [
         {"reserved1": 0x000001},
         {"reserved1": 0x008000},
@@ -123,8 +123,8 @@ def test_a_reserved_flag_is_an_error(lab, odd):
     ],
     ids=["first-lowest", "first-middle", "first-highest", "second-lowest", "second-highest"],
 )
-def test_a_reserved_bit_is_an_error(lab, odd):
-    assert_outcome(outcome_of(lab, odd), dropped_by_vxlan(MALFORMED))
+def test_a_reserved_bit_is_an_error(lab, header):
+    assert_outcome(outcome_of(lab, header), dropped_by_vxlan(MALFORMED))
 
 
 @pytest.mark.behaviour(
@@ -135,12 +135,12 @@ def test_a_reserved_bit_is_an_error(lab, odd):
 @well_formed
 @both_families
 @pytest.mark.parametrize(
-    "odd",
+    "header",
     [{"flags": 0xF7, "reserved2": 1}, {"vni": 43, "reserved2": 1}],
     ids=["no-i-flag", "unknown-vni"],
 )
-def test_reserved_bits_are_checked_last(lab, odd):
-    assert_outcome(outcome_of(lab, odd), dropped_by_vxlan())
+def test_reserved_bits_are_checked_last(lab, header):
+    assert_outcome(outcome_of(lab, header), dropped_by_vxlan())
 
 
 DEFAULT_RESERVED = 0xF7FFFFFF000000FF
@@ -175,9 +175,13 @@ def test_bits_that_are_not_reserved_may_be_set(lab):
 
 
 def permitted_fields(lab):
-    """The header fields of the case that a's device is made for; a control has none of them."""
+    """The header fields of the case whose ``reserved_bits`` a's device has.
+
+    Under the control, which makes a device of no case, a header with all flags.
+    """
     bits = dict(lab.topology.host("a").vteps[0].attributes)["reserved_bits"]
-    return next((odd for reserved, odd in PERMITTED.values() if reserved == bits), {"flags": 0xFF})
+    fields = dict(PERMITTED.values())
+    return fields.get(bits, {"flags": 0xFF})
 
 
 @pytest.mark.behaviour(
@@ -203,12 +207,12 @@ def test_bits_that_are_reserved_are_errors(lab):
 )
 @pytest.mark.topology(kernel_at_a, family=[4, 6], gbp=True)
 @pytest.mark.parametrize(
-    "odd",
+    "header",
     [{"flags": 0x88, "reserved1": 100}, {"flags": 0x88, "reserved1": 0x48FFFF}],
     ids=["policy", "policy-and-bits"],
 )
-def test_a_gbp_device_takes_packets_with_a_policy(lab, odd):
-    assert_outcome(outcome_of(lab, odd), accepted())
+def test_a_gbp_device_takes_packets_with_a_policy(lab, header):
+    assert_outcome(outcome_of(lab, header), accepted())
 
 
 @pytest.mark.behaviour(

@@ -87,8 +87,8 @@ UNCHECKED = {
 
 
 @pytest.mark.behaviour(
-    "an inner frame is delivered without a look at the content of its IP header, or, if it does "
-    "not carry IP, at anything behind the Ethernet header",
+    "an inner frame with enough bytes for its IP header, or with an EtherType other than IP, is "
+    "delivered: the content of these bytes is not checked",
     source=RECEIVE,
 )
 @pytest.mark.control(

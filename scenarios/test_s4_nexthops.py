@@ -289,8 +289,8 @@ valid_entry = pytest.mark.control(
 
 
 @pytest.mark.behaviour(
-    "an FDB entry is refused if its next hop is unknown, no group, for routes or of the other "
-    "address family, or if the entry also has a remote, port, VNI or lower device",
+    "an FDB entry is refused if its next hop is unknown, not a group, for routes or of the "
+    "other address family, or if the entry also has a remote, port, VNI or lower device",
     source=f"{CORE}: vxlan_fdb_parse(), vxlan_fdb_nh_update()",
 )
 @valid_entry

@@ -218,7 +218,7 @@ def test_a_full_fdb_refuses_one_more_mac(lab, by):
 
 
 @pytest.mark.behaviour(
-    "a device whose FDB is full learns no MAC, but delivers the frames it receives",
+    "a device whose FDB has `maxaddress` MACs learns no more, but delivers the frames it receives",
     source=f"{CORE}: vxlan_snoop()",
 )
 @unlimited(f"MACs in the FDB: unexpected {MAC}, {LATER}; missing none")
@@ -236,7 +236,7 @@ def without_appended(operation):
 
 
 @pytest.mark.behaviour(
-    "a full FDB accepts more remotes for a multicast MAC that has an entry",
+    "an FDB with `maxaddress` MACs accepts more remotes for a multicast MAC that has an entry",
     source=f"{CORE}: vxlan_fdb_append()",
 )
 @pytest.mark.control(
@@ -253,7 +253,7 @@ def test_a_full_fdb_takes_more_remotes(lab, by):
 
 
 @pytest.mark.behaviour(
-    "after one FDB entry is deleted, a full FDB accepts another MAC",
+    "an FDB with `maxaddress` MACs accepts another MAC after one of its entries is deleted",
     source=f"{CORE}: vxlan_fdb_destroy()",
 )
 @pytest.mark.control(
