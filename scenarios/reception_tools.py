@@ -1,18 +1,17 @@
-"""What the scenarios of chapter 3 share: one odd packet for a, and all that comes of it."""
+"""Tools for scenarios of reception: send VTEP a one unusual packet, and see what becomes of it."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import socket
 import struct
 from typing import NamedTuple
 
-from fdb_tools import MAC, OTHER, marked
+from fdb_tools import LATER, MAC, OTHER, address, marked_frame
 
-from vxlab import catalog, state
-from vxlab.observe.frames import MARK_PREFIX
-from vxlab.reference import ReferenceVtep
+from vxlab import ReferenceVtep, catalog, frames, state
 
 #: What UDP counts, and IP where it counts reassembly; the second names are those of snmp6.
 COUNTED = (
@@ -23,6 +22,8 @@ COUNTED = (
 #: What UDP hands to a socket. Older kernels count in the wrong family what is for a tunnel (K56),
 #: which is a scenario of its own: everywhere else both are one.
 DATAGRAMS = ("Udp.InDatagrams", "Udp6InDatagrams")
+#: The counters that move for a packet that is delivered.
+COUNTED_WHEN_DELIVERED = {"rx_packets": 1, "InDatagrams": 1}
 
 _numbers = itertools.count(1)
 
@@ -33,9 +34,47 @@ class Outcome(NamedTuple):
     delivered: bool
     counted: dict[str, int]
 
+    def __str__(self):
+        counted = ", ".join(f"{name} {number}" for name, number in self.counted.items())
+        delivered = "delivered" if self.delivered else "not delivered"
+        return f"{delivered}, counted in {counted or 'nothing'}."
 
-def one_end(family=4, **fields):
-    """a with its vxlan device, and b with none: its place is for a reference VTEP.
+
+def accepted():
+    """The outcome of a packet whose inner frame is delivered."""
+    return Outcome(True, COUNTED_WHEN_DELIVERED)
+
+
+def dropped_by_vxlan(counted=None):
+    """The outcome of a packet that UDP hands to the VXLAN device, which drops it."""
+    return Outcome(False, {**(counted or {}), "InDatagrams": 1})
+
+
+def dropped_by_udp(lab, **counted):
+    """The outcome of a packet that UDP drops and counts, in the family of the underlay."""
+    head = "Udp." if ip_version(lab) == 4 else "Udp6"
+    return Outcome(False, {head + name: number for name, number in counted.items()})
+
+
+def assert_outcome(found, wanted):
+    """Assert that a packet had this outcome."""
+    assert found == wanted, f"the packet: wanted {wanted} Found {found}"
+
+
+def found_outcome(outcome):
+    """The ``because`` of a control under which the packet has this outcome."""
+    return re.escape(f"Found {outcome}")
+
+
+#: The ``because`` of a control under which UDP drops the packet for its checksum, or its port.
+FOUND_CHECKSUM_ERROR = (
+    r"Found not delivered, counted in (Udp\.|Udp6)InErrors 1, (Udp\.|Udp6)InCsumErrors 1\."
+)
+FOUND_NO_PORT = r"Found not delivered, counted in (Udp\.|Udp6)NoPorts 1\."
+
+
+def kernel_at_a(family=4, **fields):
+    """A kernel VTEP on a, and none on b, whose place is for a reference VTEP.
 
     ``fields`` are those of a's VTEP, and attributes of its device.
     """
@@ -45,20 +84,37 @@ def one_end(family=4, **fields):
     return topology.with_vtep("a", "overlay", **fields).with_host("b", vteps=())
 
 
-def version(lab):
+@contextlib.contextmanager
+def reference_at_b(lab, **fields):
+    """A reference VTEP on b that sends only what a test has it send."""
+    a, b = address(lab, "a"), address(lab, "b")
+    with ReferenceVtep(lab["b"], local=b, remotes=a, answer=False, **fields) as far:
+        yield far
+
+
+def ip_version(lab):
     """The family of the underlay, 4 or 6."""
-    return 4 if "." in underlay(lab, "a") else 6
+    return 4 if "." in address(lab, "a") else 6
 
 
-def underlay(lab, host):
-    """A host's address on the underlay."""
-    return lab.topology.host(host).nics[0].ip
+def udp_packets(payload, source, to, *, port=4789, fragment=None):
+    """A UDP datagram as one IP packet, or as fragments of so many bytes of IP payload each."""
+    from scapy.layers.inet import IP, UDP
+    from scapy.layers.inet import fragment as fragment4
+    from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment, fragment6
 
-
-def udp(lab, **counted):
-    """Names of UDP's counters of errors in the family of the lab, each with how much it moves."""
-    head = "Udp." if version(lab) == 4 else "Udp6"
-    return {head + name: number for name, number in counted.items()}
+    datagram = UDP(sport=4789, dport=port) / payload
+    if ":" not in to:
+        packet = IP(src=source, dst=to, id=next(_numbers)) / datagram
+        parts = [packet] if fragment is None else fragment4(packet, fragsize=fragment)
+    elif fragment is None:
+        parts = [IPv6(src=source, dst=to) / datagram]
+    else:
+        header = IPv6ExtHdrFragment(id=next(_numbers))
+        headers_length = 40 + 8  # IPv6 and the fragment header
+        packet = IPv6(src=source, dst=to) / header / datagram
+        parts = fragment6(packet, headers_length + fragment)
+    return [bytes(part) for part in parts]
 
 
 def put_on_wire(lab, packets, mac):
@@ -68,24 +124,12 @@ def put_on_wire(lab, packets, mac):
     with lab["b"].socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
         sock.bind(("eth0", 0))
         for packet in packets:
-            sock.send(head + (b"\x08\x00" if packet[0] >> 4 == 4 else b"\x86\xdd") + packet)
+            ethertype = frames.IPV4 if packet[0] >> 4 == 4 else frames.IPV6
+            sock.send(head + ethertype.to_bytes(2) + packet)
 
 
-def taken():
-    """What is counted for a packet that is delivered."""
-    return {"rx_packets": 1, "InDatagrams": 1}
-
-
-@contextlib.contextmanager
-def far_end(lab, **fields):
-    """A reference VTEP in b's place that only sends what it is told to."""
-    a, b = underlay(lab, "a"), underlay(lab, "b")
-    with ReferenceVtep(lab["b"], local=b, remotes=a, answer=False, **fields) as far:
-        yield far
-
-
-def counters(lab):
-    """All that is counted of what a receives: by vxlan0, and by UDP."""
+def reception_counters(lab):
+    """The counters of what a receives: those of vxlan0, and those of UDP and IP."""
     (link,) = lab["a"].ip("-s", "-s", "link", "show", "vxlan0")
     device = {f"rx_{name}": value for name, value in link["stats64"]["rx"].items()}
     for name in ("rx_bytes", "rx_otherhost"):  # the latter is shown only where it is not 0
@@ -96,34 +140,24 @@ def counters(lab):
 
 
 def outcome(lab, far, send, frame=None, comes_as=None):
-    """What comes of the packets that ``send(far, frame)`` sends; a good one is sent after them.
+    """The outcome of the packets that ``send(far, frame)`` sends; a good one is sent after them.
 
-    ``frame`` is what the far end carries, else a marked frame for nobody in particular;
+    ``frame`` is the inner frame, else a marked frame to a MAC that no station has;
     ``comes_as`` is what it looks like when it is delivered, else as it was sent.
     """
     text, last = b"odd %d" % next(_numbers), b"good %d" % next(_numbers)
-    frame = marked(OTHER, MAC, text) if frame is None else frame
-    good = far.encapsulate(marked(OTHER, "02:00:00:00:ee:ee", last), vni=42)
+    frame = marked_frame(OTHER, MAC, text) if frame is None else frame
+    good = far.encapsulate(marked_frame(OTHER, LATER, last), vni=42)
     with lab.capture("a:vxlan0") as seen:
-        before = counters(lab)
+        before = reception_counters(lab)
         send(far, frame)
-        far.send_bytes(good, to=underlay(lab, "a"))
+        far.send_bytes(good, to=address(lab, "a"))
         seen["a:vxlan0"].wait_for_payload(last)
     inner = seen["a:vxlan0"]
     assert inner.was_live, inner.proof
-    moved = _moved(before, counters(lab), taken())
+    moved = _moved(before, reception_counters(lab), COUNTED_WHEN_DELIVERED)
     arrived = [one.data for one in inner.frames if not one.outgoing]
     return Outcome((comes_as or frame) in arrived, moved)
-
-
-def refused(counted=None):
-    """The outcome of a packet that vxlan0's socket gets, and that goes no further."""
-    return Outcome(False, {**(counted or {}), "InDatagrams": 1})
-
-
-def accepted():
-    """The outcome of a packet that is delivered."""
-    return Outcome(True, taken())
 
 
 def _moved(before, after, usual):
@@ -132,22 +166,23 @@ def _moved(before, after, usual):
     return {name: number for name, number in moved.items() if number}
 
 
-def ip_inside(text=b"inside", tos=0, dst=OTHER, src=MAC):
-    """An Ethernet frame with IPv4 and UDP, whose IPv4 header has this TOS and a right sum."""
-    body = MARK_PREFIX + text
-    udp = struct.pack("!4H", 40404, 40404, 8 + len(body), 0) + body
+def inner_ipv4(text=b"inside", tos=0, dst=OTHER, src=MAC):
+    """An Ethernet frame with IPv4 and UDP, whose IPv4 header has this TOS and a right checksum."""
+    body = frames.MARK_PREFIX + text
+    udp = struct.pack("!4H", frames.MARK_PORT, frames.MARK_PORT, 8 + len(body), 0) + body
     ends = bytes([10, 9, 9, 1, 10, 9, 9, 2])
     head = struct.pack("!BBHHHBBH", 0x45, tos, 20 + len(udp), 0, 0, 64, 17, 0) + ends
     total = sum(struct.unpack("!10H", head))
     total = (total & 0xFFFF) + (total >> 16)
     summed = head[:10] + (0xFFFF ^ ((total & 0xFFFF) + (total >> 16))).to_bytes(2) + head[12:]
-    return bytes.fromhex((dst + src).replace(":", "")) + b"\x08\x00" + summed + udp
+    return bytes.fromhex((dst + src).replace(":", "")) + frames.IPV4.to_bytes(2) + summed + udp
 
 
-def ip6_inside(text=b"inside", tos=0, dst=OTHER, src=MAC):
+def inner_ipv6(text=b"inside", tos=0, dst=OTHER, src=MAC):
     """An Ethernet frame with IPv6 and UDP, whose IPv6 header has this traffic class."""
-    body = MARK_PREFIX + text
-    udp = struct.pack("!4H", 40404, 40404, 8 + len(body), 0xFFFF) + body
+    body = frames.MARK_PREFIX + text
+    udp = struct.pack("!4H", frames.MARK_PORT, frames.MARK_PORT, 8 + len(body), 0xFFFF) + body
     ends = bytes.fromhex("20010db8" + "0" * 23 + "1" + "20010db8" + "0" * 23 + "2")
     head = struct.pack("!IHBB", 6 << 28 | tos << 20, len(udp), 17, 64)
-    return bytes.fromhex((dst + src).replace(":", "")) + b"\x86\xdd" + head + ends + udp
+    macs = bytes.fromhex((dst + src).replace(":", ""))
+    return macs + frames.IPV6.to_bytes(2) + head + ends + udp

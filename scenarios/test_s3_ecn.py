@@ -1,4 +1,4 @@
-"""3.4 ECN: what the outer header's congestion mark does to the inner one.
+"""3.4 Receiving ECN marks: how decapsulation combines the outer and the inner one.
 
 a eth0 192.168.57.50 ──── lan ──── 192.168.57.54 eth0 b
   vxlan0 172.18.1.2                a reference VTEP, no vxlan device
@@ -14,74 +14,112 @@ from __future__ import annotations
 
 import pytest
 from fdb_tools import MAC, OTHER
-from reception_tools import accepted, far_end, ip6_inside, ip_inside, one_end, outcome, refused
+from reception_tools import (
+    accepted,
+    assert_outcome,
+    dropped_by_vxlan,
+    found_outcome,
+    inner_ipv4,
+    inner_ipv6,
+    kernel_at_a,
+    outcome,
+    reference_at_b,
+)
 
 DECAPSULATE = "include/net/inet_ecn.h: __INET_ECN_decapsulate(); RFC 6040, 4.2"
-DSCP = 0xB8  # expedited forwarding: it must stay what it is
+INNER_DSCP, OUTER_DSCP = 0xB8, 0xF8  # the inner one is expedited forwarding
 
 NOT_ECT, ECT1, ECT0, CE = 0, 1, 2, 3
 NAMES = {NOT_ECT: "not-ect", ECT1: "ect1", ECT0: "ect0", CE: "ce"}
-#: What comes out, by outer and inner mark; None where the frame is dropped.
+#: The inner mark after decapsulation, by outer and inner mark; None where the packet is dropped.
 TABLE = {
     (outer, inner): inner for outer in (NOT_ECT, ECT1, ECT0) for inner in (NOT_ECT, ECT1, ECT0, CE)
 }
 TABLE |= {(ECT1, ECT0): ECT1, (CE, NOT_ECT): None, (CE, ECT1): CE, (CE, ECT0): CE, (CE, CE): CE}
 
-INSIDE = {"inner-ipv4": ip_inside, "inner-ipv6": ip6_inside}
+ECN_ERROR = dropped_by_vxlan({"rx_errors": 1, "rx_frame_errors": 1})
+INNER = {"inner-ipv4": inner_ipv4, "inner-ipv6": inner_ipv6}
 
-both = pytest.mark.topology(one_end, family=[4, 6])
-inside = pytest.mark.parametrize("make", INSIDE.values(), ids=INSIDE.keys())
+both_families = pytest.mark.topology(kernel_at_a, family=[4, 6])
+both_inner_families = pytest.mark.parametrize("make", INNER.values(), ids=INNER.keys())
 
 
 def marks(pairs):
     """Cases of the table: pairs of outer and inner mark."""
-    named = [f"{NAMES[outer]}-round-{NAMES[inner]}" for outer, inner in pairs]
+    named = [f"{NAMES[outer]}-around-{NAMES[inner]}" for outer, inner in pairs]
     return pytest.mark.parametrize(("outer", "inner"), pairs, ids=named)
 
 
-def sent(lab, make, outer, inner, after):
-    """What comes of a frame, marked ``inner``, in a packet marked ``outer``."""
-    with far_end(lab) as far:
+def outcome_of(lab, make, outer, inner, after):
+    """The outcome of a packet marked ``outer`` whose inner frame has the mark ``inner``.
+
+    It counts as delivered if the frame comes out with the mark ``after``, else unchanged.
+    """
+    with reference_at_b(lab) as far:
 
         def send(far, frame):
-            far.send_outer(far.encapsulate(frame), tos=DSCP ^ 0x40 | outer)
+            far.send_outer(far.encapsulate(frame), tos=OUTER_DSCP | outer)
 
-        return outcome(lab, far, send, make(tos=DSCP | inner), make(tos=DSCP | after))
+        sent, delivered = (make(tos=INNER_DSCP | mark) for mark in (inner, after))
+        return outcome(lab, far, send, sent, delivered)
 
 
-@pytest.mark.behaviour("the two marks become one, the DSCP stays", source=DECAPSULATE)
-@pytest.mark.control("a CE mark is put round it", arguments={"outer": CE, "inner": NOT_ECT})
-@both
-@inside
+@pytest.mark.behaviour(
+    "decapsulation sets the inner ECN mark from the outer and inner marks as RFC 6040 says, and "
+    "leaves the inner DSCP as it is",
+    source=DECAPSULATE,
+)
+@pytest.mark.control(
+    "the outer header is marked CE while the inner header is Not-ECT",
+    arguments={"outer": CE, "inner": NOT_ECT},
+    because=found_outcome(ECN_ERROR),
+)
+@both_families
+@both_inner_families
 @marks([pair for pair, after in TABLE.items() if after is not None])
-def test_the_inner_mark_afterwards(lab, make, outer, inner):
+def test_the_inner_mark_is_as_rfc_6040_says(lab, make, outer, inner):
     after = TABLE[outer, inner]
-    after = NOT_ECT if after is None else after
-    assert sent(lab, make, outer, inner, after) == accepted()
+    if after is None:  # only the control sends what is dropped
+        after = inner
+    assert_outcome(outcome_of(lab, make, outer, inner, after), accepted())
 
 
-@pytest.mark.behaviour("CE round what knows no ECN is an error", source=DECAPSULATE)
-@pytest.mark.control("the inner mark is ECT(0)", arguments={"inner": ECT0}, because="assert")
-@both
-@inside
+@pytest.mark.behaviour(
+    "a packet marked CE around an inner packet marked Not-ECT is dropped, and counted in rx_errors "
+    "and rx_frame_errors",
+    source=DECAPSULATE,
+)
+@pytest.mark.control(
+    "the inner packet is marked ECT(0)",
+    arguments={"inner": ECT0},
+    because=found_outcome(accepted()),
+)
+@both_families
+@both_inner_families
 @marks([(CE, NOT_ECT)])
-def test_ce_round_not_ect_is_an_error(lab, make, outer, inner):
-    counted = {"rx_errors": 1, "rx_frame_errors": 1}
-    assert sent(lab, make, outer, inner, inner) == refused(counted)
+def test_ce_around_not_ect_is_an_error(lab, make, outer, inner):
+    assert_outcome(outcome_of(lab, make, outer, inner, after=CE), ECN_ERROR)
 
 
-@pytest.mark.behaviour("what is no IP has no mark, and is delivered", source=DECAPSULATE)
-@pytest.mark.control("it is IPv4", arguments={"frame": ip_inside(tos=NOT_ECT)}, because="assert")
-@both
+@pytest.mark.behaviour(
+    "an inner frame that does not carry IP is delivered even from a packet marked CE",
+    source=DECAPSULATE,
+)
+@pytest.mark.control(
+    "the inner frame carries IPv4 marked Not-ECT",
+    arguments={"frame": inner_ipv4(tos=NOT_ECT)},
+    because=found_outcome(ECN_ERROR),
+)
+@both_families
 @pytest.mark.parametrize(
     "frame",
     [bytes.fromhex((OTHER + MAC).replace(":", "") + kind) + bytes(46) for kind in ("0806", "88b5")],
     ids=["arp", "unknown"],
 )
-def test_ce_round_what_is_no_ip_is_delivered(lab, frame):
-    with far_end(lab) as far:
+def test_ce_around_a_frame_without_ip_is_delivered(lab, frame):
+    with reference_at_b(lab) as far:
 
         def send(far, frame):
             far.send_outer(far.encapsulate(frame), tos=CE)
 
-        assert outcome(lab, far, send, frame) == accepted()
+        assert_outcome(outcome(lab, far, send, frame), accepted())

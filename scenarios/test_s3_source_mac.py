@@ -1,4 +1,4 @@
-"""3.3 The inner source MAC: which frames are dropped for whom they are from.
+"""3.3 Receiving the inner source MAC: for which source MACs a frame is dropped.
 
 a eth0 192.168.57.50 ──── lan ──── 192.168.57.54 eth0 b
   vxlan0 172.18.1.2                a reference VTEP, no vxlan device
@@ -6,11 +6,30 @@ a eth0 192.168.57.50 ──── lan ──── 192.168.57.54 eth0 b
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
-from fdb_tools import ANY, BROADCAST, MAC, MULTICAST, OTHER, entries, entry, marked
-from reception_tools import accepted, far_end, one_end, outcome, refused, underlay
+from fdb_tools import (
+    ANY,
+    BROADCAST,
+    MAC,
+    MULTICAST,
+    OTHER,
+    address,
+    at_another_remote,
+    changed_entries,
+    entries,
+    entry,
+    marked_frame,
+    omitted_entries,
+)
+from reception_tools import (
+    accepted,
+    assert_outcome,
+    dropped_by_vxlan,
+    found_outcome,
+    kernel_at_a,
+    outcome,
+    reference_at_b,
+)
 
 from vxlab import state
 from vxlab.operations import AddFdb, AddNexthop
@@ -18,148 +37,173 @@ from vxlab.operations import AddFdb, AddNexthop
 SNOOP = "drivers/net/vxlan/vxlan_core.c: vxlan_snoop()"
 SET_MAC = "drivers/net/vxlan/vxlan_core.c: vxlan_set_mac()"
 
-both = pytest.mark.topology(one_end, family=[4, 6])
-deaf = pytest.mark.topology(lambda family: one_end(family, learning=False), family=[4, 6])
+both_families = pytest.mark.topology(kernel_at_a, family=[4, 6])
+without_learning = pytest.mark.topology(kernel_at_a, family=[4, 6], learning=False)
+
+learning = pytest.mark.control(
+    "VTEP a learns MACs",
+    vteps={"a": {"learning": True}},
+    because=found_outcome(dropped_by_vxlan()),
+)
+entry_of_another_vtep = pytest.mark.control(
+    "the static FDB entry names another remote than the VTEP that sends the frame",
+    change=at_another_remote,
+    because=found_outcome(dropped_by_vxlan()),
+)
 
 
-def sent_from(lab, mac):
-    """What comes of a frame with that source MAC; "own" is vxlan0's."""
+def outcome_from(lab, mac):
+    """The outcome of a packet whose inner frame has this source MAC; "own" stands for vxlan0's."""
     if mac == "own":
         (link,) = [row for row in state.links(lab["a"].namespaces) if row.name == "vxlan0"]
         mac = link.mac
-    frame = marked(OTHER, mac, b"from " + mac.encode())
-    with far_end(lab) as far:
+    frame = marked_frame(OTHER, mac, b"from " + mac.encode())
+    with reference_at_b(lab) as far:
         return outcome(lab, far, lambda far, frame: far.send(frame), frame)
 
 
-#: Sources that nobody can have.
-NOBODY = pytest.mark.parametrize(
+#: MACs that no station can have.
+invalid_macs = pytest.mark.parametrize(
     "mac", [ANY, MULTICAST, BROADCAST], ids=["zero", "multicast", "broadcast"]
 )
 
 
 @pytest.mark.behaviour(
-    "a device that learns drops frames from impossible MACs, uncounted", source=SNOOP
+    "a device that learns drops a frame whose source MAC is zero, multicast or broadcast, and "
+    "does not count it",
+    source=SNOOP,
 )
-@pytest.mark.control("the MAC is a good one", arguments={"mac": MAC}, because="assert")
-@both
-@NOBODY
-def test_an_impossible_source_is_dropped_uncounted(lab, mac):
+@pytest.mark.control(
+    "VTEP a has `nolearning`",
+    vteps={"a": {"learning": False}},
+    because=found_outcome(accepted()),
+)
+@both_families
+@invalid_macs
+def test_an_invalid_source_mac_is_dropped_uncounted(lab, mac):
     before = len(entries(lab, mac))
-    assert sent_from(lab, mac) == refused()
-    assert len(entries(lab, mac)) == before  # nor learned
-
-
-@pytest.mark.behaviour("a device that does not learn takes them", source=SET_MAC)
-@pytest.mark.control("a's device learns", vteps={"a": {"learning": True}}, because="assert")
-@deaf
-@NOBODY
-def test_without_learning_an_impossible_source_is_taken(lab, mac):
-    assert sent_from(lab, mac) == accepted()
+    assert_outcome(outcome_from(lab, mac), dropped_by_vxlan())
+    assert len(entries(lab, mac)) == before, "the invalid source MAC was learned"
 
 
 @pytest.mark.behaviour(
-    "the device's own MAC as source is a loop: dropped uncounted", source=SET_MAC
+    "a device with `nolearning` delivers a frame whose source MAC is zero, multicast or broadcast",
+    source=SET_MAC,
 )
-@pytest.mark.control("the MAC is another", arguments={"mac": MAC}, because="assert")
-@pytest.mark.topology(
-    lambda family, learning: one_end(family, learning=learning),
-    family=[4, 6],
-    learning=[True, False],
+@learning
+@without_learning
+@invalid_macs
+def test_with_nolearning_an_invalid_source_mac_is_accepted(lab, mac):
+    assert_outcome(outcome_from(lab, mac), accepted())
+
+
+@pytest.mark.behaviour(
+    "a frame whose source MAC is that of the receiving device is dropped as a loop, with learning "
+    "and without, and the device does not count it",
+    source=SET_MAC,
 )
+@pytest.mark.control(
+    "the frame has another source MAC than that of the receiving device",
+    arguments={"mac": MAC},
+    because=found_outcome(accepted()),
+)
+@pytest.mark.topology(kernel_at_a, family=[4, 6], learning=[True, False])
 @pytest.mark.parametrize("mac", ["own"])
-def test_the_own_mac_as_source_is_dropped_uncounted(lab, mac):
-    assert sent_from(lab, mac) == refused()
+def test_the_device_s_own_mac_as_source_is_dropped_uncounted(lab, mac):
+    assert_outcome(outcome_from(lab, mac), dropped_by_vxlan())
 
 
-def elsewhere(lab):
+def address_of_no_host(lab):
     """An underlay address that is not b's."""
-    return underlay(lab, "b") + "9" if ":" in underlay(lab, "b") else "192.168.57.99"
-
-
-def as_dynamic(made):
-    return dataclasses.replace(made, state="dynamic") if getattr(made, "mac", "") == MAC else made
+    return address(lab, "b") + "9" if ":" in address(lab, "b") else "192.168.57.99"
 
 
 @pytest.mark.behaviour(
-    "a static MAC that comes from another VTEP is dropped uncounted", source=SNOOP
+    "a frame whose source MAC has a static FDB entry for another VTEP is dropped, and the device "
+    "does not count it",
+    source=SNOOP,
 )
-@pytest.mark.control("the entry is dynamic", change=as_dynamic, because="assert")
-@both
-@pytest.mark.parametrize("kept", ["permanent", "static"])
-def test_a_static_mac_from_elsewhere_is_dropped_uncounted(lab, kept):
-    lab.apply(AddFdb("a", "vxlan0", MAC, elsewhere(lab), state=kept))
-    assert sent_from(lab, MAC) == refused()
-    assert entry(lab, MAC).dst == elsewhere(lab)
-
-
-@pytest.mark.behaviour("a static MAC that comes from its own VTEP is taken", source=SNOOP)
 @pytest.mark.control(
-    "its VTEP is another",
-    change=lambda made: (
-        dataclasses.replace(made, dst=made.dst[:-1] + "9")
-        if getattr(made, "mac", "") == MAC
-        else made
-    ),
-    because="assert",
+    "the FDB entry is dynamic",
+    change=changed_entries(MAC, state="dynamic"),
+    because=found_outcome(accepted()),
 )
-@both
+@both_families
 @pytest.mark.parametrize("kept", ["permanent", "static"])
-def test_a_static_mac_from_its_own_vtep_is_taken(lab, kept):
-    lab.apply(AddFdb("a", "vxlan0", MAC, underlay(lab, "b"), state=kept))
-    assert sent_from(lab, MAC) == accepted()
+def test_a_static_mac_from_another_vtep_is_dropped_uncounted(lab, kept):
+    lab.apply(AddFdb("a", "vxlan0", MAC, address_of_no_host(lab), state=kept))
+    assert_outcome(outcome_from(lab, MAC), dropped_by_vxlan())
+    assert entry(lab, MAC).dst == address_of_no_host(lab)
 
 
-@pytest.mark.behaviour("port and VNI of a static entry do not matter to a receiver", source=SNOOP)
-@pytest.mark.control(
-    "its VTEP is another",
-    change=lambda made: (
-        dataclasses.replace(made, dst=made.dst[:-1] + "9")
-        if getattr(made, "mac", "") == MAC
-        else made
-    ),
-    because="assert",
+@pytest.mark.behaviour(
+    "a frame whose source MAC has a static FDB entry for the VTEP that sent it is delivered",
+    source=SNOOP,
 )
-@both
+@entry_of_another_vtep
+@both_families
+@pytest.mark.parametrize("kept", ["permanent", "static"])
+def test_a_static_mac_from_its_own_vtep_is_accepted(lab, kept):
+    lab.apply(AddFdb("a", "vxlan0", MAC, address(lab, "b"), state=kept))
+    assert_outcome(outcome_from(lab, MAC), accepted())
+
+
+@pytest.mark.behaviour(
+    "a frame from the remote of its source MAC's static FDB entry is delivered, whatever port and "
+    "VNI the entry has",
+    source=SNOOP,
+)
+@entry_of_another_vtep
+@both_families
 @pytest.mark.parametrize("more", [{"port": 4790}, {"vni": 43}], ids=["port", "vni"])
 def test_only_the_address_of_a_static_entry_must_match(lab, more):
-    lab.apply(AddFdb("a", "vxlan0", MAC, underlay(lab, "b"), **more))
-    assert sent_from(lab, MAC) == accepted()
+    lab.apply(AddFdb("a", "vxlan0", MAC, address(lab, "b"), **more))
+    assert_outcome(outcome_from(lab, MAC), accepted())
 
 
-@pytest.mark.behaviour("a static entry bound to a card conflicts with every packet", source=SNOOP)
-@pytest.mark.control(
-    "it is not bound",
-    change=lambda made: (
-        dataclasses.replace(made, via=None) if getattr(made, "mac", "") == MAC else made
-    ),
-    because="assert",
+@pytest.mark.behaviour(
+    "a frame from the remote of its source MAC's static FDB entry is dropped if the entry names a "
+    "lower device (`via`)",
+    source=SNOOP,
 )
-@both
-def test_a_static_entry_with_a_card_conflicts_with_its_own_vtep(lab):
-    lab.apply(AddFdb("a", "vxlan0", MAC, underlay(lab, "b"), via="eth0"))
-    assert sent_from(lab, MAC) == refused()
+@pytest.mark.control(
+    "the static FDB entry names no lower device",
+    change=changed_entries(MAC, via=None),
+    because=found_outcome(accepted()),
+)
+@both_families
+def test_a_static_mac_with_a_lower_device_is_dropped_uncounted(lab):
+    lab.apply(AddFdb("a", "vxlan0", MAC, address(lab, "b"), via="eth0"))
+    assert_outcome(outcome_from(lab, MAC), dropped_by_vxlan())
 
 
-@pytest.mark.behaviour("a MAC behind a next hop is dropped uncounted, wherever from", source=SNOOP)
+@pytest.mark.behaviour(
+    "a frame whose source MAC has an FDB entry with a next hop group is dropped, even if a member "
+    "of the group sent it, and the device does not count it",
+    source=SNOOP,
+)
 @pytest.mark.known_difference("K50", until="6.12", deadly=True)
 @pytest.mark.control(
-    "there is no such entry",
-    change=lambda made: None if getattr(made, "nhid", None) else made,
-    because="assert",
+    "the FDB has no entry with a next hop group",
+    change=omitted_entries(nhid=10),
+    because=found_outcome(accepted()),
 )
-@both
-def test_a_mac_behind_a_next_hop_is_dropped_uncounted(lab):
-    lab.apply(AddNexthop("a", 1, via=underlay(lab, "b")), AddNexthop("a", 10, group=(1,)))
+@both_families
+def test_a_mac_with_a_next_hop_is_dropped_uncounted(lab):
+    lab.apply(AddNexthop("a", 1, via=address(lab, "b")), AddNexthop("a", 10, group=(1,)))
     lab.apply(AddFdb("a", "vxlan0", MAC, nhid=10))
-    assert sent_from(lab, MAC) == refused()
+    assert_outcome(outcome_from(lab, MAC), dropped_by_vxlan())
 
 
-@pytest.mark.behaviour("a device that does not learn sees no conflict", source=SET_MAC)
-@pytest.mark.control("a's device learns", vteps={"a": {"learning": True}}, because="assert")
-@deaf
+@pytest.mark.behaviour(
+    "a device with `nolearning` delivers a frame whose source MAC has a static FDB entry for "
+    "another VTEP, and does not change the entry",
+    source=SET_MAC,
+)
+@learning
+@without_learning
 @pytest.mark.parametrize("kept", ["permanent", "static"])
-def test_without_learning_a_static_mac_from_elsewhere_is_taken(lab, kept):
-    lab.apply(AddFdb("a", "vxlan0", MAC, elsewhere(lab), state=kept))
-    assert sent_from(lab, MAC) == accepted()
-    assert entry(lab, MAC).dst == elsewhere(lab)
+def test_with_nolearning_a_static_mac_from_another_vtep_is_accepted(lab, kept):
+    lab.apply(AddFdb("a", "vxlan0", MAC, address_of_no_host(lab), state=kept))
+    assert_outcome(outcome_from(lab, MAC), accepted())
+    assert entry(lab, MAC).dst == address_of_no_host(lab)

@@ -1,4 +1,4 @@
-"""4.7 Flush: what goes with each filter, and with several of them.
+"""4.7 Flushing the FDB: which entries each filter removes, alone and with others.
 
 a eth0 192.168.57.50 ──── lan ──┬── 192.168.57.54 eth0 b
   vxlan0 172.18.1.2             │                vxlan0 172.18.1.3
@@ -10,12 +10,26 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import re
 
 import pytest
-from fdb_tools import ANY, MAC, MULTICAST, Copy, address, arrives, copies, entry, macs
+from fdb_tools import (
+    ANY,
+    LATER,
+    MAC,
+    MULTICAST,
+    address,
+    arrives,
+    assert_copies,
+    assert_no_entry,
+    assert_refusal,
+    default_copies,
+    entry,
+    found_copies,
+    macs,
+)
 
 from vxlab import catalog, state
-from vxlab.errors import ApplyError
 from vxlab.operations import AddFdb, AddNexthop, FlushFdb, SetLink
 
 CORE = "drivers/net/vxlan/vxlan_core.c"
@@ -40,8 +54,8 @@ MACS = {name: f"02:00:00:04:00:{number:02x}" for number, name in enumerate(TABLE
 NEXTHOP = "02:00:00:04:01:00"
 
 
-def filled(lab):
-    """Fill a's table: the entries of TABLE, a group MAC with two remotes, and one next hop."""
+def fill(lab):
+    """Fill a's FDB: the entries of TABLE, a multicast MAC with two remotes, and one next hop."""
     for name, (host, more) in TABLE.items():
         lab.apply(AddFdb("a", "vxlan0", MACS[name], address(lab, host), **more))
     lab.apply(AddFdb("a", "vxlan0", MULTICAST, address(lab, "b")))
@@ -50,20 +64,31 @@ def filled(lab):
     lab.apply(AddFdb("a", "vxlan0", NEXTHOP, nhid=10))
 
 
-def table(lab):
-    """The names of a's entries; those with several remotes once for each."""
+def assert_left(lab, wanted):
+    """Assert that a's FDB has the entries of these names; those of a remote end in its host."""
     names = {mac: name for name, mac in MACS.items()} | {NEXTHOP: "nexthop"}
     hosts = {address(lab, host): host for host in "bc"}
-    many = {MULTICAST: "group", ANY: "default"}
-    return {
-        f"{many[row.mac]}-{hosts[row.dst]}" if row.mac in many else names.get(row.mac, row.mac)
+    several = {MULTICAST: "group", ANY: "default"}
+    found = {
+        f"{several[row.mac]}-{hosts[row.dst]}"
+        if row.mac in several
+        else names.get(row.mac, row.mac)
         for row in state.fdb(lab["a"].namespaces, "vxlan0")
     }
+    text = f"entries: wanted {listed(wanted)}; found {listed(found)}"
+    assert found == wanted, text
+
+
+def listed(names):
+    """Names of entries as one text."""
+    return ", ".join(sorted(names)) or "none"
 
 
 FROM_B = {"b", "port", "vni", "port+vni", "via", "static", "extern", "group-b", "default-b"}
 FROM_C = {"c", "dynamic", "router", "group-c", "default-c"}
 ALL = FROM_B | FROM_C | {"nexthop"}
+#: The ``because`` of a control under which nothing is flushed, or everything.
+FOUND_ALL, FOUND_NONE = f"(?m:; found {re.escape(listed(ALL))}$)", "(?m:; found none$)"
 
 FILTERS = {
     "everything": ({}, ALL),
@@ -95,26 +120,34 @@ FILTERS = {
 }
 
 
-def wrong(made):
-    """A flush of everything in place of some, and none in place of one of everything."""
+def with_wrong_filter(operation):
+    """A flush of everything in place of some entries, and none in place of one of everything."""
     everything = FlushFdb("a", "vxlan0")
-    if not isinstance(made, FlushFdb):
-        return made
-    return None if made == everything or made.src_vni == 42 else everything
+    if not isinstance(operation, FlushFdb):
+        return operation
+    return None if operation == everything or operation.src_vni == 42 else everything
 
 
-@pytest.mark.behaviour("a flush takes what matches all of its filters, no more", source=BULK)
+@pytest.mark.behaviour(
+    "a flush removes exactly the FDB entries that match all of its filters, and without filters "
+    "all entries",
+    source=BULK,
+)
 @pytest.mark.known_difference("K58", until="6.12")
-@pytest.mark.control("the filters are lost", change=wrong, because="assert")
+@pytest.mark.control(
+    "a flush with filters flushes everything, and one of everything is left out",
+    change=with_wrong_filter,
+    because=f"{FOUND_ALL}|{FOUND_NONE}",
+)
 @three
 @pytest.mark.parametrize(("filters", "gone"), FILTERS.values(), ids=FILTERS.keys())
-def test_a_flush_takes_what_matches_all_filters(lab, filters, gone):
-    filled(lab)
-    assert table(lab) == ALL
+def test_a_flush_removes_what_matches_all_filters(lab, filters, gone):
+    fill(lab)
+    assert_left(lab, ALL)
     if "dst" in filters:
         filters = {**filters, "dst": address(lab, filters["dst"])}
     lab.apply(FlushFdb("a", "vxlan0", **filters), by="netlink")
-    assert table(lab) == ALL - gone
+    assert_left(lab, ALL - gone)
 
 
 WORDS = {
@@ -131,31 +164,41 @@ WORDS = {
 }
 
 
-@pytest.mark.behaviour("`bridge fdb flush` takes entries by their state and flags", source=BULK)
+@pytest.mark.behaviour(
+    "`bridge fdb flush` removes the FDB entries with the state or the flag that it names, or "
+    "without them",
+    source=BULK,
+)
 @pytest.mark.known_difference("K58", until="6.12")
 @pytest.mark.control(
-    "no entry is like that", arguments={"words": ("extern_learn", "dynamic")}, because="assert"
+    "the flush names a flag and a state that no FDB entry has together",
+    arguments={"words": ("extern_learn", "dynamic")},
+    because=FOUND_ALL,
 )
 @pytest.mark.requires("bridge.fdb_flush")
 @three
 @pytest.mark.parametrize(("words", "gone"), WORDS.values(), ids=WORDS.keys())
 def test_bridge_flushes_by_state_and_flag(lab, words, gone):
-    filled(lab)
+    fill(lab)
     lab["a"].run("bridge", "fdb", "flush", "dev", "vxlan0", "self", *words)
-    assert table(lab) == ALL - gone
+    assert_left(lab, ALL - gone)
 
 
-@pytest.mark.behaviour("`bridge fdb flush` takes entries by their remote", source=BULK)
+@pytest.mark.behaviour(
+    "`bridge fdb flush` removes the FDB entries with the remote address, and the port or VNI, that "
+    "it names",
+    source=BULK,
+)
 @pytest.mark.known_difference("K58", until="6.12")
-@pytest.mark.control("there is no flush", without=FlushFdb, because="assert")
+@pytest.mark.control("the flush is left out", without=FlushFdb, because=FOUND_ALL)
 @pytest.mark.requires("bridge.fdb_flush_dst")
 @three
 @pytest.mark.parametrize("more", [{}, {"port": 4790}, {"vni": 43}], ids=["dst", "port", "vni"])
 def test_bridge_flushes_by_remote(lab, more):
-    filled(lab)
+    fill(lab)
     lab.apply(FlushFdb("a", "vxlan0", dst=address(lab, "b"), **more), by="iproute2")
     also = {"port+vni", *more}
-    assert table(lab) == ALL - (also if more else FROM_B)
+    assert_left(lab, ALL - (also if more else FROM_B))
 
 
 UNKNOWN = {
@@ -166,59 +209,84 @@ UNKNOWN = {
 }
 
 
-@pytest.mark.behaviour("a flush with a filter that vxlan does not know is refused", source=BULK)
+def with_known_filter(operation):
+    """The flush has a filter that vxlan devices know."""
+    if isinstance(operation, FlushFdb):
+        return FlushFdb("a", "vxlan0", port=1)
+    return operation
+
+
+@pytest.mark.behaviour(
+    "a flush with a filter that vxlan devices do not support, such as a lower device, a VLAN or "
+    "the flag `sticky`, is refused with EINVAL and removes nothing",
+    source=BULK,
+)
 @pytest.mark.known_difference("K58", until="6.12")
-@pytest.mark.control("it is a filter it knows", arguments={"filters": {"port": 1}}, because="RAISE")
+@pytest.mark.control(
+    "the flush has a filter by port, which vxlan devices support",
+    change=with_known_filter,
+    because="not refused: bridge -n a fdb flush",
+)
 @three
 @pytest.mark.parametrize(("filters", "words"), UNKNOWN.values(), ids=UNKNOWN.keys())
 def test_a_flush_with_an_unknown_filter_is_refused(lab, filters, words):
-    filled(lab)
-    with pytest.raises(ApplyError) as refused:
-        lab.apply(FlushFdb("a", "vxlan0", **filters), by="netlink")
-    assert (refused.value.errno, refused.value.extack) == (errno.EINVAL, words)
-    assert table(lab) == ALL
-
-
-@pytest.mark.behaviour("what a flush has taken is flooded again", source=BULK)
-@pytest.mark.known_difference("K58", until="6.12")
-@pytest.mark.control("nothing is flushed", without=FlushFdb, because="assert")
-@three
-def test_what_is_flushed_is_flooded_again(lab):
-    assert arrives(lab, "c")
-    only_c = [Copy(address(lab, "c"), 4789, 42)]
-    assert copies(lab, MAC) == only_c
-    lab.apply(FlushFdb("a", "vxlan0", states=("dynamic",)), by="netlink")
-    assert copies(lab, MAC) == sorted([Copy(address(lab, "b"), 4789, 42), *only_c])
+    fill(lab)
+    assert_refusal(lab, FlushFdb("a", "vxlan0", **filters), "netlink", errno.EINVAL, words)
+    assert_left(lab, ALL)
 
 
 @pytest.mark.behaviour(
-    "a device that goes down forgets its dynamic entries, and no others",
-    source=f"{CORE}: vxlan_stop()",
+    "frames for a MAC whose learned FDB entry was flushed are sent to all default remotes again",
+    source=BULK,
 )
-@pytest.mark.control("the device stays up", without=SetLink, because="assert")
+@pytest.mark.known_difference("K58", until="6.12")
+@pytest.mark.control(
+    "the FDB of VTEP a is not flushed", without=FlushFdb, because=found_copies("c")
+)
 @three
-def test_down_flushes_dynamic_entries_only(lab):
-    filled(lab)
-    assert arrives(lab, "b")
-    assert MAC in macs(lab)
-    lab.apply(SetLink("a", "vxlan0", up=False))
-    assert table(lab) == ALL - {"dynamic"}
-    lab.apply(SetLink("a", "vxlan0", up=True))
-    assert table(lab) == ALL - {"dynamic"}
+def test_frames_for_a_flushed_mac_are_flooded(lab):
+    assert arrives(lab, "c")
+    assert_copies(lab, MAC, default_copies(lab, "c"))
+    lab.apply(FlushFdb("a", "vxlan0", states=("dynamic",)), by="netlink")
+    assert_copies(lab, MAC, default_copies(lab, "b", "c"))
 
 
 @pytest.mark.behaviour(
-    "also entries of another control plane, or with a next hop, go where they are dynamic",
+    "a device that is set down loses its learned and dynamic FDB entries, and keeps all others",
     source=f"{CORE}: vxlan_stop()",
 )
 @pytest.mark.control(
-    "they are static",
-    change=lambda made: (
-        dataclasses.replace(made, state="static")
-        if isinstance(made, AddFdb) and made.mac == MAC
-        else made
-    ),
-    because="assert",
+    "VTEP a's device stays up",
+    without=SetLink,
+    because=f"(?m); found {MAC}, {LATER}, {re.escape(listed(ALL))}$",
+)
+@three
+def test_down_flushes_dynamic_entries_only(lab):
+    fill(lab)
+    assert arrives(lab, "b")
+    assert MAC in macs(lab)
+    lab.apply(SetLink("a", "vxlan0", up=False))
+    assert_left(lab, ALL - {"dynamic"})
+    lab.apply(SetLink("a", "vxlan0", up=True))
+    assert_left(lab, ALL - {"dynamic"})
+
+
+def as_static(operation):
+    """The entry for MAC is added as a static one."""
+    if isinstance(operation, AddFdb) and operation.mac == MAC:
+        return dataclasses.replace(operation, state="static")
+    return operation
+
+
+@pytest.mark.behaviour(
+    "a device that is set down also loses dynamic FDB entries with the flag `extern_learn` or "
+    "`router`, or with a next hop group",
+    source=f"{CORE}: vxlan_stop()",
+)
+@pytest.mark.control(
+    "the FDB entry is static",
+    change=as_static,
+    because=f"wanted no entry for {MAC}, found {MAC} .* static$",
 )
 @three
 @pytest.mark.parametrize(
@@ -236,6 +304,7 @@ def test_down_flushes_every_kind_of_dynamic_entry(lab, kind):
     elif kind != "plain":
         more["flags"] = ("self", kind)
     lab.apply(AddFdb("a", "vxlan0", MAC, state="dynamic", **more))
-    assert entry(lab, MAC).state == "reachable"
+    before = entry(lab, MAC)
     lab.apply(SetLink("a", "vxlan0", up=False))
-    assert MAC not in macs(lab)
+    assert_no_entry(lab, MAC)
+    assert before.state == "reachable"

@@ -1,4 +1,4 @@
-"""4.3 Entries that are refused: by the kernel itself, and by `bridge` before it is asked.
+"""4.3 Refused FDB entries: by the kernel, and by `bridge` before it asks the kernel.
 
 a eth0 192.168.57.50 ──── lan ──── 192.168.57.54 eth0 b
   vxlan0 172.18.1.2                172.18.1.3 vxlan0
@@ -13,217 +13,257 @@ import pytest
 from fdb_tools import (
     ANY,
     BROADCAST,
+    LATER,
     MAC,
     MULTICAST,
     OTHER,
     address,
     arrives,
+    assert_macs,
+    assert_no_entry,
+    assert_refusal,
+    assert_remotes,
+    changed_entries,
     entries,
-    macs,
-    remotes,
+    found_remotes,
+    refusal,
 )
 
 from vxlab import catalog
-from vxlab.errors import ApplyError
 from vxlab.operations import AddFdb, DelFdb
 
 CORE = "drivers/net/vxlan/vxlan_core.c"
 BRIDGE = "iproute2 bridge/fdb.c: fdb_modify()"
-DID_NOT = "DID NOT RAISE"
 
-both = pytest.mark.parametrize("by", ["netlink", "iproute2"])
-one = pytest.mark.topology(catalog.point_to_point())
-two = pytest.mark.topology(catalog.point_to_point, family=[4, 6])
+both_ways = pytest.mark.parametrize("by", ["netlink", "iproute2"])
+ipv4_only = pytest.mark.topology(catalog.point_to_point())
+both_families = pytest.mark.topology(catalog.point_to_point, family=[4, 6])
 
-
-def refused(lab, operation, by):
-    """The error with which an operation is refused."""
-    with pytest.raises(ApplyError) as refusal:
-        lab.apply(operation, by=by)
-    return refusal.value
-
-
-def explained(error, by, code, words):
-    """Whether an error is the kernel's, with its words; `bridge` tells either words or number."""
-    known = code if by == "netlink" or not words else None
-    return (error.errno, error.extack.rstrip(".")) == (known, words)
-
-
-def changed(**fields):
-    """A change of all entries that are made."""
-
-    def change(made):
-        return dataclasses.replace(made, **fields) if isinstance(made, AddFdb) else made
-
-    return change
+NOT_ADDED = "not refused: bridge -n a fdb add"
+NOT_REPLACED = "not refused: bridge -n a fdb replace"
+NOT_DELETED = "not refused: bridge -n a fdb del"
 
 
 @pytest.mark.behaviour(
-    "a second `add` of a MAC is refused with EEXIST", source=f"{CORE}: vxlan_fdb_update()"
+    "`bridge fdb add` of a MAC that has an FDB entry is refused with EEXIST, with the same remote "
+    "and with another",
+    source=f"{CORE}: vxlan_fdb_update()",
 )
-@pytest.mark.control("it is appended", change=changed(append=True), because=DID_NOT)
-@two
-@both
+@pytest.mark.control(
+    "the second entry for the MAC is appended, not added",
+    change=changed_entries(append=True),
+    because=NOT_ADDED,
+)
+@both_families
+@both_ways
 @pytest.mark.parametrize("dst", ["b", "a"], ids=["same-remote", "other-remote"])
 @pytest.mark.parametrize("mac", [MAC, MULTICAST], ids=["unicast", "multicast"])
 def test_a_duplicate_is_refused(lab, by, dst, mac):
     lab.apply(AddFdb("a", "vxlan0", mac, address(lab, "b")))
-    error = refused(lab, AddFdb("a", "vxlan0", mac, address(lab, dst)), by)
-    assert explained(error, by, errno.EEXIST, "")
-    assert remotes(lab, mac) == {address(lab, "b")}
+    assert_refusal(lab, AddFdb("a", "vxlan0", mac, address(lab, dst)), by, errno.EEXIST)
+    assert_remotes(lab, mac, address(lab, "b"))
 
 
 @pytest.mark.behaviour(
-    "an entry without a remote is refused with EINVAL", source=f"{CORE}: vxlan_fdb_add()"
+    "an FDB entry without a remote is refused with EINVAL", source=f"{CORE}: vxlan_fdb_add()"
 )
-@pytest.mark.control("it has a remote", change=changed(dst="192.0.2.1"), because=DID_NOT)
-@one
-@both
-@pytest.mark.parametrize("mac", [MAC, MULTICAST], ids=["unicast", "multicast"])
-def test_an_entry_needs_a_remote(lab, by, mac):
-    assert explained(refused(lab, AddFdb("a", "vxlan0", mac), by), by, errno.EINVAL, "")
-    assert not entries(lab, mac)
-
-
-@pytest.mark.behaviour(
-    "a remote of the other family is refused with EAFNOSUPPORT", source=f"{CORE}: vxlan_fdb_add()"
+@pytest.mark.control(
+    "the FDB entry has a remote", change=changed_entries(dst="192.0.2.1"), because=NOT_ADDED
 )
-@pytest.mark.control("the device has the other family", topology=lambda topology: other(topology))
-@two
-@both
+@ipv4_only
+@both_ways
 @pytest.mark.parametrize("mac", [MAC, MULTICAST], ids=["unicast", "multicast"])
-def test_a_remote_of_the_other_family_is_refused(lab, by, mac, request):
-    dst = "192.0.2.1" if "ipv6" in request.node.name else "2001:db8::1"
-    error = refused(lab, AddFdb("a", "vxlan0", mac, dst), by)
-    assert explained(error, by, errno.EAFNOSUPPORT, "")
-    assert not entries(lab, mac)
+def test_an_entry_without_a_remote_is_refused(lab, by, mac):
+    assert_refusal(lab, AddFdb("a", "vxlan0", mac), by, errno.EINVAL)
+    assert_no_entry(lab, mac)
 
 
-def other(topology):
-    """The same lab on an underlay of the other family."""
-    return catalog.point_to_point(family=6 if "." in topology.host("b").nics[0].ip else 4)
+IPV4_REMOTE, IPV6_REMOTE = "192.0.2.1", "2001:db8::1"
+
+
+def with_remote_of_the_same_family(operation):
+    """The remote of the entry is of the family of the underlay."""
+    swapped = {IPV4_REMOTE: IPV6_REMOTE, IPV6_REMOTE: IPV4_REMOTE}
+    if isinstance(operation, AddFdb) and operation.dst in swapped:
+        return dataclasses.replace(operation, dst=swapped[operation.dst])
+    return operation
 
 
 @pytest.mark.behaviour(
-    "an entry with several remotes cannot be replaced",
+    "an FDB entry whose remote is of the other address family than the device's remotes is refused "
+    "with EAFNOSUPPORT",
+    source=f"{CORE}: vxlan_fdb_add()",
+)
+@pytest.mark.control(
+    "the remote of the FDB entry is of the device's address family",
+    change=with_remote_of_the_same_family,
+    because=NOT_ADDED,
+)
+@both_families
+@both_ways
+@pytest.mark.parametrize("mac", [MAC, MULTICAST], ids=["unicast", "multicast"])
+def test_a_remote_of_the_other_family_is_refused(lab, by, mac):
+    dst = IPV4_REMOTE if ":" in address(lab, "b") else IPV6_REMOTE
+    assert_refusal(lab, AddFdb("a", "vxlan0", mac, dst), by, errno.EAFNOSUPPORT)
+    assert_no_entry(lab, mac)
+
+
+@pytest.mark.behaviour(
+    "`bridge fdb replace` of a multicast, broadcast or default FDB entry is refused with "
+    "EOPNOTSUPP",
     source=f"{CORE}: vxlan_fdb_update_existing()",
 )
-@pytest.mark.control("it is appended", change=changed(replace=False, append=True), because=DID_NOT)
-@two
-@both
+@pytest.mark.control(
+    "the remote is appended to the FDB entry, it does not replace the entry",
+    change=changed_entries(replace=False, append=True),
+    because=NOT_REPLACED,
+)
+@both_families
+@both_ways
 @pytest.mark.parametrize("mac", [MULTICAST, ANY, BROADCAST], ids=["multicast", "default", "all"])
-def test_replacing_an_entry_for_many_is_refused(lab, by, mac):
+def test_replacing_an_entry_for_a_group_is_refused(lab, by, mac):
     if mac != ANY:
         lab.apply(AddFdb("a", "vxlan0", mac, address(lab, "b"), append=True))
     before = entries(lab, mac)
-    error = refused(lab, AddFdb("a", "vxlan0", mac, address(lab, "a"), replace=True), by)
-    assert explained(error, by, errno.EOPNOTSUPP, "Cannot replace non-unicast fdb entries")
+    replacing = AddFdb("a", "vxlan0", mac, address(lab, "a"), replace=True)
+    words = "Cannot replace non-unicast fdb entries"
+    assert_refusal(lab, replacing, by, errno.EOPNOTSUPP, words)
     assert before == entries(lab, mac)
 
 
+def as_unicast(operation):
+    """What is replaced is an entry for a unicast MAC."""
+    if isinstance(operation, AddFdb) and operation.replace:
+        return dataclasses.replace(operation, mac=MAC)
+    return operation
+
+
 @pytest.mark.behaviour(
-    "replace cannot make an entry for a group MAC", source=f"{CORE}: vxlan_fdb_update_create()"
+    "`bridge fdb replace` of a multicast or broadcast MAC without an FDB entry is refused with "
+    "EOPNOTSUPP, and makes no entry",
+    source=f"{CORE}: vxlan_fdb_update_create()",
 )
-@pytest.mark.control("the MAC is unicast", change=changed(mac=MAC), because=DID_NOT)
-@one
-@both
+@pytest.mark.control("the MAC of the FDB entry is unicast", change=as_unicast, because=NOT_REPLACED)
+@ipv4_only
+@both_ways
 @pytest.mark.parametrize("mac", [MULTICAST, BROADCAST], ids=["multicast", "all"])
-def test_replace_cannot_make_an_entry_for_many(lab, by, mac):
-    error = refused(lab, AddFdb("a", "vxlan0", mac, address(lab, "b"), replace=True), by)
-    assert explained(error, by, errno.EOPNOTSUPP, "")
-    assert not entries(lab, mac)
+def test_replace_cannot_make_an_entry_for_a_group(lab, by, mac):
+    replacing = AddFdb("a", "vxlan0", mac, address(lab, "b"), replace=True)
+    assert_refusal(lab, replacing, by, errno.EOPNOTSUPP)
+    assert_no_entry(lab, mac)
+
+
+def add_entry(lab):
+    """Give a an FDB entry for the MAC."""
+    lab.apply(AddFdb("a", "vxlan0", MAC, address(lab, "b")))
 
 
 @pytest.mark.behaviour(
-    "deleting a MAC that has no entry is refused with ENOENT",
+    "deleting the FDB entry of a MAC that has none is refused with ENOENT",
     source=f"{CORE}: __vxlan_fdb_delete()",
 )
-@pytest.mark.control(
-    "there is an entry",
-    lab=lambda lab: lab.apply(AddFdb("a", "vxlan0", MAC, address(lab, "b"))),
-    because=DID_NOT,
-)
-@two
-@both
+@pytest.mark.control("VTEP a has an FDB entry for the MAC", lab=add_entry, because=NOT_DELETED)
+@both_families
+@both_ways
 @pytest.mark.parametrize("named", [False, True], ids=["mac", "mac-and-remote"])
-def test_deleting_what_is_not_there_is_refused(lab, by, named):
-    gone = DelFdb("a", "vxlan0", MAC, dst=address(lab, "b") if named else None)
-    assert explained(refused(lab, gone, by), by, errno.ENOENT, "")
+def test_deleting_a_missing_entry_is_refused(lab, by, named):
+    missing = DelFdb("a", "vxlan0", MAC, dst=address(lab, "b") if named else None)
+    assert_refusal(lab, missing, by, errno.ENOENT)
 
 
 @pytest.mark.behaviour(
-    "a device outside of a bridge has no entries of a master",
+    "an FDB entry with the flag `master` is refused with EOPNOTSUPP on a device that is no bridge "
+    "port",
     source="net/core/rtnetlink.c: rtnl_fdb_add()",
 )
-@pytest.mark.control("the entry is the device's own", change=changed(flags=("self",)))
-@one
-@both
+@pytest.mark.control(
+    "the FDB entry has the flag `self` in place of `master`",
+    change=changed_entries(flags=("self",)),
+    because=NOT_ADDED,
+)
+@ipv4_only
+@both_ways
 def test_master_without_a_bridge_is_refused(lab, by):
-    error = refused(lab, AddFdb("a", "vxlan0", MAC, address(lab, "b"), flags=("master",)), by)
-    assert explained(error, by, errno.EOPNOTSUPP, "")
-    assert not entries(lab, MAC)
+    of_master = AddFdb("a", "vxlan0", MAC, address(lab, "b"), flags=("master",))
+    assert_refusal(lab, of_master, by, errno.EOPNOTSUPP)
+    assert_no_entry(lab, MAC)
 
 
-limited = pytest.mark.topology(
-    lambda family: catalog.point_to_point(family=family).with_vtep("a", "overlay", maxaddress=3),
-    family=[4, 6],
-)
-unlimited = pytest.mark.control(
-    "there is room for more", vteps={"a": {"maxaddress": 9}}, because=f"{DID_NOT}|assert"
-)
+def limited_to_three(family):
+    """Two hosts, of which a takes three MACs: the default entry's and two more."""
+    return catalog.point_to_point(family=family).with_vtep("a", "overlay", maxaddress=3)
+
+
+limited = pytest.mark.topology(limited_to_three, family=[4, 6])
+
+
+def unlimited(because):
+    """A control: the FDB does not get full."""
+    what = "the FDB of VTEP a has room for nine MACs, not for three"
+    return pytest.mark.control(what, vteps={"a": {"maxaddress": 9}}, because=because)
 
 
 @pytest.mark.behaviour(
-    "maxaddress counts MACs, the default entry too; one more is refused with ENOSPC",
+    "an FDB with `maxaddress` MACs, the default entry included, refuses one more with ENOSPC",
     source=f"{CORE}: vxlan_fdb_create()",
 )
-@unlimited
+@unlimited(NOT_ADDED)
 @limited
-@both
-def test_a_full_table_refuses_one_more_mac(lab, by):
-    assert macs(lab) == {ANY}
+@both_ways
+def test_a_full_fdb_refuses_one_more_mac(lab, by):
+    assert_macs(lab, {ANY})
     lab.apply(*(AddFdb("a", "vxlan0", mac, address(lab, "b")) for mac in (MAC, OTHER)))
-    error = refused(lab, AddFdb("a", "vxlan0", MULTICAST, address(lab, "b")), by)
-    assert explained(error, by, errno.ENOSPC, "")
-    assert macs(lab) == {ANY, MAC, OTHER}
+    assert_refusal(lab, AddFdb("a", "vxlan0", MULTICAST, address(lab, "b")), by, errno.ENOSPC)
+    assert_macs(lab, {ANY, MAC, OTHER})
 
 
 @pytest.mark.behaviour(
-    "a full table learns nothing, but what comes is delivered", source=f"{CORE}: vxlan_snoop()"
+    "a device whose FDB has `maxaddress` MACs learns no more, but delivers the frames it receives",
+    source=f"{CORE}: vxlan_snoop()",
 )
-@unlimited
+@unlimited(f"MACs in the FDB: unexpected {MAC}, {LATER}; missing none")
 @limited
-def test_a_full_table_learns_nothing(lab):
+def test_a_full_fdb_learns_nothing(lab):
     lab.apply(*(AddFdb("a", "vxlan0", mac, address(lab, "b")) for mac in (OTHER, MULTICAST)))
     assert arrives(lab, "b", src=MAC)
-    assert macs(lab) == {ANY, OTHER, MULTICAST}
+    assert_macs(lab, {ANY, OTHER, MULTICAST})
+
+
+def without_appended(operation):
+    """No remote is appended to the multicast MAC."""
+    appended = isinstance(operation, AddFdb) and operation.append and operation.mac == MULTICAST
+    return None if appended else operation
 
 
 @pytest.mark.behaviour(
-    "a full table takes more remotes for the MACs it has", source=f"{CORE}: vxlan_fdb_append()"
+    "an FDB with `maxaddress` MACs accepts more remotes for a multicast MAC that has an entry",
+    source=f"{CORE}: vxlan_fdb_append()",
 )
-@pytest.mark.control("nothing is appended", change=lambda made: not_appended(made))
+@pytest.mark.control(
+    "the second remote of the multicast MAC is not appended",
+    change=without_appended,
+    because=found_remotes("b"),
+)
 @limited
-@both
-def test_a_full_table_takes_more_remotes(lab, by):
+@both_ways
+def test_a_full_fdb_takes_more_remotes(lab, by):
     lab.apply(*(AddFdb("a", "vxlan0", mac, address(lab, "b")) for mac in (OTHER, MULTICAST)))
     lab.apply(AddFdb("a", "vxlan0", MULTICAST, address(lab, "a"), append=True), by=by)
-    assert remotes(lab, MULTICAST) == {address(lab, "a"), address(lab, "b")}
-
-
-def not_appended(made):
-    return None if isinstance(made, AddFdb) and made.append and made.mac == MULTICAST else made
+    assert_remotes(lab, MULTICAST, address(lab, "a"), address(lab, "b"))
 
 
 @pytest.mark.behaviour(
-    "a deletion makes room in a full table", source=f"{CORE}: vxlan_fdb_destroy()"
+    "an FDB with `maxaddress` MACs accepts another MAC after one of its entries is deleted",
+    source=f"{CORE}: vxlan_fdb_destroy()",
 )
-@pytest.mark.control("nothing is deleted", without=DelFdb, because="No space left")
+@pytest.mark.control(
+    "no FDB entry is deleted", without=DelFdb, because="ApplyError: .*No space left on device"
+)
 @limited
-def test_a_deletion_makes_room_in_a_full_table(lab):
+def test_a_deletion_makes_room_in_a_full_fdb(lab):
     lab.apply(*(AddFdb("a", "vxlan0", mac, address(lab, "b")) for mac in (MAC, OTHER)))
     lab.apply(DelFdb("a", "vxlan0", MAC), AddFdb("a", "vxlan0", MULTICAST, address(lab, "b")))
-    assert macs(lab) == {ANY, MULTICAST, OTHER}
+    assert_macs(lab, {ANY, MULTICAST, OTHER})
 
 
 REFUSED_BY_BRIDGE = {
@@ -236,16 +276,18 @@ REFUSED_BY_BRIDGE = {
 
 
 @pytest.mark.behaviour(
-    "`bridge` refuses what cannot be meant before the kernel sees it", source=BRIDGE
+    "`bridge` itself refuses an FDB entry with a VNI or port out of range, an unknown lower "
+    "device, a malformed MAC, or both a next hop and a remote, and does not ask the kernel",
+    source=BRIDGE,
 )
-@pytest.mark.control("it is a good entry", arguments={"fields": {}}, because=DID_NOT)
-@one
+@pytest.mark.control("the FDB entry is a valid one", arguments={"fields": {}}, because=NOT_ADDED)
+@ipv4_only
 @pytest.mark.parametrize(
     ("fields", "words"), REFUSED_BY_BRIDGE.values(), ids=REFUSED_BY_BRIDGE.keys()
 )
-def test_bridge_refuses_by_itself(lab, fields, words):
-    good = AddFdb("a", "vxlan0", MAC, address(lab, "b"))
-    error = refused(lab, dataclasses.replace(good, **fields), "iproute2")
+def test_bridge_refuses_invalid_entries_itself(lab, fields, words):
+    valid = AddFdb("a", "vxlan0", MAC, address(lab, "b"))
+    error = refusal(lab, dataclasses.replace(valid, **fields), "iproute2")
     assert words in str(error)
     assert error.errno is None
-    assert macs(lab) == {ANY}
+    assert_macs(lab, {ANY})

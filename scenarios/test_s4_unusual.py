@@ -1,4 +1,4 @@
-"""4.6 Entries with unusual remotes: a group, nothing, no route, the host itself, the own MAC.
+"""4.6 FDB entries with unusual remotes: a group, no address, no route, the own host, the own MAC.
 
 a eth0 192.168.57.50 ──── lan ──┬── 192.168.57.54 eth0 b
   vxlan0 172.18.1.2             │                vxlan0 172.18.1.3
@@ -11,129 +11,123 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from fdb_tools import MAC, Copy, address, copies
+from fdb_tools import (
+    MAC,
+    Copy,
+    address,
+    assert_copies,
+    default_copies,
+    found_copies,
+    omitted_entries,
+)
 
 from vxlab import catalog, state
 from vxlab.operations import AddFdb
 
 CORE = "drivers/net/vxlan/vxlan_core.c"
 
-both = pytest.mark.parametrize("by", ["netlink", "iproute2"])
+both_ways = pytest.mark.parametrize("by", ["netlink", "iproute2"])
+three_ipv4 = pytest.mark.topology(catalog.point_to_point, hosts=3)
 three = pytest.mark.topology(catalog.point_to_point, family=[4, 6], hosts=3)
 
 
-@pytest.mark.behaviour("an entry may send to a multicast group", source=f"{CORE}: vxlan_xmit_one()")
-@pytest.mark.control(
-    "the remote is b",
-    change=lambda made: (
-        dataclasses.replace(made, dst="192.168.57.54")
-        if isinstance(made, AddFdb) and made.mac == MAC
-        else made
-    ),
-    because="assert",
+def at_b(operation):
+    """The remote of the entry for MAC is b, of the family that the remote had."""
+    if isinstance(operation, AddFdb) and operation.mac == MAC:
+        b = "192.168.57.54" if "." in operation.dst else "fd00:192:168:57::54"
+        return dataclasses.replace(operation, dst=b)
+    return operation
+
+
+remote_is_b = pytest.mark.control(
+    "the remote of the FDB entry is host b", change=at_b, because=found_copies("b")
 )
-@pytest.mark.topology(catalog.point_to_point, hosts=3)
-@both
-def test_an_entry_may_name_a_group(lab, by):
-    lab.apply(AddFdb("a", "vxlan0", MAC, "239.1.1.1"), by=by)
-    assert copies(lab, MAC) == [Copy("239.1.1.1", 4789, 42)]
 
 
 @pytest.mark.behaviour(
-    "an entry without a usable remote drops its frames, and counts tx_dropped",
+    "frames for a MAC whose FDB entry has a multicast group as its remote are sent to the group",
     source=f"{CORE}: vxlan_xmit_one()",
 )
-@pytest.mark.control(
-    "the remote is b",
-    change=lambda made: (
-        dataclasses.replace(made, dst="192.168.57.54")
-        if isinstance(made, AddFdb) and made.mac == MAC
-        else made
-    ),
-    because="assert",
+@remote_is_b
+@three_ipv4
+@both_ways
+def test_an_entry_may_send_to_a_group(lab, by):
+    lab.apply(AddFdb("a", "vxlan0", MAC, "239.1.1.1"), by=by)
+    assert_copies(lab, MAC, [Copy("239.1.1.1", 4789, 42)])
+
+
+@pytest.mark.behaviour(
+    "frames for a MAC whose FDB entry has the remote 0.0.0.0 are dropped, and counted in "
+    "tx_dropped but not in tx_errors",
+    source=f"{CORE}: vxlan_xmit_one()",
 )
-@pytest.mark.topology(catalog.point_to_point, hosts=3)
-@both
-def test_the_unspecified_remote_drops(lab, by):
+@remote_is_b
+@three_ipv4
+@both_ways
+def test_the_remote_zero_drops(lab, by):
     lab.apply(AddFdb("a", "vxlan0", MAC, "0.0.0.0"), by=by)
-    before = counters(lab)
-    assert copies(lab, MAC) == []
-    after = counters(lab)
+    before = link_counters(lab)
+    assert_copies(lab, MAC, [])
+    after = link_counters(lab)
     assert (after.tx_dropped, after.tx_errors) == (before.tx_dropped + 1, before.tx_errors)
 
 
 @pytest.mark.behaviour(
-    "a remote without a route counts tx_errors and tx_carrier_errors",
+    "frames for a MAC whose FDB entry has a remote without a route are dropped, and counted in "
+    "tx_errors and tx_carrier_errors",
     source=f"{CORE}: vxlan_xmit_one()",
 )
-@pytest.mark.control(
-    "the remote is b",
-    change=lambda made: (
-        dataclasses.replace(made, dst="192.168.57.54")
-        if isinstance(made, AddFdb) and made.mac == MAC
-        else made
-    ),
-    because="assert",
-)
-@pytest.mark.topology(catalog.point_to_point, hosts=3)
+@remote_is_b
+@three_ipv4
 def test_a_remote_without_a_route_is_an_error(lab):
     lab.apply(AddFdb("a", "vxlan0", MAC, "198.51.100.1"))
-    before = sent(lab)
-    assert copies(lab, MAC) == []
-    after = sent(lab)
+    before = tx_counters(lab)
+    assert_copies(lab, MAC, [])
+    after = tx_counters(lab)
     moved = {name: after[name] - before[name] for name in after if after[name] != before[name]}
     assert (moved.pop("errors"), moved.pop("carrier_errors")) == (1, 1)
     assert moved == {"packets": 2, "bytes": moved["bytes"]}  # the later frame, to b and to c
 
 
-def counters(lab):
+def link_counters(lab):
+    """The counters of a's vxlan0, of both directions."""
     (link,) = [row for row in state.links(lab["a"].namespaces) if row.name == "vxlan0"]
     return link.counters
 
 
-def sent(lab):
-    """All that a's vxlan0 counts of what it sends."""
+def tx_counters(lab):
+    """All counters of a's vxlan0 for what it sends."""
     (link,) = lab["a"].ip("-s", "-s", "link", "show", "vxlan0")
     return link["stats64"]["tx"]
 
 
 @pytest.mark.behaviour(
-    "an entry whose remote is the host itself comes back to the device",
+    "frames for a MAC whose FDB entry has an address of the host itself as its remote are received "
+    "by the sending device, and not sent on the underlay",
     source=f"{CORE}: vxlan_encap_bypass()",
 )
-@pytest.mark.control(
-    "the remote is another host",
-    change=lambda made: (
-        dataclasses.replace(made, dst=other_host(made.dst))
-        if isinstance(made, AddFdb) and made.mac == MAC
-        else made
-    ),
-    because="assert",
-)
+@remote_is_b
 @three
-def test_a_remote_that_is_the_host_itself_comes_back(lab):
+def test_a_remote_that_is_the_host_itself_is_delivered_locally(lab):
     lab.apply(AddFdb("a", "vxlan0", MAC, address(lab, "a")))
-    before = counters(lab)
-    assert copies(lab, MAC) == []  # nothing leaves the host
-    after = counters(lab)
+    before = link_counters(lab)
+    assert_copies(lab, MAC, [])
+    after = link_counters(lab)
     assert (after.rx_packets, after.tx_errors) == (before.rx_packets + 1, before.tx_errors)
 
 
-def other_host(dst):
-    return "192.168.57.54" if "." in dst else "fd00:192:168:57::54"
-
-
 @pytest.mark.behaviour(
-    "an entry for the device's own MAC is taken, and sends away what is for it",
+    "an FDB entry for the device's own MAC is accepted, and frames for that MAC are sent to the "
+    "entry's remote",
     source=f"{CORE}: vxlan_fdb_add()",
 )
-@pytest.mark.control("there is no such entry", change=lambda made: not_own(made), because="assert")
+@pytest.mark.control(
+    "the FDB has no entry for the device's own MAC",
+    change=omitted_entries(append=False),
+    because=found_copies("b", "c"),
+)
 @three
-def test_the_device_s_own_mac_may_be_elsewhere(lab):
+def test_the_device_s_own_mac_may_have_a_remote(lab):
     (link,) = [row for row in state.links(lab["a"].namespaces) if row.name == "vxlan0"]
     lab.apply(AddFdb("a", "vxlan0", link.mac, address(lab, "c")))
-    assert copies(lab, link.mac) == [Copy(address(lab, "c"), 4789, 42)]
-
-
-def not_own(made):
-    return None if isinstance(made, AddFdb) and made.dst and not made.append else made
+    assert_copies(lab, link.mac, default_copies(lab, "c"))
