@@ -13,7 +13,6 @@ import struct
 
 import pytest
 from device_tools import assert_refused, bare, harmless, link_of
-from vxlab.features.netlink import add_link
 
 from vxlab import ApplyError
 from vxlab.operations import AddLink
@@ -353,7 +352,7 @@ VNI = (IFLA_ID, struct.pack("=I", 42))
 )
 def test_a_malformed_attribute_is_refused(lab, data, number, kernel):
     with pytest.raises(ApplyError) as refused:
-        add_link(lab["a"].namespaces, "vxlan", data, name="bad")
+        lab["a"].add_raw_link("bad", "vxlan", data)
     assert refused.value.errno == number
     assert kernel in refused.value.extack
     assert link_of(lab, "a", "bad") is None

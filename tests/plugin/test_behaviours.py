@@ -18,6 +18,7 @@ from vxlab.errors import (
     VxlabError,
     WaitTimeout,
 )
+from vxlab.plugin import judge
 from vxlab.plugin.markers import Behaviour, Control
 
 
