@@ -12,8 +12,16 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from flood_tools import BROADCAST, address_of, carries, copies, link_of, marked, send
-from neighbour_tools import told
+from flood_tools import (
+    BROADCAST,
+    carries,
+    copies_sent_to,
+    datagram_frame,
+    link_of,
+    send_frames,
+    underlay_address,
+)
+from neighbour_tools import read_message
 
 from vxlab import catalog
 from vxlab.operations import AddFdb, AddNeighbour, SetLink, SetPort, SetSysctl
@@ -61,7 +69,7 @@ def entries_of(lab, mac):
 def hear(lab, mac):
     """Let a hear a frame of ``mac`` through the tunnel."""
     with lab.capture("ns0") as seen:
-        send(lab["ns1"], "eth0", marked(BROADCAST, b"hello", mac=mac))
+        send_frames(lab["ns1"], "eth0", datagram_frame(BROADCAST, b"hello", mac=mac))
         seen["ns0"].wait_for_payload(b"hello")
 
 
@@ -88,7 +96,7 @@ def test_the_bridge_learns_where_the_device_does_not(lab):
 def test_the_device_learns_where_the_port_does_not(lab):
     lab.apply(port(learning=False))
     hear(lab, MAC)
-    assert entries_of(lab, MAC) == [("vxlan0", address_of(lab, "b"))]
+    assert entries_of(lab, MAC) == [("vxlan0", underlay_address(lab, "b"))]
 
 
 @pytest.mark.behaviour("unicast to a MAC with entries goes to one VTEP", source=BRIDGE)
@@ -97,13 +105,13 @@ def test_the_device_learns_where_the_port_does_not(lab):
 @pytest.mark.parametrize("host", ["b", "c"], ids=["behind-b", "behind-c"])
 @pytest.mark.topology(unlearned())
 def test_unicast_to_a_placed_mac_goes_to_one_vtep(lab, host, flags):
-    lab.apply(port(learning=False), *place(MAC, address_of(lab, host), flags=flags))
+    lab.apply(port(learning=False), *place(MAC, underlay_address(lab, host), flags=flags))
     with lab.capture("a:eth0") as seen:
-        send(lab["ns0"], "eth0", marked(MAC, b"placed"))
+        send_frames(lab["ns0"], "eth0", datagram_frame(MAC, b"placed"))
         seen["a:eth0"].wait_for(carries(b"placed", lab.topology.ports), "the frame")
-        send(lab["ns0"], "eth0", marked(BROADCAST, b"later"))
+        send_frames(lab["ns0"], "eth0", datagram_frame(BROADCAST, b"later"))
         seen["a:eth0"].wait_for(carries(b"later", lab.topology.ports), "a later frame")
-    assert copies(seen["a:eth0"], b"placed") == [address_of(lab, host)]
+    assert copies_sent_to(seen["a:eth0"], b"placed") == [underlay_address(lab, host)]
 
 
 @pytest.mark.behaviour("a placed MAC stays where it is, whoever uses it", source=DEVICE)
@@ -114,10 +122,10 @@ def test_unicast_to_a_placed_mac_goes_to_one_vtep(lab, host, flags):
 )
 @pytest.mark.topology(unlearned())
 def test_a_placed_mac_stays_where_it_is(lab):
-    lab.apply(port(learning=False), *place(MAC, address_of(lab, "c")))
+    lab.apply(port(learning=False), *place(MAC, underlay_address(lab, "c")))
     hear(lab, MAC)  # from b
     assert entries_of(lab, MAC) == [
-        ("vxlan0", address_of(lab, "c")),
+        ("vxlan0", underlay_address(lab, "c")),
         ("vxlan0", None),
     ]
 
@@ -127,7 +135,7 @@ def test_a_placed_mac_stays_where_it_is(lab):
 @pytest.mark.parametrize("by", ["netlink", "iproute2"])
 @pytest.mark.topology(unlearned())
 def test_entries_of_a_controller_are_marked_as_such(lab, by):
-    lab.apply(*place(MAC, address_of(lab, "b"), flags=("extern_learn",)), by=by)
+    lab.apply(*place(MAC, underlay_address(lab, "b"), flags=("extern_learn",)), by=by)
     flags = [row.flags for row in lab["a"].state.fdb if row.mac == MAC]
     found = {("extern_learn" in one, "self" in one) for one in flags}
     assert found == {(True, False), (True, True)}
@@ -141,9 +149,9 @@ def plain(operation):
 
 
 FRAMES = {
-    "flood": marked("02:00:00:00:00:99", b"unknown unicast"),
-    "mcast_flood": marked("01:00:5e:01:02:03", b"multicast"),
-    "bcast_flood": marked(BROADCAST, b"broadcast"),
+    "flood": datagram_frame("02:00:00:00:00:99", b"unknown unicast"),
+    "mcast_flood": datagram_frame("01:00:5e:01:02:03", b"multicast"),
+    "bcast_flood": datagram_frame(BROADCAST, b"broadcast"),
 }
 
 
@@ -159,7 +167,7 @@ def test_a_port_may_be_kept_from_one_kind_of_flood(lab, name):
     lab.apply(port(**{name: False}))
     others = [frame for other, frame in FRAMES.items() if other != name]
     with lab.capture("a:eth0", "b:vxlan0") as seen:
-        send(lab["ns0"], "eth0", FRAMES[name], *others)
+        send_frames(lab["ns0"], "eth0", FRAMES[name], *others)
         for data in (b"unknown unicast", b"multicast", b"broadcast"):
             if data not in FRAMES[name]:
                 seen["b:vxlan0"].wait_for_payload(data)
@@ -181,7 +189,7 @@ def known_everywhere(lab):
             if far == host:
                 continue
             mac = link_of(lab, end, "eth0").mac
-            lab.apply(*place(mac, address_of(lab, far), host=host, flags=("extern_learn",)))
+            lab.apply(*place(mac, underlay_address(lab, far), host=host, flags=("extern_learn",)))
             (container,) = (one for one in lab.topology.containers if one.name == end)
             for address in container.addresses:
                 lab.apply(AddNeighbour(host, "br0", address.split("/")[0], mac, "noarp"))
@@ -209,18 +217,20 @@ def test_where_all_is_known_nothing_is_flooded(lab, address):
     own = link_of(lab, "ns0", "eth0").mac
     sent = [tunnel for tunnel in seen["a:eth0"].encapsulated() if tunnel.inner.src == own]
     to_all = [one for one in sent if int(one.inner.dst[:2], 16) & 1]
-    assert not any(told(one.inner) for one in to_all), "wanted no question to all in the tunnel"
+    assert not any(read_message(one.inner) for one in to_all), (
+        "wanted no question to all in the tunnel"
+    )
     to_one = {one.outer_dst for one in sent if one not in to_all}
-    assert to_one == {address_of(lab, {"3": "b", "4": "c"}[address[-1]])}
+    assert to_one == {underlay_address(lab, {"3": "b", "4": "c"}[address[-1]])}
 
 
 @pytest.mark.behaviour("when the device goes down a controller's entries stay", source=DEVICE)
 @pytest.mark.control("they are dynamic", change=lambda op: dynamic(op))
 @pytest.mark.topology(unlearned())
 def test_entries_of_a_controller_outlive_a_device_that_goes_down(lab):
-    lab.apply(*place(MAC, address_of(lab, "b"))[:1])
+    lab.apply(*place(MAC, underlay_address(lab, "b"))[:1])
     lab.apply(SetLink("a", "vxlan0", up=False), SetLink("a", "vxlan0", up=True))
-    assert entries_of(lab, MAC) == [("vxlan0", address_of(lab, "b"))]
+    assert entries_of(lab, MAC) == [("vxlan0", underlay_address(lab, "b"))]
 
 
 def dynamic(operation):

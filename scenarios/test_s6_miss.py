@@ -17,8 +17,16 @@ import os
 import tempfile
 
 import pytest
-from flood_tools import BROADCAST, address_of, carries, copies, counters_of, marked, send
-from neighbour_tools import TARGETS, Misses, question
+from flood_tools import (
+    BROADCAST,
+    carries,
+    copies_sent_to,
+    counters_of,
+    datagram_frame,
+    send_frames,
+    underlay_address,
+)
+from neighbour_tools import TARGETS, Misses, request_for
 
 from vxlab import catalog, wait_until
 from vxlab.operations import AddFdb, AddNeighbour, SetSysctl
@@ -70,16 +78,16 @@ def lines_of(file):
 @pytest.mark.parametrize(
     ("frame", "wanted"),
     [
-        (marked(MAC, b"x"), f"miss dev vxlan0 lladdr {MAC} STALE"),
-        (question(TARGETS["arp"]), f"miss {TARGETS['arp']} dev vxlan0 STALE"),
-        (question(TARGETS["nd"]), f"miss {TARGETS['nd']} dev vxlan0 STALE"),
+        (datagram_frame(MAC, b"x"), f"miss dev vxlan0 lladdr {MAC} STALE"),
+        (request_for(TARGETS["arp"]), f"miss {TARGETS['arp']} dev vxlan0 STALE"),
+        (request_for(TARGETS["nd"]), f"miss {TARGETS['nd']} dev vxlan0 STALE"),
     ],
     ids=["l2", "l3-ipv4", "l3-ipv6"],
 )
 @pytest.mark.topology(missing(l2miss=True, l3miss=True, proxy=True))
 def test_a_miss_is_printed_by_ip_monitor(lab, frame, wanted):
     with monitor(lab, "a") as file:
-        send(lab["a"], "vxlan0", frame)
+        send_frames(lab["a"], "vxlan0", frame)
         know(lab)  # which is printed too, later
         wait_until(lambda: f"lladdr {MAC} NOARP" in "".join(lines_of(file)), "the later event")
         assert [line for line in lines_of(file) if line.startswith("miss")] == [wanted]
@@ -91,13 +99,13 @@ def test_a_miss_is_printed_by_ip_monitor(lab, frame, wanted):
 @pytest.mark.topology(missing(l2miss=True))
 def test_each_frame_to_an_unknown_mac_is_an_event(lab, number):
     with Misses(lab["a"]) as misses:
-        send(lab["a"], "vxlan0", *[marked(MAC, b"x")] * number)
+        send_frames(lab["a"], "vxlan0", *[datagram_frame(MAC, b"x")] * number)
         assert misses.all_until_later(lab) == [MAC] * number
 
 
 def know(lab):
     """Tell a where the MAC is."""
-    lab.apply(AddFdb("a", "vxlan0", MAC, address_of(lab, "b")))
+    lab.apply(AddFdb("a", "vxlan0", MAC, underlay_address(lab, "b")))
 
 
 @pytest.mark.behaviour("l2miss is silent on broadcast and multicast", source=MISS)
@@ -111,7 +119,7 @@ def know(lab):
 def test_l2miss_is_silent_on_broadcast_and_multicast(lab, mac):
     dropped = counters_of(lab, "a").tx_dropped
     with Misses(lab["a"]) as misses:
-        send(lab["a"], "vxlan0", marked(mac, b"x"))
+        send_frames(lab["a"], "vxlan0", datagram_frame(mac, b"x"))
         assert misses.all_until_later(lab) == []
     assert counters_of(lab, "a").tx_dropped == dropped + 1
 
@@ -122,7 +130,7 @@ def test_l2miss_is_silent_on_broadcast_and_multicast(lab, mac):
 @pytest.mark.topology(catalog.one_switch(port=4789).with_vtep("a", "overlay", l2miss=True))
 def test_l2miss_is_silent_where_a_flood_goes_out(lab):
     with lab.capture("a:eth0") as seen, Misses(lab["a"]) as misses:
-        send(lab["a"], "vxlan0", marked(MAC, b"flooded"))
+        send_frames(lab["a"], "vxlan0", datagram_frame(MAC, b"flooded"))
         assert misses.all_until_later(lab) == []
         seen["a:eth0"].wait_for(carries(b"flooded", lab.topology.ports), "the flood")
 
@@ -140,7 +148,7 @@ def remoteless(operation):
 @pytest.mark.topology(missing(l2miss=False))
 def test_without_l2miss_an_unknown_mac_is_no_event(lab):
     with Misses(lab["a"]) as misses:
-        send(lab["a"], "vxlan0", marked(MAC, b"x"))
+        send_frames(lab["a"], "vxlan0", datagram_frame(MAC, b"x"))
         assert misses.all_until_later(lab) == []
 
 
@@ -150,12 +158,12 @@ def test_without_l2miss_an_unknown_mac_is_no_event(lab):
 def test_after_an_answer_to_the_event_the_next_frame_flows(lab):
     dropped = counters_of(lab, "a").tx_dropped
     with lab.capture("b") as seen, Misses(lab["a"]) as misses:
-        send(lab["a"], "vxlan0", marked(MAC, b"missed"))
+        send_frames(lab["a"], "vxlan0", datagram_frame(MAC, b"missed"))
         misses.wait_for(MAC)
-        lab.apply(AddFdb("a", "vxlan0", misses.seen[0], address_of(lab, "b")))
-        send(lab["a"], "vxlan0", marked(MAC, b"known"))
+        lab.apply(AddFdb("a", "vxlan0", misses.seen[0], underlay_address(lab, "b")))
+        send_frames(lab["a"], "vxlan0", datagram_frame(MAC, b"known"))
         seen["b"].wait_for(carries(b"known", lab.topology.ports), "what follows", timeout=3)
-    assert copies(seen["b"], b"missed") == []
+    assert copies_sent_to(seen["b"], b"missed") == []
     assert counters_of(lab, "a").tx_dropped == dropped + 1
 
 
@@ -167,7 +175,7 @@ def test_after_an_answer_to_the_event_the_next_frame_flows(lab):
 @pytest.mark.topology(missing(l3miss=True, proxy=True))
 def test_a_question_that_a_proxy_cannot_answer_is_an_event(lab, target):
     with Misses(lab["a"]) as misses:
-        send(lab["a"], "vxlan0", question(target))
+        send_frames(lab["a"], "vxlan0", request_for(target))
         assert misses.all_until_later(lab) == [target]
 
 
@@ -177,7 +185,7 @@ def test_a_question_that_a_proxy_cannot_answer_is_an_event(lab, target):
 @pytest.mark.topology(missing(l3miss=True))
 def test_without_a_proxy_a_question_is_no_event(lab, target):
     with Misses(lab["a"]) as misses:
-        send(lab["a"], "vxlan0", question(target))
+        send_frames(lab["a"], "vxlan0", request_for(target))
         assert misses.all_until_later(lab) == []
 
 
@@ -189,7 +197,7 @@ def test_without_a_proxy_a_question_is_no_event(lab, target):
 def test_an_entry_is_no_miss_whatever_its_state(lab, target, state):
     lab.apply(IPV6_ON, AddNeighbour("a", "vxlan0", target, MAC, state=state))
     with Misses(lab["a"]) as misses:
-        send(lab["a"], "vxlan0", question(target))
+        send_frames(lab["a"], "vxlan0", request_for(target))
         assert misses.all_until_later(lab).count(target) == 0
 
 
@@ -206,7 +214,7 @@ def test_a_question_of_the_own_host_is_no_miss(lab, asker):
     with Misses(lab["a"]) as misses:
         if asker == "host":
             assert not lab["a"].ping("172.18.1.77", timeout=0.3)
-        send(lab["a"], "vxlan0", question("172.18.1.77"))
+        send_frames(lab["a"], "vxlan0", request_for("172.18.1.77"))
         assert "172.18.1.77" not in misses.all_until_later(lab)
     (row,) = (row for row in lab["a"].state.neighbours if row.address == "172.18.1.77")
     assert row.state in ("INCOMPLETE", "FAILED")  # the kernel gives up in the end
@@ -234,7 +242,7 @@ def test_a_controller_in_ten_lines(lab, address):
     macs, places = {}, {}
     for name, host in (("ns0", "a"), ("ns1", "b")):
         mac = lab[name].ip("link", "show", "eth0")[0]["address"]
-        places[mac] = address_of(lab, host)
+        places[mac] = underlay_address(lab, host)
         for row in lab[name].state.addresses:
             macs[row.address] = mac
         lab.apply(SetSysctl(host, "net.ipv6.conf.vxlan0.disable_ipv6", "0"))

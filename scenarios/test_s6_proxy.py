@@ -16,21 +16,21 @@ import errno
 import pytest
 from flood_tools import (
     SENDER,
-    address_of,
-    send,
+    send_frames,
+    underlay_address,
 )
 from neighbour_tools import (
     ADVERTISEMENT,
-    ASKER,
     REPLY,
     REQUEST,
+    REQUESTER,
     TARGETS,
-    answering,
-    arp,
-    is_answer,
-    neighbour,
-    question,
-    told,
+    arp_message,
+    is_reply_about,
+    nd_message,
+    proxy_at_a,
+    read_message,
+    request_for,
 )
 
 from vxlab import ApplyError, catalog
@@ -47,8 +47,8 @@ def asked(lab, *frames):
     """Captures of what a's device does with frames; it has done with them when that is over."""
     lab.apply(AddNeighbour("a", "vxlan0", LAST, LAST_MAC))
     with lab.capture("a:vxlan0") as seen:
-        send(lab["a"], "vxlan0", *frames, question(LAST))
-        seen["a:vxlan0"].wait_for(is_answer(LAST), "the answer to a later question")
+        send_frames(lab["a"], "vxlan0", *frames, request_for(LAST))
+        seen["a:vxlan0"].wait_for(is_reply_about(LAST), "the answer to a later question")
     return seen["a:vxlan0"]
 
 
@@ -57,11 +57,11 @@ def answers(seen):
     return [
         frame
         for frame in seen.frames
-        if not frame.outgoing and told(frame) and told(frame)[:2] not in OTHERS
+        if not frame.outgoing and read_message(frame) and read_message(frame)[:2] not in OTHERS
     ]
 
 
-OTHERS = [("says", LAST), *(("asks", f"fd42::{number}") for number in (2, 3))]
+OTHERS = [("reply", LAST), *(("request", f"fd42::{number}") for number in (2, 3))]
 
 
 @pytest.mark.behaviour(
@@ -70,14 +70,14 @@ OTHERS = [("says", LAST), *(("asks", f"fd42::{number}") for number in (2, 3))]
 @pytest.mark.control("the entry is stale", change=lambda op: staled(op))
 @pytest.mark.parametrize("state", ["permanent", "noarp", "reachable", "extern_learn"])
 @both
-@pytest.mark.topology(answering())
+@pytest.mark.topology(proxy_at_a())
 def test_a_proxy_answers_for_a_neighbour_that_it_knows(lab, target, state):
     entry = AddNeighbour("a", "vxlan0", target, MAC, state=state)
     if state == "extern_learn":
         entry = AddNeighbour("a", "vxlan0", target, MAC, "reachable", flags=("extern_learn",))
     lab.apply(entry)
-    found = answers(asked(lab, question(target)))
-    assert [told(frame) for frame in found] == [("says", target, MAC)]
+    found = answers(asked(lab, request_for(target)))
+    assert [read_message(frame) for frame in found] == [("reply", target, MAC)]
 
 
 def staled(operation):
@@ -90,16 +90,16 @@ def staled(operation):
 @pytest.mark.behaviour("the answer looks as if the neighbour had sent it", source=REDUCE)
 @pytest.mark.control("the entry has another MAC", change=lambda op: moved(op))
 @both
-@pytest.mark.topology(answering())
+@pytest.mark.topology(proxy_at_a())
 def test_the_answer_looks_like_the_neighbours_own(lab, target):
     lab.apply(AddNeighbour("a", "vxlan0", target, MAC))
-    (frame,) = answers(asked(lab, question(target)))
+    (frame,) = answers(asked(lab, request_for(target)))
     version = 6 if ":" in target else 4
     if version == 4:
-        wanted = arp(REPLY, target, ASKER[4], mac=MAC, target_mac=SENDER, to=SENDER)
+        wanted = arp_message(REPLY, target, REQUESTER[4], mac=MAC, target_mac=SENDER, to=SENDER)
     else:  # solicited, override
-        wanted = neighbour(
-            ADVERTISEMENT, target, mac=MAC, source=target, flags=0x60, to=SENDER, dst=ASKER[6]
+        wanted = nd_message(
+            ADVERTISEMENT, target, mac=MAC, source=target, flags=0x60, to=SENDER, dst=REQUESTER[6]
         )
     assert frame.data[: len(wanted)] == wanted
 
@@ -117,14 +117,14 @@ def moved(operation):
 )
 @pytest.mark.control("the flag is the other one", change=lambda op: flipped(op))
 @pytest.mark.parametrize("router", [True, False], ids=["router", "host"])
-@pytest.mark.topology(answering())
+@pytest.mark.topology(proxy_at_a())
 def test_an_advertisement_has_the_router_flag_of_the_forwarding_entry(lab, router):
     flags = ("self", "router") if router else ("self",)
     lab.apply(
         AddNeighbour("a", "vxlan0", TARGETS["nd"], MAC),
-        AddFdb("a", "vxlan0", MAC, address_of(lab, "b"), flags=flags),
+        AddFdb("a", "vxlan0", MAC, underlay_address(lab, "b"), flags=flags),
     )
-    (frame,) = answers(asked(lab, question(TARGETS["nd"])))
+    (frame,) = answers(asked(lab, request_for(TARGETS["nd"])))
     assert bool(frame.data[58] & 0x80) is router  # 14 Ethernet, 40 IPv6, 4 ICMPv6
 
 
@@ -138,10 +138,10 @@ def flipped(operation):
 @pytest.mark.behaviour("a proxy is silent where the entry is stale", source=REDUCE)
 @pytest.mark.control("it is reachable", change=lambda op: refreshed(op))
 @both
-@pytest.mark.topology(answering())
+@pytest.mark.topology(proxy_at_a())
 def test_a_proxy_is_silent_for_a_stale_entry(lab, target):
     lab.apply(AddNeighbour("a", "vxlan0", target, MAC, state="stale"))
-    assert answers(asked(lab, question(target))) == []
+    assert answers(asked(lab, request_for(target))) == []
 
 
 def refreshed(operation):
@@ -153,9 +153,9 @@ def refreshed(operation):
 @pytest.mark.behaviour("a proxy is silent for a neighbour that it does not know", source=REDUCE)
 @pytest.mark.control("it knows it", lab=lambda lab: know_all(lab))
 @both
-@pytest.mark.topology(answering())
+@pytest.mark.topology(proxy_at_a())
 def test_a_proxy_is_silent_for_an_unknown_neighbour(lab, target):
-    assert answers(asked(lab, question(target))) == []
+    assert answers(asked(lab, request_for(target))) == []
 
 
 def know_all(lab):
@@ -169,23 +169,23 @@ def know_all(lab):
 )
 @pytest.mark.control("it has none such entry", without=AddFdb)
 @both
-@pytest.mark.topology(answering())
+@pytest.mark.topology(proxy_at_a())
 def test_a_proxy_is_silent_for_a_mac_of_its_own_side(lab, target):
     lab.apply(AddNeighbour("a", "vxlan0", target, MAC), AddFdb("a", "vxlan0", MAC, dst="0.0.0.0"))
-    assert answers(asked(lab, question(target))) == []
+    assert answers(asked(lab, request_for(target))) == []
 
 
 @pytest.mark.behaviour("the test of an address for duplicates is answered too", source=REDUCE)
 @pytest.mark.control("the entry is stale", change=lambda op: staled(op))
 @pytest.mark.parametrize(
     "frame",
-    [arp(REQUEST, "0.0.0.0", TARGETS["arp"]), question(TARGETS["nd"], source="::")],
+    [arp_message(REQUEST, "0.0.0.0", TARGETS["arp"]), request_for(TARGETS["nd"], source="::")],
     ids=["arp-probe", "dad"],
 )
-@pytest.mark.topology(answering())
+@pytest.mark.topology(proxy_at_a())
 def test_a_proxy_defends_the_addresses_that_it_knows(lab, frame):
     know_all(lab)
-    assert [told(found)[2] for found in answers(asked(lab, frame))] == [MAC]
+    assert [read_message(found)[2] for found in answers(asked(lab, frame))] == [MAC]
 
 
 @pytest.mark.behaviour(

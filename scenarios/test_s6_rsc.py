@@ -12,8 +12,15 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from flood_tools import SENDER, address_of, carries, copies, marked, send
-from neighbour_tools import REQUEST, Misses, arp
+from flood_tools import (
+    SENDER,
+    carries,
+    copies_sent_to,
+    datagram_frame,
+    send_frames,
+    underlay_address,
+)
+from neighbour_tools import REQUEST, Misses, arp_message
 
 from vxlab import catalog, decapsulate
 from vxlab.frames import ip_header
@@ -37,8 +44,8 @@ def know(lab, target, *, state="permanent", mac=MAC, flags=("self", "router"), n
     """Tell a's device of the router behind b and, if so, of the neighbour behind c."""
     lab.apply(
         IPV6_ON,
-        AddFdb("a", "vxlan0", ROUTER, address_of(lab, "b"), flags=flags),
-        AddFdb("a", "vxlan0", MAC, address_of(lab, "c")),
+        AddFdb("a", "vxlan0", ROUTER, underlay_address(lab, "b"), flags=flags),
+        AddFdb("a", "vxlan0", MAC, underlay_address(lab, "c")),
     )
     if neighbour:
         lab.apply(AddNeighbour("a", "vxlan0", target, mac, state=state))
@@ -47,22 +54,22 @@ def know(lab, target, *, state="permanent", mac=MAC, flags=("self", "router"), n
 def packet(target, data=b"packet"):
     """A frame for the router, with a packet for ``target``."""
     source = "10.1.1.1" if "." in target else "fd01::1"
-    return marked(ROUTER, data, src=source, dst=target)
+    return datagram_frame(ROUTER, data, src=source, dst=target)
 
 
 def sent(lab, frame, data=b"packet"):
     """What a sends for one frame: outer destination, and the inner frame."""
     with lab.capture("a:eth0") as seen:
-        send(lab["a"], "vxlan0", frame)
+        send_frames(lab["a"], "vxlan0", frame)
         found = seen["a:eth0"].wait_for(carries(data, lab.topology.ports), "the packet")
-    assert len(copies(seen["a:eth0"], data)) == 1
+    assert len(copies_sent_to(seen["a:eth0"], data)) == 1
     return found.outer_dst, decapsulate(found, lab.topology.ports).inner
 
 
 def unchanged(lab, found):
     """Whether what was sent went to the router, just as it was."""
     outer, inner = found
-    return (outer, inner.dst, inner.src) == (address_of(lab, "b"), ROUTER, SENDER)
+    return (outer, inner.dst, inner.src) == (underlay_address(lab, "b"), ROUTER, SENDER)
 
 
 @pytest.mark.behaviour(
@@ -75,7 +82,7 @@ def unchanged(lab, found):
 def test_a_packet_for_a_router_goes_straight_to_the_neighbour(lab, target, state):
     know(lab, target, state=state)
     outer, inner = sent(lab, packet(target))
-    assert (outer, inner.dst, inner.src) == (address_of(lab, "c"), MAC, ROUTER)
+    assert (outer, inner.dst, inner.src) == (underlay_address(lab, "c"), MAC, ROUTER)
 
 
 @pytest.mark.behaviour("the short circuit changes MACs only: no hop is counted", source=SOURCE)
@@ -151,7 +158,7 @@ def test_a_short_circuit_to_an_unknown_mac_is_flooded(lab, target):
     far = "02:00:00:00:00:98"
     know(lab, target, mac=far)
     with lab.capture("a", "b", "c") as seen:
-        send(lab["a"], "vxlan0", packet(target))
+        send_frames(lab["a"], "vxlan0", packet(target))
         for host in "bc":
             frame = seen[host].wait_for(
                 carries(b"packet", lab.topology.ports), "its copy", timeout=3
@@ -161,22 +168,22 @@ def test_a_short_circuit_to_an_unknown_mac_is_flooded(lab, target):
 
 
 def place_mac(lab):
-    lab.apply(AddFdb("a", "vxlan0", "02:00:00:00:00:98", address_of(lab, "c")))
+    lab.apply(AddFdb("a", "vxlan0", "02:00:00:00:00:98", underlay_address(lab, "c")))
 
 
 @pytest.mark.behaviour("ARP for a router's MAC is never short", source=SOURCE)
 @pytest.mark.control("it is an IPv4 packet", arguments={"frame": packet(TARGETS["ipv4"])})
 @pytest.mark.parametrize(
-    "frame", [arp(REQUEST, "10.1.1.1", TARGETS["ipv4"], to=ROUTER)], ids=["request"]
+    "frame", [arp_message(REQUEST, "10.1.1.1", TARGETS["ipv4"], to=ROUTER)], ids=["request"]
 )
 @pytest.mark.topology(short())
 def test_arp_for_the_router_is_left_alone(lab, frame):
     know(lab, TARGETS["ipv4"])
     with lab.capture("a:eth0") as seen:
-        send(lab["a"], "vxlan0", frame, marked(MAC, b"behind"))
+        send_frames(lab["a"], "vxlan0", frame, datagram_frame(MAC, b"behind"))
         seen["a:eth0"].wait_for(carries(b"behind", lab.topology.ports), "what was sent behind")
     found = [row for row in seen["a:eth0"].encapsulated() if row.inner.data[:42] == frame[:42]]
-    assert [row.outer_dst for row in found] == [address_of(lab, "b")]
+    assert [row.outer_dst for row in found] == [underlay_address(lab, "b")]
 
 
 @pytest.mark.behaviour("with l3miss an unknown neighbour is an event", source=SOURCE)
@@ -199,8 +206,8 @@ def test_a_packet_for_an_unknown_neighbour_is_a_miss(lab, target):
 def test_after_an_answer_to_the_event_the_next_packet_is_short(lab, target):
     know(lab, target, neighbour=False)
     with Misses(lab["a"]) as misses:
-        send(lab["a"], "vxlan0", packet(target, b"first"))
+        send_frames(lab["a"], "vxlan0", packet(target, b"first"))
         misses.wait_for(target)
         lab.apply(AddNeighbour("a", "vxlan0", target, MAC))
     outer, inner = sent(lab, packet(target))
-    assert (outer, inner.dst) == (address_of(lab, "c"), MAC)
+    assert (outer, inner.dst) == (underlay_address(lab, "c"), MAC)

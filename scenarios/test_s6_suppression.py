@@ -14,18 +14,18 @@ import dataclasses
 
 import pytest
 from address_tools import wait_for_addresses
-from flood_tools import BROADCAST, carries, link_of, marked, send
+from flood_tools import BROADCAST, carries, datagram_frame, link_of, send_frames
 from neighbour_tools import (
     ADVERTISEMENT,
     REPLY,
     REQUEST,
     TARGETS,
-    arp,
-    is_answer,
-    is_question,
-    neighbour,
-    question,
-    told,
+    arp_message,
+    is_reply_about,
+    is_request_for,
+    nd_message,
+    read_message,
+    request_for,
 )
 
 from vxlab import catalog
@@ -61,15 +61,17 @@ class Fate:
 def fate_of(lab, frame):
     """Send a frame from ns0, and look where it is when a later one has been everywhere."""
     with lab.capture("a:eth0", "ns0", "ns1") as seen:
-        send(lab["ns0"], "eth0", frame, marked(BROADCAST, b"behind"))
+        send_frames(lab["ns0"], "eth0", frame, datagram_frame(BROADCAST, b"behind"))
         seen["a:eth0"].wait_for(carries(b"behind", lab.topology.ports), "what is behind it")
         seen["ns1"].wait_for_payload(b"behind")
-        send(lab["ns1"], "eth0", marked(BROADCAST, b"after", mac=UNKNOWN))
+        send_frames(lab["ns1"], "eth0", datagram_frame(BROADCAST, b"after", mac=UNKNOWN))
         seen["ns0"].wait_for_payload(b"after")
     inside = [tunnel.inner for tunnel in seen["a:eth0"].encapsulated() if tunnel.inner.outgoing]
-    heard = [told(one) for one in seen["ns0"].frames if not one.outgoing and told(one)]
+    heard = [
+        read_message(one) for one in seen["ns0"].frames if not one.outgoing and read_message(one)
+    ]
     return Fate(
-        [mac for verb, _, mac in heard if verb == "says"],
+        [mac for verb, _, mac in heard if verb == "reply"],
         any(one.data[: len(frame)] == frame for one in inside),
         any(one.data[: len(frame)] == frame for one in seen["ns1"].frames),
     )
@@ -85,7 +87,7 @@ def fate_of(lab, frame):
 def test_a_known_neighbour_is_answered_for_and_not_flooded(lab, target, state):
     lab.apply(SUPPRESS)
     know(lab, state=state)
-    assert fate_of(lab, question(target)) == Fate([MAC], in_tunnel=False, at_ns1=True)
+    assert fate_of(lab, request_for(target)) == Fate([MAC], in_tunnel=False, at_ns1=True)
 
 
 @pytest.mark.behaviour("an entry of a controller (extern_learn) counts as any other", source=SOURCE)
@@ -97,7 +99,7 @@ def test_an_entry_of_a_controller_is_answered_for(lab, target):
     know(lab, state="reachable", flags=("extern_learn",))
     flags = [row.flags for row in lab["a"].state.neighbours if row.address == target]
     assert flags == [("extern_learn",)]
-    assert fate_of(lab, question(target)) == Fate([MAC], in_tunnel=False, at_ns1=True)
+    assert fate_of(lab, request_for(target)) == Fate([MAC], in_tunnel=False, at_ns1=True)
 
 
 @pytest.mark.behaviour("a question about an unknown neighbour is flooded as ever", source=SOURCE)
@@ -106,7 +108,7 @@ def test_an_entry_of_a_controller_is_answered_for(lab, target):
 @bridges
 def test_a_question_about_an_unknown_neighbour_is_flooded(lab, target):
     lab.apply(SUPPRESS)
-    assert fate_of(lab, question(target)) == Fate([], in_tunnel=True, at_ns1=True)
+    assert fate_of(lab, request_for(target)) == Fate([], in_tunnel=True, at_ns1=True)
 
 
 @pytest.mark.behaviour("a port that does not suppress gets all questions", source=SOURCE)
@@ -115,7 +117,7 @@ def test_a_question_about_an_unknown_neighbour_is_flooded(lab, target):
 @bridges
 def test_without_suppression_a_known_neighbour_is_asked_for(lab, target):
     know(lab)
-    assert fate_of(lab, question(target)) == Fate([], in_tunnel=True, at_ns1=True)
+    assert fate_of(lab, request_for(target)) == Fate([], in_tunnel=True, at_ns1=True)
 
 
 @pytest.mark.behaviour("a neighbour whose MAC the bridge does not know is asked for", source=SOURCE)
@@ -125,7 +127,7 @@ def test_without_suppression_a_known_neighbour_is_asked_for(lab, target):
 def test_a_neighbour_without_a_forwarding_entry_is_asked_for(lab, target):
     lab.apply(SUPPRESS)
     know(lab, port=None)
-    assert fate_of(lab, question(target)) == Fate([], in_tunnel=True, at_ns1=True)
+    assert fate_of(lab, request_for(target)) == Fate([], in_tunnel=True, at_ns1=True)
 
 
 PLACED = AddFdb("a", "vxlan0", MAC, flags=("master",), state="static")
@@ -140,7 +142,7 @@ PLACED = AddFdb("a", "vxlan0", MAC, flags=("master",), state="static")
 def test_a_neighbour_behind_a_local_port_is_asked_there_only(lab, target):
     lab.apply(SUPPRESS)
     know(lab, port="ns1-eth0")
-    assert fate_of(lab, question(target)) == Fate([], in_tunnel=False, at_ns1=True)
+    assert fate_of(lab, request_for(target)) == Fate([], in_tunnel=False, at_ns1=True)
 
 
 def behind(operation, port):
@@ -152,14 +154,14 @@ def behind(operation, port):
 
 #: What tells all, and asks for no answer.
 ANNOUNCEMENTS = {
-    "arp-announcement": arp(REQUEST, "172.18.1.200", "172.18.1.200"),
-    "gratuitous-reply": arp(REPLY, "172.18.1.200", "172.18.1.200"),
-    "unsolicited-na": neighbour(ADVERTISEMENT, "fd42::200", flags=0x20),
+    "arp-announcement": arp_message(REQUEST, "172.18.1.200", "172.18.1.200"),
+    "gratuitous-reply": arp_message(REPLY, "172.18.1.200", "172.18.1.200"),
+    "unsolicited-na": nd_message(ADVERTISEMENT, "fd42::200", flags=0x20),
 }
 #: What asks whether an address is taken.
 PROBES = {
-    "arp-probe": arp(REQUEST, "0.0.0.0", "172.18.1.200"),
-    "dad": question("fd42::200", source="::"),
+    "arp-probe": arp_message(REQUEST, "0.0.0.0", "172.18.1.200"),
+    "dad": request_for("fd42::200", source="::"),
 }
 
 
@@ -184,8 +186,8 @@ def test_probes_stay_out_of_the_tunnel(lab, frame):
 
 
 ANSWERS = {
-    "arp-reply": arp(REPLY, "172.18.1.200", "172.18.1.201", to=UNKNOWN),
-    "solicited-na": neighbour(ADVERTISEMENT, "fd42::200", flags=0x60, to=UNKNOWN),
+    "arp-reply": arp_message(REPLY, "172.18.1.200", "172.18.1.201", to=UNKNOWN),
+    "solicited-na": nd_message(ADVERTISEMENT, "fd42::200", flags=0x60, to=UNKNOWN),
 }
 
 
@@ -211,7 +213,7 @@ NO_FLOOD = SetPort("a", "vxlan0", (("flood", False),))
 def test_a_question_to_one_mac_goes_through(lab, target, to):
     lab.apply(SUPPRESS)
     know(lab)
-    frame = question(target, to=to) if to else question(target)
+    frame = request_for(target, to=to) if to else request_for(target)
     assert fate_of(lab, frame) == Fate([], in_tunnel=True, at_ns1=False)
 
 
@@ -223,12 +225,12 @@ def test_questions_from_the_tunnel_are_not_answered_for(lab, target):
     lab.apply(SUPPRESS, SetPort("a", "ns1-eth0", (("neigh_suppress", True),)))
     know(lab, port="ns1-eth0")
     with lab.capture("ns0", "a:eth0") as seen:
-        send(lab["ns2"], "eth0", question(target))
-        seen["ns0"].wait_for(is_question(target), "the question from the tunnel")
-        send(lab["ns0"], "eth0", marked(BROADCAST, b"later"))
+        send_frames(lab["ns2"], "eth0", request_for(target))
+        seen["ns0"].wait_for(is_request_for(target), "the question from the tunnel")
+        send_frames(lab["ns0"], "eth0", datagram_frame(BROADCAST, b"later"))
         seen["a:eth0"].wait_for(carries(b"later", lab.topology.ports), "a later frame")
     inside = [tunnel.inner for tunnel in seen["a:eth0"].encapsulated()]
-    assert [told(inner) for inner in inside if is_answer(target)(inner)] == []
+    assert [read_message(inner) for inner in inside if is_reply_about(target)(inner)] == []
 
 
 @pytest.mark.behaviour("what is asked about the bridge itself stays on its side", source=SOURCE)
@@ -240,7 +242,7 @@ def test_a_question_about_the_bridge_itself_stays_here(lab, address):
     lab.apply(SUPPRESS, IPV6_ON, AddAddress("a", "br0", address + prefix))
     wait_for_addresses(lab, "a")
     own = link_of(lab, "a", "br0").mac  # it is the host that answers
-    assert fate_of(lab, question(address)) == Fate([own], in_tunnel=False, at_ns1=True)
+    assert fate_of(lab, request_for(address)) == Fate([own], in_tunnel=False, at_ns1=True)
 
 
 @pytest.mark.behaviour("the setting of a port reads back", source="man 8 bridge: neigh_suppress")
@@ -264,9 +266,9 @@ def isolate(*ports):
 def test_an_isolated_endpoint_does_not_reach_an_isolated_tunnel(lab):
     lab.apply(*isolate("vxlan0", "ns0-eth0"))
     with lab.capture("a:eth0", "ns1") as seen:
-        send(lab["ns0"], "eth0", marked(BROADCAST, b"isolated"))
+        send_frames(lab["ns0"], "eth0", datagram_frame(BROADCAST, b"isolated"))
         seen["ns1"].wait_for_payload(b"isolated")
-        send(lab["ns1"], "eth0", marked(BROADCAST, b"free", mac=UNKNOWN))
+        send_frames(lab["ns1"], "eth0", datagram_frame(BROADCAST, b"free", mac=UNKNOWN))
         seen["a:eth0"].wait_for(carries(b"free", lab.topology.ports), "what ns1 sends")
         seen["a:eth0"].assert_silent(carries(b"isolated", lab.topology.ports), "ns0's frame")
 
@@ -277,6 +279,6 @@ def test_an_isolated_endpoint_does_not_reach_an_isolated_tunnel(lab):
 def test_an_endpoint_that_is_not_isolated_reaches_an_isolated_tunnel(lab):
     lab.apply(*isolate("vxlan0"))
     with lab.capture("ns2") as seen:
-        send(lab["ns0"], "eth0", marked(BROADCAST, b"free"))
+        send_frames(lab["ns0"], "eth0", datagram_frame(BROADCAST, b"free"))
         seen["ns2"].wait_for_payload(b"free", timeout=3)
     assert seen["ns2"].payloads() == [b"free"]

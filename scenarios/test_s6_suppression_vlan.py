@@ -6,8 +6,8 @@ ns0 eth0 ── br0 ── vxlan0 a ── b vxlan0 ── br0 ── eth0 ns1  
 from __future__ import annotations
 
 import pytest
-from flood_tools import BROADCAST, marked, send
-from neighbour_tools import ADVERTISEMENT, REQUEST, arp, neighbour, question
+from flood_tools import BROADCAST, datagram_frame, send_frames
+from neighbour_tools import ADVERTISEMENT, REQUEST, arp_message, nd_message, request_for
 
 from vxlab import catalog
 from vxlab.operations import SetPort
@@ -16,12 +16,12 @@ SOURCE = "net/bridge/br_arp_nd_proxy.c: br_is_neigh_suppress_enabled()"
 SUPPRESSED, FREE = 10, 20
 pytestmark = pytest.mark.requires("bridge-vlan-suppress", "bridge.neigh_vlan_suppress")
 FRAMES = {
-    "arp-announcement": arp(REQUEST, "172.18.1.200", "172.18.1.200"),
-    "unsolicited-na": neighbour(ADVERTISEMENT, "fd42::200", flags=0x20),
+    "arp-announcement": arp_message(REQUEST, "172.18.1.200", "172.18.1.200"),
+    "unsolicited-na": nd_message(ADVERTISEMENT, "fd42::200", flags=0x20),
 }
 PROBES = {
-    "arp-probe": arp(REQUEST, "0.0.0.0", "172.18.1.200"),
-    "dad": question("fd42::200", source="::"),
+    "arp-probe": arp_message(REQUEST, "0.0.0.0", "172.18.1.200"),
+    "dad": request_for("fd42::200", source="::"),
 }
 NEWER = pytest.mark.known_difference("K62", since="7.2")  # a suppressing port lets them pass
 
@@ -57,9 +57,9 @@ def make_vlans(lab):
 def test_a_port_suppresses_in_some_vlans_only(lab, frame):
     make_vlans(lab)
     lab.apply(SetPort("a", "vxlan0", (("neigh_vlan_suppress", True),)))
-    later = tagged(marked(BROADCAST, b"later"), SUPPRESSED)
+    later = tagged(datagram_frame(BROADCAST, b"later"), SUPPRESSED)
     with lab.capture("a:eth0") as seen:
-        send(lab["ns0"], "eth0", tagged(frame, SUPPRESSED), tagged(frame, FREE), later)
+        send_frames(lab["ns0"], "eth0", tagged(frame, SUPPRESSED), tagged(frame, FREE), later)
         seen["a:eth0"].wait_for(lambda one: later in one.data, "a later frame")
     inside = [tunnel.inner for tunnel in seen["a:eth0"].encapsulated() if tunnel.inner.outgoing]
     found = [one.vlans for one in inside if one.data[16 : len(frame) + 4] == frame[12:]]
