@@ -1,4 +1,4 @@
-"""6.7 Neighbour suppression by VLAN: one port, and VLANs that are suppressed or not.
+"""6.6 Neighbour suppression by VLAN: one bridge port that suppresses in some of its VLANs.
 
 ns0 eth0 ── br0 ── vxlan0 a ── b vxlan0 ── br0 ── eth0 ns1        VLANs 10 and 20, both tagged
 """
@@ -23,7 +23,7 @@ PROBES = {
     "arp-probe": arp_message(REQUEST, "0.0.0.0", "172.18.1.200"),
     "dad": request_for("fd42::200", source="::"),
 }
-NEWER = pytest.mark.known_difference("K62", since="7.2")  # a suppressing port lets them pass
+NEWER = pytest.mark.known_difference("K62", since="7.2")  # a suppressing port forwards probes
 
 
 def tagged(frame, vlan):
@@ -32,7 +32,7 @@ def tagged(frame, vlan):
 
 
 def make_vlans(lab):
-    """Let a's bridge know VLANs."""
+    """Give a's bridge both VLANs, one of them with `neigh_suppress` on the port to the tunnel."""
     node = lab["a"]
     node.run("ip", "link", "set", "br0", "type", "bridge", "vlan_filtering", "1")
     for vlan in (SUPPRESSED, FREE):
@@ -43,9 +43,15 @@ def make_vlans(lab):
 
 
 @pytest.mark.behaviour(
-    "with neigh_vlan_suppress a port suppresses in the VLANs that say so", source=SOURCE
+    "a bridge port with `neigh_vlan_suppress` suppresses only in the VLANs that have "
+    "`neigh_suppress`",
+    source=SOURCE,
 )
-@pytest.mark.control("the port does not look at VLANs", without=SetPort)
+@pytest.mark.control(
+    "the bridge port has no `neigh_vlan_suppress`",
+    without=SetPort,
+    because=r"the message was sent in the VLANs \[\(10,\), \(20,\)\]",
+)
 @pytest.mark.parametrize(
     "frame",
     [
@@ -61,6 +67,6 @@ def test_a_port_suppresses_in_some_vlans_only(lab, frame):
     with lab.capture("a:eth0") as seen:
         send_frames(lab["ns0"], "eth0", tagged(frame, SUPPRESSED), tagged(frame, FREE), later)
         seen["a:eth0"].wait_for(lambda one: later in one.data, "a later frame")
-    inside = [tunnel.inner for tunnel in seen["a:eth0"].encapsulated() if tunnel.inner.outgoing]
+    inside = [packet.inner for packet in seen["a:eth0"].encapsulated() if packet.inner.outgoing]
     found = [one.vlans for one in inside if one.data[16 : len(frame) + 4] == frame[12:]]
-    assert found == [(FREE,)]
+    assert found == [(FREE,)], f"the message was sent in the VLANs {found}"
