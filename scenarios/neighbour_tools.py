@@ -89,8 +89,8 @@ def is_reply_about(target):
 def read_message(frame):
     """``("request" or "reply", address, MAC)`` of an ARP or ND frame, None for all others.
 
-    A neighbour solicitation is a request and an advertisement a reply.  The address is the one
-    asked for or told of, the MAC the one at that place of the frame.
+    A neighbour solicitation is a request and an advertisement a reply.  The address is the one that
+    is asked for, or whose MAC is told; the MAC is the sender's in ARP, that of the option in ND.
     """
     found = frames.layer3(frame.data)
     if found is None:

@@ -145,7 +145,7 @@ def test_unicast_to_a_mac_with_entries_goes_to_one_vtep(lab, host, flags):
     source=DEVICE,
 )
 @pytest.mark.control(
-    "vxlan device and bridge port learn, and the MAC has no static FDB entries",
+    "a's vxlan device and bridge port learn, and the MAC has no static FDB entries",
     vteps={"a": {"learning": True}},
     without=(SetPort, AddFdb),
     because=rf"FDB entries of the MAC: \[{BEHIND_B}",
