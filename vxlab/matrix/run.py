@@ -127,13 +127,13 @@ class Recorder:
 
 def _case(event: Mapping[str, Any]) -> Case:
     return Case(
-        event["case"],
-        Outcome(event["outcome"]),
-        event.get("seconds", 0.0),
-        event.get("reason", ""),
-        event.get("evidence", ""),
-        event.get("behaviour", ""),
-        tuple(KnownDifference(**each) for each in event.get("known", ())),
+        nodeid=event["case"],
+        outcome=Outcome(event["outcome"]),
+        seconds=event.get("seconds", 0.0),
+        reason=event.get("reason", ""),
+        evidence=event.get("evidence", ""),
+        behaviour=event.get("behaviour", ""),
+        known=tuple(KnownDifference(**each) for each in event.get("known", ())),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from vxlab.results.comparison import Kind
+from vxlab.results.comparison import ChangeKind
 from vxlab.results.notes import DEAD, Note
 from vxlab.results.pairs import Comparison
 
@@ -33,7 +33,7 @@ def counts_of(comparison: Comparison) -> str:
     """How many changes of each kind two runs have, and how many of them matter; one line."""
     changes = [change for pair in comparison.pairs for change in pair.changes]
     kinds = Counter(change.kind for change in changes)
-    each = ", ".join(f"{kinds[kind]} {kind}" for kind in Kind if kinds[kind])
+    each = ", ".join(f"{kinds[kind]} {kind}" for kind in ChangeKind if kinds[kind])
     worse = sum(change.is_worse and change.is_unexpected for change in changes)
     known = sum(not change.is_unexpected for change in changes)
     died = sum(pair.died for pair in comparison.pairs)
