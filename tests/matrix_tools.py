@@ -75,7 +75,7 @@ class Watcher:
         self.events: list[Event] = []
         self.planned: Mapping[int, Place] = {}
 
-    def say(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         self.said.append(text)
 
     def cells(self, cells: Mapping[int, Place]) -> None:

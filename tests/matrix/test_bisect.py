@@ -89,7 +89,7 @@ def test_the_kernel_that_runs_is_asked(project: Path) -> None:
         "here",
         ["test_tiny.py", "-k", "differs or passes"],
         backend="iproute2",
-        say=print,
+        notify=print,
         tell=told.append,
     )
     assert answer.verdict is BAD

@@ -19,7 +19,7 @@ from vxlab.errors import VxlabError
 from vxlab.matrix import run
 from vxlab.results import CellState, Results
 from vxlab.vm import bundles, machine, packages
-from vxlab.vm.run import ready
+from vxlab.vm.run import prepare_kernel
 
 KERNEL, IPROUTE2 = "6.1", "6.1"
 
@@ -79,7 +79,7 @@ def test_each_machine_is_told_as_it_ended_and_the_rest_goes_on(tmp_path, monkeyp
         pytest.skip("boots in emulation take long: VXLAB_BOOTS=1 runs all of them")
     try:
         packages.program("qemu-system-x86_64", "qemu-system-x86")
-        ready(kernel=KERNEL)
+        prepare_kernel(kernel=KERNEL)
         bundles.find(IPROUTE2)
     except VxlabError as error:
         pytest.skip(f"no virtual machine here: {error}")

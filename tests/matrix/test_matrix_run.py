@@ -38,7 +38,7 @@ class Fake:
         self.jobs: list[Job] = []
         monkeypatch.setattr(places, "place_of", self.place_of)
 
-    def place_of(self, job: Job, luggage: Path | None, stop: Stop, say: places.Say) -> Machines:
+    def place_of(self, job: Job, luggage: Path | None, stop: Stop, notify: object) -> Machines:
         assert luggage is None
         self.jobs.append(job)
         self.stop = stop

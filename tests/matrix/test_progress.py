@@ -55,7 +55,7 @@ def end(progress: Progressing, cell: int, **fields: Any) -> None:
 def test_a_file_gets_plain_lines(time: Clock) -> None:
     progress, out = shown(terminal=False)
     with progress:
-        progress.say("packing")
+        progress.notify("packing")
         progress.cells(CELLS)
         progress.event({"event": "boot", "cells": [1]})
         begin(progress, 1)

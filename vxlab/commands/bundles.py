@@ -18,7 +18,7 @@ def _options(options: argparse.ArgumentParser) -> None:
     )
 
 
-def say(text: str) -> None:
+def notify(text: str) -> None:
     """Tell a person who waits what is being done."""
     print(f"vxlab iproute2: {text}", file=sys.stderr, flush=True)
 
@@ -27,10 +27,10 @@ def _iproute2(arguments: argparse.Namespace) -> int:
     from vxlab.vm import bundles
 
     if arguments.wanted is None:
-        for version, suite in bundles.offered(say).items():
+        for version, suite in bundles.offered(notify).items():
             print(f"{version}  {suite}")
     else:
-        print(bundles.find(arguments.wanted, say).folder)
+        print(bundles.find(arguments.wanted, notify).folder)
     return 0
 
 

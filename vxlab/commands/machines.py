@@ -89,16 +89,17 @@ def _end(number: int, _: object) -> None:
     sys.exit(128 + number)
 
 
-def say(text: str) -> None:
+def notify(text: str) -> None:
     """Tell a person who waits what is being done."""
     print(f"vxlab vm: {text}", file=sys.stderr, flush=True)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from vxlab.vm import machine, panic, run
+    from vxlab.vm.guest import ExitKind
 
     words = arguments.arguments or list(_DEFAULT)
-    outcome = run.run(
+    ended = run.run_command(
         [shlex.join(words)],
         kernel=arguments.kernel,
         modules=arguments.modules,
@@ -107,13 +108,13 @@ def _run(arguments: argparse.Namespace) -> int:
         snapshot=arguments.snapshot,
         files=arguments.files,
         output=machine.to_terminal,
-        say=say,
+        notify=notify,
     )
-    if outcome.end is machine.End.DONE and outcome.code is not None:
-        return outcome.code
+    if ended.kind is ExitKind.DONE and ended.code is not None:
+        return ended.code
     sys.stdout.flush()
-    told = panic.telling(outcome.log)
-    print(f"vxlab vm: {outcome.end}: {outcome.reason}", file=sys.stderr)
+    told = panic.telling(ended.log)
+    print(f"vxlab vm: {ended.kind}: {ended.reason}", file=sys.stderr)
     if told:
         print(f"from the kernel's log:\n{told}", file=sys.stderr)
     return NO_RESULT
@@ -124,20 +125,20 @@ def _shell(arguments: argparse.Namespace) -> int:
 
     if not sys.stdin.isatty():
         raise VxlabError("vxlab vm shell: wanted a terminal, found none: use `vxlab vm run`")
-    say("the prompt ends with `exit`")
-    return run.shell(
+    notify("the prompt ends with `exit`")
+    return run.run_shell(
         kernel=arguments.kernel,
         modules=arguments.modules,
         memory=arguments.memory,
         snapshot=arguments.snapshot,
-        say=say,
+        notify=notify,
     )
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
     from vxlab.vm import run
 
-    run.ready(kernel=arguments.kernel, modules=arguments.modules, say=say)
+    run.prepare_kernel(kernel=arguments.kernel, modules=arguments.modules, notify=notify)
     return 0
 
 

@@ -157,14 +157,14 @@ def _matrix(arguments: argparse.Namespace) -> int:
         progress = stack.enter_context(Progressing())
         if request is not None:  # what is wrong with it is said before there is a file
             execute, at_most = _executor(arguments, request)
-            run.prepare(request, progress.say)
+            run.prepare(request, progress.notify)
         _make_folder(arguments.junit)
         results = stack.enter_context(Results.open(arguments.results, create=not arguments.resume))
         if request is None:
             results = stack.enter_context(Results.open(arguments.results, create=True))
             number, request = run.resume(results)
             execute, at_most = _executor(arguments, request)
-            run.prepare(request, progress.say)
+            run.prepare(request, progress.notify)
         else:
             number = run.begin(results, request)
         summary = run.run(
@@ -311,7 +311,7 @@ def _bisect(arguments: argparse.Namespace) -> int:
     """Say of one kernel: 0 good, 1 bad, 125 cannot be told."""
     from vxlab.matrix.bisect import Verdict, ask
 
-    def say(text: str) -> None:
+    def notify(text: str) -> None:
         print(f"vxlab bisect-run: {text}", file=sys.stderr, flush=True)
 
     try:
@@ -324,7 +324,7 @@ def _bisect(arguments: argparse.Namespace) -> int:
                 backend=arguments.backend,
                 deadline=arguments.deadline,
                 memory=arguments.memory,
-                say=say,
+                notify=notify,
             )
     except Exception as error:  # 1 would say that the kernel is bad
         if not isinstance(error, VxlabError):

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from vxlab.matrix import places, runner
 from vxlab.matrix.job import SYSTEM, Job, Place
-from vxlab.matrix.places import Say, Stop
+from vxlab.matrix.places import Stop
 from vxlab.results.model import CellState
+from vxlab.vm.notify import Notify
 
 
 class Verdict(IntEnum):
@@ -41,7 +42,7 @@ def ask(
     project: Path | None = None,
     deadline: float = 600.0,
     memory: int = 1024,
-    say: Say,
+    notify: Notify,
     tell: Callable[[runner.Event], object] = lambda _: None,
 ) -> Answer:
     """Run scenarios on one kernel.
@@ -66,8 +67,8 @@ def ask(
         events.append(event)
         tell(event)
 
-    with places.luggage_for([kernel], folder, say) as luggage:
-        runner.run(job, take, luggage, Stop(), say)
+    with places.luggage_for([kernel], folder, notify) as luggage:
+        runner.run(job, take, luggage, Stop(), notify)
     return judge(events)
 
 

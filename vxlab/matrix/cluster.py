@@ -26,8 +26,9 @@ from typing import Any
 from vxlab.errors import VxlabError
 from vxlab.matrix import runner
 from vxlab.matrix.job import HERE, Job
-from vxlab.matrix.places import Say, Stop
+from vxlab.matrix.places import Stop
 from vxlab.results.model import CellState
+from vxlab.vm.notify import Notify
 
 #: The resource of a worker that can run virtual machines.
 RESOURCE = "VM"
@@ -63,13 +64,18 @@ class Cluster:
         return max(1, cells // (2 * slots))
 
     def __call__(
-        self, jobs: Sequence[Job], luggage: Path | None, tell: runner.Tell, stop: Stop, say: Say
+        self,
+        jobs: Sequence[Job],
+        luggage: Path | None,
+        tell: runner.Tell,
+        stop: Stop,
+        notify: Notify,
     ) -> None:
         """Run jobs, and hand on what they tell as it comes."""
         import distributed
 
         with self._client() as client:
-            say(f"{len(jobs)} jobs go to {client.scheduler.address}")
+            notify(f"{len(jobs)} jobs go to {client.scheduler.address}")
             name = f"vxlab-{uuid.uuid4().hex}"
             data = client.scatter(luggage.read_bytes(), hash=False) if luggage else None
             halt = distributed.Event(f"{name}-stop", client=client)
@@ -122,7 +128,9 @@ class Cluster:
             if failures:
                 raise failures[0]
             if pending:
-                say(f"{len(pending)} jobs did not end within {_PATIENCE:g} s, and are left to it")
+                notify(
+                    f"{len(pending)} jobs did not end within {_PATIENCE:g} s, and are left to it"
+                )
 
     @staticmethod
     def _settle(future: Any, job: Job, stream: _Stream) -> None:

@@ -28,11 +28,11 @@ from vxlab.matrix.job import HERE, SYSTEM, Job
 from vxlab.results.model import CellState
 from vxlab.system.syscalls import die_with_parent
 from vxlab.vm.forkserver import REPORTS
+from vxlab.vm.notify import Notify
 
 Cells = Sequence[tuple[int, Any]]
 Report = dict[str, Any]
 Seen = Mapping[int, Sequence[str]]
-Say = Callable[[str], None]
 
 #: What of a log is kept: its end, in characters.
 _LOG = 20_000
@@ -101,17 +101,17 @@ class Place(Protocol):
         ...
 
 
-def place_of(job: Job, luggage: Path | None, stop: Stop, say: Say) -> Place:
+def place_of(job: Job, luggage: Path | None, stop: Stop, notify: Notify) -> Place:
     """Where a job is to be run; ``luggage`` is of :func:`luggage_for`."""
     if job.kernel == HERE:
-        return _Here(job, stop, say)
+        return _Here(job, stop, notify)
     if luggage is None:
         raise VxlabError(f"matrix: wanted the project packed for the kernel {job.kernel}")
-    return _Guest(job, luggage, stop, say)
+    return _Guest(job, luggage, stop, notify)
 
 
 @contextlib.contextmanager
-def luggage_for(kernels: Sequence[str], project: Path, say: Say) -> Iterator[Path | None]:
+def luggage_for(kernels: Sequence[str], project: Path, notify: Notify) -> Iterator[Path | None]:
     """The project and vxlab as a tar for guests; None where no kernel is a guest's."""
     from vxlab.vm import project as packing
     from vxlab.vm.scratch import Scratch
@@ -120,18 +120,18 @@ def luggage_for(kernels: Sequence[str], project: Path, say: Say) -> Iterator[Pat
         yield None
         return
     with Scratch() as scratch:
-        say("packing the project")
+        notify("packing the project")
         tar = scratch.file()
         packing.pack(project, tar, [f"exec {packing.PYTHON} -m vxlab.matrix.inside {_JOB}"])
         yield tar
 
 
-def _bundles(job: Job, cells: Cells, say: Say) -> dict[str, Any]:
+def _bundles(job: Job, cells: Cells, notify: Notify) -> dict[str, Any]:
     """The iproute2 of each cell, by its name; the system's own is none of them."""
     from vxlab.vm import bundles
 
     names = dict.fromkeys(place.iproute2 for _, place in cells if place.iproute2 != SYSTEM)
-    return {name: bundles.find(name, say) for name in names}
+    return {name: bundles.find(name, notify) for name in names}
 
 
 def _description(
@@ -157,20 +157,20 @@ def _description(
 class _Guest:
     """A kernel in virtual machines, one after another."""
 
-    def __init__(self, job: Job, luggage: Path, stop: Stop, say: Say) -> None:
+    def __init__(self, job: Job, luggage: Path, stop: Stop, notify: Notify) -> None:
         from vxlab.vm import bundles, kernels
         from vxlab.vm.run import parts
         from vxlab.vm.scratch import Scratch
 
         self._job, self._luggage, self._stop = job, luggage, stop
         modules = Path(job.modules) if job.modules else None
-        kernel = kernels.find(job.kernel, modules=modules, say=say)
+        kernel = kernels.find(job.kernel, modules=modules, notify=notify)
         self.release, self.config = kernel.release, kernel.config
-        self._bundles = _bundles(job, job.cells, say)
+        self._bundles = _bundles(job, job.cells, notify)
         self._tools, self._mount = None, Path()
         if self._bundles:
             self._tools, self._mount = bundles.image(tuple(self._bundles.values()))
-        self._parts = parts(kernel, memory=job.memory, say=say)
+        self._parts = parts(kernel, memory=job.memory, notify=notify)
         self._scratch = Scratch()
         self._tar = self._scratch.file()
 
@@ -182,7 +182,8 @@ class _Guest:
 
     def run(self, cells: Cells, report: Callable[[Report], None], seen: Seen) -> Ending:
         """Boot a machine, and run cells in it."""
-        from vxlab.vm.machine import End, Machine
+        from vxlab.vm.guest import ExitKind
+        from vxlab.vm.machine import Machine
 
         job = self._job
         guest = replace(self._parts, files=self._files(cells, seen), tools=self._tools)
@@ -199,19 +200,19 @@ class _Guest:
 
         machine = Machine(guest, deadline=job.boot, output=output.extend, report=taken)
         with machine, self._stop.ends(end):
-            outcome = machine.run()
-        log = outcome.log
-        state, reason = CellState(str(outcome.end)), outcome.reason
+            ended = machine.run()
+        log = ended.log
+        state, reason = CellState(str(ended.kind)), ended.reason
         if self._stop.why:
             state, reason = CellState.INTERRUPTED, self._stop.why
-        elif outcome.end is End.DEADLINE:
+        elif ended.kind is ExitKind.DEADLINE:
             state, reason = patience.state, patience.reason
-        elif outcome.end is End.DONE and outcome.code not in (0, FULL):
+        elif ended.kind is ExitKind.DONE and ended.code not in (0, FULL):
             state, reason = CellState.ABORTED, _last_line(output.decode(errors="replace"))
             log = output.decode(errors="replace")
-        elif outcome.end is End.FULL:  # of which the cell's own report has told
+        elif ended.kind is ExitKind.FULL:  # of which the cell's own report has told
             state = CellState.DONE
-        return Ending(state, reason, outcome.fingerprint, log[-_LOG:])
+        return Ending(state, reason, ended.fingerprint, log[-_LOG:])
 
     def _files(self, cells: Cells, seen: Seen) -> Path:
         """What the guest unpacks: the luggage, its job, and where its iproute2 belongs."""
@@ -266,11 +267,11 @@ class _Patience:
 class _Here:
     """The kernel that runs already."""
 
-    def __init__(self, job: Job, stop: Stop, say: Say) -> None:
+    def __init__(self, job: Job, stop: Stop, notify: Notify) -> None:
         self._job, self._stop = job, stop
         self.release = os.uname().release
         self.config = _running_config(self.release)
-        self._bundles = _bundles(job, job.cells, say)
+        self._bundles = _bundles(job, job.cells, notify)
 
     def __enter__(self) -> _Here:
         return self

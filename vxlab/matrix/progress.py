@@ -68,7 +68,7 @@ class Progressing:
         if self._live:
             self._bars.stop()
 
-    def say(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """Something is being prepared."""
         self._print(f"matrix: {text}", "dim")
 

@@ -15,8 +15,9 @@ from typing import Any, Protocol
 from vxlab.errors import VxlabError
 from vxlab.matrix import places, runner
 from vxlab.matrix.job import HERE, SYSTEM, Job, Place, jobs_of, table
-from vxlab.matrix.places import Say, Stop
+from vxlab.matrix.places import Stop
 from vxlab.results import Case, CellState, KnownDifference, Outcome, Results
+from vxlab.vm.notify import Notify
 
 #: MB of memory that a machine needs beside the guest's own.
 _OVERHEAD = 200
@@ -60,7 +61,7 @@ class Request:
 class Watcher(Protocol):
     """Who is told what happens, from several threads, one at a time."""
 
-    def say(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """Something is being prepared."""
 
     def cells(self, cells: Mapping[int, Place]) -> None:
@@ -207,7 +208,12 @@ class Executor(Protocol):
     """Runs jobs somewhere, side by side."""
 
     def __call__(
-        self, jobs: Sequence[Job], luggage: Path | None, tell: runner.Tell, stop: Stop, say: Say
+        self,
+        jobs: Sequence[Job],
+        luggage: Path | None,
+        tell: runner.Tell,
+        stop: Stop,
+        notify: Notify,
     ) -> None:
         """Run them all, and ``tell`` what happens; what is running ends by ``stop``."""
         ...
@@ -220,11 +226,16 @@ class Threads:
     machines: int
 
     def __call__(
-        self, jobs: Sequence[Job], luggage: Path | None, tell: runner.Tell, stop: Stop, say: Say
+        self,
+        jobs: Sequence[Job],
+        luggage: Path | None,
+        tell: runner.Tell,
+        stop: Stop,
+        notify: Notify,
     ) -> None:
         """Run jobs in threads of this process."""
         with ThreadPoolExecutor(self.machines) as pool:
-            running = [pool.submit(runner.run, job, tell, luggage, stop, say) for job in jobs]
+            running = [pool.submit(runner.run, job, tell, luggage, stop, notify) for job in jobs]
             try:
                 for each in running:
                     each.result()
@@ -260,10 +271,10 @@ def run(
     recorder, stop = Recorder(results, watcher, junit), Stop()
     jobs = jobs_of(list(cells.items()), request.job(project), at_most=at_most)
     with (
-        places.luggage_for(request.kernels, project, watcher.say) as luggage,
+        places.luggage_for(request.kernels, project, watcher.notify) as luggage,
         _alarm(stop, deadline),
     ):
-        execute(jobs, luggage, recorder.take, stop, watcher.say)
+        execute(jobs, luggage, recorder.take, stop, watcher.notify)
     if not results.unfinished(number):
         results.end_run(number)
     return summary_of(results, number, stop.why)
@@ -283,18 +294,18 @@ def _alarm(stop: Stop, seconds: float | None) -> Iterator[None]:
         timer.cancel()
 
 
-def prepare(request: Request, say: Say) -> None:
+def prepare(request: Request, notify: Notify) -> None:
     """Fetch all that a table needs; VxlabError where a kernel or an iproute2 is not to be had."""
     from vxlab.vm import bundles
-    from vxlab.vm.run import ready
+    from vxlab.vm.run import prepare_kernel
 
     for name in request.iproute2:
         if name != SYSTEM:
-            bundles.find(name, say)
+            bundles.find(name, notify)
     modules = Path(request.modules) if request.modules else None
     for name in request.kernels:
         if name != HERE:
-            ready(kernel=name, modules=modules, say=say)
+            prepare_kernel(kernel=name, modules=modules, notify=notify)
 
 
 def summary_of(results: Results, number: int, stopped: str = "") -> Summary:

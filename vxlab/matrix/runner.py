@@ -26,8 +26,9 @@ from typing import Any
 from vxlab.errors import VxlabError
 from vxlab.matrix import places
 from vxlab.matrix.job import Job
-from vxlab.matrix.places import Ending, Place, Report, Say, Stop
+from vxlab.matrix.places import Ending, Place, Report, Stop
 from vxlab.results.model import CellState
+from vxlab.vm.notify import Notify
 
 Event = dict[str, Any]
 Tell = Callable[[Event], None]
@@ -52,12 +53,12 @@ _CRASHES = 8
 _BOOTS = 2
 
 
-def run(job: Job, tell: Tell, luggage: Path | None, stop: Stop, say: Say) -> None:
+def run(job: Job, tell: Tell, luggage: Path | None, stop: Stop, notify: Notify) -> None:
     """Run a job's cells, each once; in a new machine where one has died."""
     left = list(job.cells)
     failed_boots = 0
     try:
-        place = places.place_of(job, luggage, stop, say)
+        place = places.place_of(job, luggage, stop, notify)
     except VxlabError as error:
         for number, _ in left:
             _end(tell, number, Ending(CellState.BOOT_FAILED, str(error)))
