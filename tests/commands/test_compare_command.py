@@ -24,7 +24,9 @@ from results_tools import (
     write_run,
 )
 
-from vxlab.commands import compare, main
+from vxlab.commands import main
+from vxlab.commands.compare_page import write_page_of_run
+from vxlab.commands.compared_side import read_side
 from vxlab.errors import VxlabError
 from vxlab.results import KnownDifference, Outcome, Results
 
@@ -311,7 +313,7 @@ def test_a_page_is_written(ask: Pages, tmp_path: Path, words: list[str]) -> None
 
 def test_a_page_can_be_written_of_a_run_by_its_number(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "page.html"
-    compare.write_page(f"{folder / 'b.sqlite'}#1", target)
+    write_page_of_run(f"{folder / 'b.sqlite'}#1", target)
     assert "b.sqlite, run 1 of " in target.read_text(encoding="utf-8")
 
 
@@ -389,14 +391,14 @@ def test_a_wrong_command_line_ends_with_2(
 def test_a_file_whose_name_looks_like_a_run_is_taken_for_a_file(tmp_path: Path) -> None:
     path = tmp_path / "a#1:kernel=6.1"
     write_run(path, {OLD: {"a": case("a")}})
-    assert len(compare.read(str(path)).columns) == 1
+    assert len(read_side(str(path)).columns) == 1
 
 
 def test_a_run_without_cells_has_nothing_to_compare(tmp_path: Path) -> None:
     with Results.open(tmp_path / "a", create=True) as results:
         results.begin_run()
     with pytest.raises(VxlabError, match="wanted a column with results, found none"):
-        compare.read(str(tmp_path / "a"))
+        read_side(str(tmp_path / "a"))
 
 
 def test_control_characters_do_not_reach_the_terminal(ask: Pages, folder: Path) -> None:

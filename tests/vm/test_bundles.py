@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -12,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from vxlab import sandbox
-from vxlab.commands import bundles as command
 from vxlab.errors import VxlabError
 from vxlab.vm import bundles, cache, images, relocation
 from vxlab.vm.bundles import Bundle
@@ -359,32 +357,6 @@ def test_an_image_takes_bundles_of_the_cache_alone(home: Path, tmp_path: Path) -
         bundles.image([Bundle("6.1", "6.1.0", tmp_path)])
     with pytest.raises(VxlabError, match="found none"):
         bundles.image([])
-
-
-# --- the command -----------------------------------------------------------------------------
-
-
-def run(*words: str) -> int:
-    (found,) = command.COMMANDS
-    parser = argparse.ArgumentParser()
-    found.options(parser)
-    return found.run(parser.parse_args(words))
-
-
-def test_the_command_prints_the_folder_and_nothing_else(
-    mirror: type[FakeSuite], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run("6.1") == 0
-    printed = capsys.readouterr()
-    assert printed.out == f"{bundles.find('6.1').folder}\n"
-    assert printed.err == "vxlab iproute2: making a bundle of iproute2 6.1\n"
-
-
-def test_the_command_lists_what_there_is(
-    mirror: type[FakeSuite], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run() == 0
-    assert capsys.readouterr().out.splitlines()[0] == "5.10.0  bullseye"
 
 
 # --- a real one ------------------------------------------------------------------------------

@@ -98,7 +98,8 @@ def fill(
     """Put programs and libraries into a folder, so that each finds what it needs there.
 
     ``folder`` is where they are written, ``place`` where that folder will be; ``programs`` and
-    ``libraries`` are files by the names that they get there.  VxlabError where patchelf fails.
+    ``libraries`` are files by the names that they get there.  ``notify`` is told where patchelf has
+    to be fetched first.  VxlabError where it fails.
     """
     (folder / "lib").mkdir()
     for name, path in {**_loaded_later(libraries), **libraries}.items():

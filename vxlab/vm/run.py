@@ -46,8 +46,8 @@ def guest(
 ) -> Iterator[Guest]:
     """What to start for the lines of shell ``command``, with the project in ``folder``.
 
-    ``folder`` is by default this one, ``memory`` in MB, ``environment`` variables of the command;
-    the rest is as :func:`parts` has it.
+    ``folder`` is by default this one, ``environment`` are variables of the command; ``kernel``,
+    ``memory``, ``snapshot`` and ``notify`` are as :func:`parts` has them.
     """
     found = parts(kernel, memory=memory, snapshot=snapshot, notify=notify)
     with Scratch() as scratch:
@@ -119,7 +119,8 @@ def run_shell(
 ) -> int:
     """A prompt on another kernel, at this process's terminal; the shell's exit code.
 
-    The arguments are those of :func:`run_command`, and so are the errors.
+    ``kernel``, ``modules``, ``memory``, ``snapshot`` and ``notify`` are as :func:`run_command` has
+    them, and so are the errors.
     """
     chosen = kernels.find(kernel, modules=modules, notify=notify)
     size = os.get_terminal_size(sys.stdin.fileno())

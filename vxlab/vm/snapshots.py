@@ -34,7 +34,7 @@ _OLD = 24 * 3600.0
 
 
 def with_snapshot(guest: Guest, *, kvm: bool, notify: Notify) -> Guest:
-    """The guest, to go on from its snapshot, which is made the first time; ``notify`` is told so.
+    """``guest``, to go on from its snapshot, which is made the first time; ``notify`` is told so.
 
     It is to boot, as it was, where ``kvm`` runs it; where its kernel is a developer's own, the
     next one will be another; and where making one fails, for the boot will tell why.
