@@ -126,10 +126,10 @@ def _run_command(arguments: argparse.Namespace) -> int:
     if ended.kind is ExitKind.DONE and ended.code is not None:
         return ended.code
     sys.stdout.flush()
-    told = panic.telling(ended.log)
+    excerpt = panic.excerpt(ended.log)
     print(f"vxlab vm: {ended.kind}: {ended.reason}", file=sys.stderr)
-    if told:
-        print(f"from the kernel's log:\n{told}", file=sys.stderr)
+    if excerpt:
+        print(f"from the kernel's log:\n{excerpt}", file=sys.stderr)
     return NO_RESULT
 
 

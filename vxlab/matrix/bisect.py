@@ -84,18 +84,20 @@ def judge(events: Sequence[Event]) -> Answer:
     cases = [event.case for event in events if isinstance(event, CaseEnded)]
     (end,) = [event for event in events if isinstance(event, CellEnded)]
     counts = Counter(case.outcome for case in cases)
-    told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items()) or "no scenario ran"
+    counted = (
+        ", ".join(f"{count} {outcome}" for outcome, count in counts.items()) or "no scenario ran"
+    )
     if any(case.outcome.is_bad for case in cases):
-        return _of_failures([case for case in cases if case.outcome.is_bad], told)
+        return _of_failures([case for case in cases if case.outcome.is_bad], counted)
     if end.state is not CellState.DONE:
         return _of_death(end)
     if counts[Outcome.PASSED] or counts[Outcome.XFAILED] or counts[Outcome.XPASSED]:
-        return Answer(Verdict.GOOD, told)
+        return Answer(Verdict.GOOD, counted)
     reasons = dict.fromkeys(case.reason for case in cases)
-    return Answer(Verdict.UNKNOWN, f"{told}: {'; '.join(reasons)}".removesuffix(": "))
+    return Answer(Verdict.UNKNOWN, f"{counted}: {'; '.join(reasons)}".removesuffix(": "))
 
 
-def _of_failures(bad: Sequence[Case], told: str) -> Answer:
+def _of_failures(bad: Sequence[Case], counted: str) -> Answer:
     """What it means that scenarios failed, or modules, which are no scenarios."""
     scenarios = [case for case in bad if "::" in case.nodeid]
     if not scenarios:
@@ -103,7 +105,7 @@ def _of_failures(bad: Sequence[Case], told: str) -> Answer:
         return Answer(Verdict.UNKNOWN, why, [case.evidence for case in bad])
     first = scenarios[0]
     reason = first.reason.partition("\n")[0]
-    why = f"{told}: {first.nodeid}: {reason}"
+    why = f"{counted}: {first.nodeid}: {reason}"
     return Answer(Verdict.BAD, why, [f"{case.nodeid}\n{case.evidence}" for case in scenarios])
 
 

@@ -138,9 +138,9 @@ class _Batch:
             future.add_done_callback(self._over.put)
 
     def _hear(self, message: tuple[float, Any]) -> None:
-        number, attempt, place, told = message[1]
+        number, attempt, index, sent = message[1]
         try:
-            self._streams[number].hear(attempt, place, events.decode(told))
+            self._streams[number].hear(attempt, index, events.decode(sent))
         except Exception as error:  # it would be lost in distributed's own thread
             self.failures.append(error)
             self._cancellation.cancel(str(error))
@@ -169,8 +169,8 @@ class _Batch:
     def _settle(self, future: Any, number: int) -> None:
         """A job has ended: hear what was not heard yet, and end what its worker could not."""
         if future.status == "finished":
-            attempt, told = future.result()
-            self._streams[number].complete(attempt, [events.decode(each) for each in told])
+            attempt, sent = future.result()
+            self._streams[number].complete(attempt, [events.decode(each) for each in sent])
         else:
             error = "the scheduler" if future.cancelled() else future.exception()
             self._streams[number].abandon(self._jobs[number], f"its worker was lost: {error}")
@@ -182,24 +182,24 @@ class _Stream:
 
     on_event: OnEvent
     attempt: str = ""
-    told: int = 0
+    sent: int = 0
     ended: set[int] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def hear(self, attempt: str, place: int, event: Event) -> None:
-        """An ``event`` of an ``attempt`` that runs; ``place`` is its number among them."""
+    def hear(self, attempt: str, index: int, event: Event) -> None:
+        """An ``event`` of an ``attempt`` that runs; ``index`` is its number among them."""
         with self.lock:
-            if place == 0 and attempt != self.attempt:
-                self.attempt, self.told = attempt, 0
-            if attempt == self.attempt and place == self.told:
+            if index == 0 and attempt != self.attempt:
+                self.attempt, self.sent = attempt, 0
+            if attempt == self.attempt and index == self.sent:
                 self._next(event)
 
-    def complete(self, attempt: str, told: Sequence[Event]) -> None:
+    def complete(self, attempt: str, sent: Sequence[Event]) -> None:
         """All events of the attempt that ended well."""
         with self.lock:
             if attempt != self.attempt:
-                self.attempt, self.told = attempt, 0
-            for event in told[self.told :]:
+                self.attempt, self.sent = attempt, 0
+            for event in sent[self.sent :]:
                 self._next(event)
 
     def abandon(self, job: Job, why: str) -> None:
@@ -210,7 +210,7 @@ class _Stream:
                     self._next(CellEnded(cell=number, state=CellState.MACHINE_LOST, reason=why))
 
     def _next(self, event: Event) -> None:
-        self.told += 1
+        self.sent += 1
         if isinstance(event, CellBegun):  # perhaps once more, as an earlier attempt was lost
             self.ended.discard(event.cell)
         if isinstance(event, CellEnded):
@@ -226,12 +226,12 @@ def _work(
 
     worker = distributed.get_worker()
     attempt = uuid.uuid4().hex
-    told: list[dict[str, Any]] = []
+    sent: list[dict[str, Any]] = []
 
-    def tell(event: Event) -> None:
+    def send(event: Event) -> None:
         found = events.encode(event)
-        worker.log_event(topic, (number, attempt, len(told), found))
-        told.append(found)
+        worker.log_event(topic, (number, attempt, len(sent), found))
+        sent.append(found)
 
     cancellation = Cancellation()
     with (
@@ -242,8 +242,8 @@ def _work(
         if archive is not None:
             path = Path(folder, "project.tar")
             path.write_bytes(archive)
-        run_job(job, tell, path, cancellation, silent)
-    return attempt, told
+        run_job(job, send, path, cancellation, silent)
+    return attempt, sent
 
 
 @contextlib.contextmanager

@@ -98,7 +98,7 @@ def encode(event: Event) -> dict[str, Any]:
         case CaseStarted():
             return {"event": "start", "cell": event.cell, "nodeid": event.nodeid}
         case CaseEnded():
-            return {"event": "case", "cell": event.cell, **reports.object_of(event.case)}
+            return {"event": "case", "cell": event.cell, **reports.case_to_json(event.case)}
         case CellEnded():
             return _encode_end(event)
 
@@ -110,8 +110,8 @@ def _encode_end(event: CellEnded) -> dict[str, Any]:
         "last": event.last,
         "log": event.log,
     }
-    told = {"cell": event.cell, "state": str(event.state), "seconds": event.seconds}
-    return {"event": "end", **told, **{name: text for name, text in texts.items() if text}}
+    fields = {"cell": event.cell, "state": str(event.state), "seconds": event.seconds}
+    return {"event": "end", **fields, **{name: text for name, text in texts.items() if text}}
 
 
 def decode(found: Mapping[str, Any]) -> Event:
@@ -126,7 +126,7 @@ def decode(found: Mapping[str, Any]) -> Event:
         case {"event": "start", "cell": cell, "nodeid": nodeid}:
             return CaseStarted(cell, nodeid)
         case {"event": "case", "cell": cell}:
-            return CaseEnded(cell, reports.case_of(found))
+            return CaseEnded(cell, reports.case_from_json(found))
         case {"event": "end", "cell": cell, "state": state, **rest}:
             return CellEnded(cell=cell, state=CellState(state), **rest)
     raise ValueError(f"wanted an event of a matrix, found {found!r}")

@@ -70,14 +70,14 @@ class LocalTarget:
         self, process: subprocess.Popen[bytes], lines: IO[str], on_report: OnReport
     ) -> TimeLimits | None:
         """Hand on reports until there are no more; what it was that took too long."""
-        dog, limits = _Watchdog(process, self._job.boot), TimeLimits(self._job)
-        with dog, self._cancellation.calls(dog.bite):
+        watchdog, limits = _Watchdog(process, self._job.boot), TimeLimits(self._job)
+        with watchdog, self._cancellation.calls(watchdog.kill):
             for line in lines:
                 if (report := reports.decode_line(line)) is not None:
                     if (seconds := limits.after(report)) is not None:
-                        dog.postpone(seconds)
+                        watchdog.postpone(seconds)
                     on_report(report)
-        return limits if dog.bit else None
+        return limits if watchdog.fired else None
 
     def _judge(self, status: int, late: TimeLimits | None, log: str) -> Termination:
         kept = log[-LOG:]
@@ -96,18 +96,18 @@ class _Watchdog:
 
     def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
         self._process = process
-        self.bit = False
+        self.fired = False
         self._timer = self._started(seconds)
 
     def _started(self, seconds: float) -> threading.Timer:
-        timer = threading.Timer(seconds, self.bite)
+        timer = threading.Timer(seconds, self.kill)
         timer.daemon = True
         timer.start()
         return timer
 
-    def bite(self) -> None:
+    def kill(self) -> None:
         """Kill them now."""
-        self.bit = True
+        self.fired = True
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 

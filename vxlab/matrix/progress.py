@@ -39,7 +39,7 @@ class _Cell:
     def done(self) -> int:
         return self.counts.total()
 
-    def told(self) -> str:
+    def counts_text(self) -> str:
         bad = self.counts["failed"] + self.counts["error"]
         parts = [f"{self.counts['passed']:4} passed", f"{bad:3} failed"]
         return ", ".join([*parts, f"{self.counts['skipped']:3} skipped"])
@@ -62,11 +62,11 @@ class ProgressDisplay:
             TextColumn("  {task.description}", markup=False),  # node ids have brackets
             BarColumn(bar_width=24),
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-            TextColumn("{task.fields[told]}", style="dim", markup=False),
+            TextColumn("{task.fields[status]}", style="dim", markup=False),
             console=self._console,
             transient=True,
         )
-        self._whole = self._bars.add_task("all", total=1, told="", visible=False)
+        self._whole = self._bars.add_task("all", total=1, status="", visible=False)
 
     def __enter__(self) -> ProgressDisplay:
         if self._live:
@@ -98,7 +98,7 @@ class ProgressDisplay:
             case CellBegun():
                 name = f"{cell.combination.name:{self._width}}"
                 self._forget(cell)  # of an attempt that was lost
-                cell.task = self._bars.add_task(name, total=self._guess(), told="")
+                cell.task = self._bars.add_task(name, total=self._guess(), status="")
             case CellCollected():
                 cell.expected = event.count
             case CaseStarted():
@@ -121,7 +121,7 @@ class ProgressDisplay:
         cell.state = event.state
         bad = event.state is not CellState.DONE
         name = f"{cell.combination.name:{self._width}}"
-        line = f"  {name}  {cell.told()}  {clock(event.seconds)}"
+        line = f"  {name}  {cell.counts_text()}  {clock(event.seconds)}"
         if bad:
             line += f"  {event.state}: {event.reason}"
             line += f" (while {event.last} ran)" if event.last else ""
@@ -143,16 +143,16 @@ class ProgressDisplay:
     def _show(self, cell: _Cell) -> None:
         if cell.task is not None:
             bad = cell.counts["failed"] + cell.counts["error"]
-            told = f"{bad} failed  " * bool(bad) + cell.running
+            status = f"{bad} failed  " * bool(bad) + cell.running
             total = cell.expected or self._guess()
-            self._bars.update(cell.task, completed=cell.done, total=total, told=told)
+            self._bars.update(cell.task, completed=cell.done, total=total, status=status)
         self._bars.update(
             self._whole,
             description=f"{'all':{self._width}}",
             visible=True,
             completed=self._done(),
             total=max(1, self._all()),
-            told=self._left(),
+            status=self._left(),
         )
 
     def _guess(self) -> int:
@@ -171,11 +171,11 @@ class ProgressDisplay:
     def _left(self) -> str:
         ended = sum(bool(cell.state) for cell in self._cells.values())
         passed = time.monotonic() - self._began
-        told = f"{ended} of {_count(len(self._cells), 'cell')}, {clock(passed)}"
+        text = f"{ended} of {_count(len(self._cells), 'cell')}, {clock(passed)}"
         done = self._done()
         if done and ended < len(self._cells):
-            told += f", about {clock((self._all() - done) * passed / done)} left"
-        return told
+            text += f", about {clock((self._all() - done) * passed / done)} left"
+        return text
 
     def _print(self, text: str, style: str = "") -> None:
         self._said = time.monotonic()

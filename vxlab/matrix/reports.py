@@ -18,9 +18,6 @@ from typing import Any
 
 from vxlab.results.model import Case, KnownDifference, Outcome
 
-#: An object of JSON, as it was read.
-JsonObject = Mapping[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
 class PytestStarted:
@@ -90,7 +87,7 @@ def decode_line(line: str) -> Report | None:
     return decode(found) if isinstance(found, dict) else None
 
 
-def decode(found: JsonObject) -> Report | None:
+def decode(found: Mapping[str, Any]) -> Report | None:
     """The report of an object; None where it is none of these."""
     match found:
         case {"begin": cell, "tools": tools}:
@@ -100,25 +97,25 @@ def decode(found: JsonObject) -> Report | None:
         case {"collected": count}:
             return ScenariosCollected(count)
         case {"start": nodeid}:
-            return ScenarioStarted(nodeid, found.get("behaviour", ""), known_of(found))
+            return ScenarioStarted(nodeid, found.get("behaviour", ""), _known_from_json(found))
         case {"case": _}:
-            return ScenarioEnded(case_of(found))
+            return ScenarioEnded(case_from_json(found))
     return None
 
 
-def case_of(found: JsonObject) -> Case:
+def case_from_json(found: Mapping[str, Any]) -> Case:
     """The case that an object tells of; what is not in it is empty."""
     texts = {name: found.get(name, "") for name in ("reason", "evidence", "behaviour")}
     return Case(
         nodeid=found["case"],
         outcome=Outcome(found["outcome"]),
         seconds=found.get("seconds", 0.0),
-        known=known_of(found),
+        known=_known_from_json(found),
         **texts,
     )
 
 
-def object_of(case: Case) -> dict[str, Any]:
+def case_to_json(case: Case) -> dict[str, Any]:
     """The object of a case, without what is empty."""
     fields = {
         "outcome": str(case.outcome),
@@ -126,17 +123,17 @@ def object_of(case: Case) -> dict[str, Any]:
         "reason": case.reason,
         "evidence": case.evidence,
         "behaviour": case.behaviour,
-        "known": known_objects(case.known),
+        "known": _known_to_json(case.known),
     }
     return {"case": case.nodeid} | {name: value for name, value in fields.items() if value}
 
 
-def known_of(found: JsonObject) -> tuple[KnownDifference, ...]:
+def _known_from_json(found: Mapping[str, Any]) -> tuple[KnownDifference, ...]:
     """The known differences that an object names."""
     return tuple(KnownDifference(**each) for each in found.get("known", ()))
 
 
-def known_objects(known: Iterable[KnownDifference]) -> list[dict[str, str]]:
+def _known_to_json(known: Iterable[KnownDifference]) -> list[dict[str, str]]:
     """The objects of known differences."""
     return [
         {"id": each.id, "since": each.since, "until": each.until, "of": each.of} for each in known

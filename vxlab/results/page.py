@@ -174,8 +174,10 @@ def _row(nodeid: str, cases: Sequence[Case | None], texts: _Texts) -> dict[str, 
 
 def _in_words(known: KnownDifference) -> str:
     bounds = [f"from {known.since} on" * bool(known.since), f"before {known.until}"]
-    told = " and ".join(filter(None, bounds if known.until else bounds[:1])) or "with all versions"
-    return f"{known.id}: {known.of} {told}"
+    validity = (
+        " and ".join(filter(None, bounds if known.until else bounds[:1])) or "with all versions"
+    )
+    return f"{known.id}: {known.of} {validity}"
 
 
 def _column(column: Column, nodeids: Sequence[str], texts: _Texts) -> dict[str, Any]:

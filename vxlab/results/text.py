@@ -37,10 +37,10 @@ def counts_of(comparison: Comparison) -> str:
     worse = sum(change.is_worse and change.is_unexpected for change in changes)
     known = sum(not change.is_unexpected for change in changes)
     died = sum(pair.died for pair in comparison.pairs)
-    told = f"{counted(len(changes), 'change')} in {counted(len(comparison.pairs), 'column')}"
-    told += f" ({each})" if each else ""
-    told += f": {worse} unexpected and worse, {known} known"
-    return told + (f", {counted(died, 'dead cell')}" if died else "")
+    line = f"{counted(len(changes), 'change')} in {counted(len(comparison.pairs), 'column')}"
+    line += f" ({each})" if each else ""
+    line += f": {worse} unexpected and worse, {known} known"
+    return line + (f", {counted(died, 'dead cell')}" if died else "")
 
 
 def counts_of_notes(notes: Sequence[Note]) -> str:
@@ -50,9 +50,9 @@ def counts_of_notes(notes: Sequence[Note]) -> str:
     known = sum(bool(note.known) for note in moved)
     died = len(notes) - len(moved)
     scenarios = len({note.nodeids for note in moved})
-    told = f"{counted(len(moved), 'change')} of {counted(scenarios, 'scenario')}"
-    told += f": {worse} unexpected and worse, {known} known"
-    return told + (f", {counted(died, 'dead cell')}" if died else "")
+    line = f"{counted(len(moved), 'change')} of {counted(scenarios, 'scenario')}"
+    line += f": {worse} unexpected and worse, {known} known"
+    return line + (f", {counted(died, 'dead cell')}" if died else "")
 
 
 def counted(count: int, word: str) -> str:

@@ -89,8 +89,8 @@ class Timeline:
             return "differs: " + ", ".join(f"{version} {outcome}" for version, outcome in each)
         only = self.transitions[0]
         old, new = (outcome_in_words(case) for case in (only.change.before, only.change.after))
-        told = f"{old} up to {only.after}, {new} from {only.at} on"
-        return told + (f" (not known: {', '.join(only.gap)})" if only.gap else "")
+        text = f"{old} up to {only.after}, {new} from {only.at} on"
+        return text + (f" (not known: {', '.join(only.gap)})" if only.gap else "")
 
 
 def timeline(nodeid: str, axis: Axis, columns: Sequence[Column], where: str = "") -> Timeline:
@@ -133,7 +133,7 @@ def timelines(columns: Iterable[Column]) -> tuple[Timeline, ...]:
                 timeline(nodeid, axis, line, where)
                 for line, where in zip(lines, wheres, strict=True)
             )
-            found += _told_once([each for each in along if each.transitions], len(lines))
+            found += _merged([each for each in along if each.transitions], len(lines))
     return tuple(found)
 
 
@@ -168,13 +168,13 @@ def _where(column: Column, axes: Sequence[Axis]) -> str:
     )
 
 
-def _told_once(found: Sequence[Timeline], lines: int) -> list[Timeline]:
+def _merged(found: Sequence[Timeline], lines: int) -> list[Timeline]:
     """One scenario's timelines along an axis; those that tell the same become one."""
-    told: list[list[Timeline]] = []
+    groups: list[list[Timeline]] = []
     for each in sorted(found, key=lambda one: one.outcomes.count(Outcome.NOT_RUN)):
-        same = next((group for group in told if _agree(group[0], each)), None)
+        same = next((group for group in groups if _agree(group[0], each)), None)
         if same is None:
-            told.append([each])
+            groups.append([each])
         else:
             same.append(each)
     return [
@@ -183,7 +183,7 @@ def _told_once(found: Sequence[Timeline], lines: int) -> list[Timeline]:
             where=tuple(where for each in found if each in group for where in each.where),
             lines=lines,
         )
-        for group in told
+        for group in groups
     ]
 
 

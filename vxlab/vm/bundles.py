@@ -185,10 +185,10 @@ def _own(given: Path, notify: Notify) -> Path:
 def _version(ip: Path) -> str:
     done = relocation.run_program([str(ip), "-V"])
     said = " ".join((done.stdout + done.stderr).split())
-    told = re.search(r"iproute2-([^\s,]+)", said)
-    if done.returncode or not told:
+    version = re.search(r"iproute2-([^\s,]+)", said)
+    if done.returncode or not version:
         raise VxlabError(f"wanted {ip} to tell its version by -V, found: {said or 'not a word'}")
-    return told.group(1)
+    return version.group(1)
 
 
 # --- what both have in common ----------------------------------------------------------------
