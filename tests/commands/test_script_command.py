@@ -17,7 +17,9 @@ def test_a_script_is_printed_or_written(capsys: pytest.CaptureFixture[str], tmp_
     assert main.main(argv) == 0
     shown = capsys.readouterr().out
     made_by = "vxlab script bridged --set hosts=3 --set group=239.1.2.3"
-    assert shown == script_of(catalog.bridged(hosts=3, group="239.1.2.3"), made_by=made_by)
+    summary = "bridged, flooding to a multicast group in place of remotes."
+    topology = catalog.bridged(hosts=3, group="239.1.2.3")
+    assert shown == script_of(topology, summary=summary, made_by=made_by)
     file = tmp_path / "it.sh"
     assert main.main([*argv, "-o", str(file)]) == 0
     assert capsys.readouterr().out == ""
