@@ -1,1 +1,1 @@
-"""live"""
+"""A topology that exists: the lab, its nodes, what is captured there."""

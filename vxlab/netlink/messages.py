@@ -89,7 +89,7 @@ class Request(NamedTuple):
     body: bytes
 
 
-class Answer(NamedTuple):
+class NetlinkMessage(NamedTuple):
     """One message of the kernel; ``data`` are all its bytes, its header among them."""
 
     type: int
@@ -133,7 +133,7 @@ def message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
     return HEADER.pack(len(body) + HEADER.size, kind, flags, sequence, 0) + body
 
 
-def receive(sock: socket.socket, buffer: bytearray) -> list[Answer]:
+def receive(sock: socket.socket, buffer: bytearray) -> list[NetlinkMessage]:
     """The messages of the next datagram, waiting for it.
 
     VxlabError where it does not fit into ``buffer``, or is no sequence of netlink messages.
@@ -144,13 +144,13 @@ def receive(sock: socket.socket, buffer: bytearray) -> list[Answer]:
     return list(_split(bytes(buffer[:size])))
 
 
-def _split(data: bytes) -> Iterator[Answer]:
+def _split(data: bytes) -> Iterator[NetlinkMessage]:
     at = 0
     while at + HEADER.size <= len(data):
         length, kind, flags, sequence, _ = HEADER.unpack_from(data, at)
         if length < HEADER.size:
             raise VxlabError(f"wanted a netlink message, found one of {length} bytes")
-        yield Answer(kind, flags, sequence, data[at : at + length])
+        yield NetlinkMessage(kind, flags, sequence, data[at : at + length])
         at += (length + 3) & ~3
 
 

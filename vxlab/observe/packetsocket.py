@@ -36,7 +36,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _closing: list[threading.Thread] = []
 
 
-class Interface(NamedTuple):
+class InterfaceInfo(NamedTuple):
     """An interface as the kernel describes it; ``driver`` is its kind, ``lo`` for the loopback."""
 
     name: str
@@ -46,7 +46,7 @@ class Interface(NamedTuple):
     driver: str
 
 
-def find_interface(sock: socket.socket, name: str) -> Interface | None:
+def find_interface(sock: socket.socket, name: str) -> InterfaceInfo | None:
     """The interface of that name in the socket's namespace, or None."""
 
     def ask(request: int, fill: bytes = b"") -> bytes:
@@ -63,7 +63,7 @@ def find_interface(sock: socket.socket, name: str) -> Interface | None:
         ask(0x8946, struct.pack("P", ctypes.addressof(info)))  # SIOCETHTOOL
     driver = info.raw[4:36].partition(b"\0")[0].decode(errors="replace")
     # IFF_UP, IFF_LOOPBACK
-    return Interface(name, index, bool(flags & 0x1), mac, "lo" if flags & 0x8 else driver)
+    return InterfaceInfo(name, index, bool(flags & 0x1), mac, "lo" if flags & 0x8 else driver)
 
 
 def packet_counters(namespaces: Namespaces) -> dict[str, tuple[int, int]]:
