@@ -26,8 +26,8 @@ _HIDDEN = re.compile("incompatible|Warning")
 
 #: Seconds that listing the packet filter rules may take; it takes milliseconds.
 _RULES_DEADLINE = 30.0
-#: A question for all tables of nf_tables, and its answers (linux/netlink.h, linux/netfilter/).
-_NFT_MSG_GETTABLE = 0xA01  # NFNL_SUBSYS_NFTABLES, linux/netfilter/nf_tables.h
+#: Asks for all tables of nf_tables (NFNL_SUBSYS_NFTABLES, linux/netfilter/nf_tables.h).
+_NFT_MSG_GETTABLE = 0xA01
 _DROPPING = (("-j", "DROP"), ("-j", "REJECT"))
 
 
