@@ -93,25 +93,50 @@ shell() {
     if [ -t 0 ]; then
         echo "nodes: $nodes; try: ip netns exec ${nodes%% *} ip -d link; Ctrl-D ends it all"
     fi
+    ! one_user || ! command -v tcpdump >/dev/null ||
+        echo "tcpdump cannot change its user here, as there is only one: use tshark or dumpcap," \
+            "run this as root, or install uidmap and give your user a line in /etc/subuid" >&2
     sh || code=$?
 }
 """
 
 #: The part for topologies with daemons.
 DAEMONS = r"""
+# daemon_program NAME: prints its path. One's own build in $VXLAB_TOOLS comes first, then PATH, then
+# where `vxlab setup` unpacks what is not to be installed
+daemon_program() {
+    own=${VXLAB_TOOLS:-/nonexistent} cache=${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}
+    for path in "$own/$1" "$own"/*/usr/sbin/"$1" "$(command -v "$1")" \
+        "$cache"/vxlab/tools/*/usr/sbin/"$1" /var/cache/vxlab/tools/*/usr/sbin/"$1"; do
+        if [ -f "$path" ] && [ -x "$path" ]; then
+            printf '%s\n' "$path"
+            return
+        fi
+    done
+    return 1
+}
+
+# need_daemon PROGRAM PACKAGE
+need_daemon() {
+    daemon_program "$1" >/dev/null ||
+        die "needs $1: put it in PATH (Debian has it in the package $2, \
+which 'vxlab setup' unpacks)"
+}
+
 # daemon PID_FILE NODE PROGRAM...: start it, and wait for its pid file
 daemon() {
-    file=$1 node=$2 deadline=$(($(date +%s) + 10))
-    shift 2
+    line="daemon $*" file=$1 node=$2 deadline=$(($(date +%s) + 10))
+    program=$(daemon_program "$3") || failed "$line" "found no $3"
+    shift 3
     leash='' # it ends with this script, even where that is killed
     ! setpriv --pdeathsig KILL sh -c : 2>/dev/null || leash='setpriv --pdeathsig KILL'
     # shellcheck disable=SC2086 # words
-    (exec ip netns exec "$node" $leash "$@") >"$file.log" 2>&1 &
+    (exec ip netns exec "$node" $leash "$program" "$@") >"$file.log" 2>&1 &
     daemons="$daemons $!"
     until [ -s "$file" ]; do
         if late "$deadline" || ! kill -0 "$!" 2>/dev/null; then
             cat "$file.log" >&2
-            failed "daemon $file $node $*"
+            failed "$line"
         fi
         pause
     done
@@ -133,21 +158,43 @@ end_daemons() {
 CLOSING = r"""
 # --- where it is done: in namespaces of its own, never in those of the machine -------------------
 
-# alone: true in network and mount namespaces that are not those of process 1 (or, where it is not
-# ours to look at, in a user namespace, whose root has no power over the machine), with no link up.
-# Then /run, with the names of the nodes, is a private one.
+# alone: true in network and mount namespaces that are neither those that this script was started
+# in, nor those of process 1, with no link up. Where neither can be looked at (process 1 may be this
+# script, or another user's) only a user namespace will do, whose root has no power over the
+# machine. Then /run, with the names of the nodes, is a private one.
 alone() {{
     [ "$(id -u)" = 0 ] || return 1
     ! command ip -o link show up | grep -qv ': lo: ' || return 1
     for kind in net mnt; do
         own=$(readlink "/proc/self/ns/$kind") || return 1
-        if first=$(readlink "/proc/1/ns/$kind" 2>/dev/null); then
+        case ",$outer," in *",$own,"*) return 1 ;; esac
+        if [ "$$" != 1 ] && first=$(readlink "/proc/1/ns/$kind" 2>/dev/null); then
             [ "$own" != "$first" ] || return 1
-        else
+        elif [ -z "$outer" ]; then
+            [ "$$" != 1 ] || return 1
             ! grep -q 4294967295 /proc/self/uid_map || return 1
         fi
     done
     mount --make-rprivate / 2>/dev/null && mount -t tmpfs -o mode=755 tmpfs /run 2>/dev/null
+}}
+
+# one_user: no program can change its user here
+one_user() {{
+    read -r _ _ users </proc/self/uid_map
+    [ "$users" = 1 ]
+}}
+
+# map_users: give this process, once it is in a user namespace of its own, all users and groups that
+# there are out here; at least root
+map_users() {{
+    until [ "$(readlink "/proc/$$/ns/user")" != "$(readlink /proc/self/ns/user)" ]; do pause; done
+    for file in gid_map uid_map; do
+        all=$(while read -r first _ count; do echo "$first $first $count"; done <"/proc/self/$file")
+        printf '%s\n' "$all" >"/proc/$$/$file" || {{
+            echo deny >"/proc/$$/setgroups"
+            echo '0 0 1' >"/proc/$$/$file"
+        }} || kill "$$"
+    done 2>/dev/null
 }}
 
 usage() {{
@@ -168,11 +215,13 @@ finish() {{
     exit "$status"
 }}
 
-again=
-if [ "${{1-}}" = --inside ]; then # started by this script, below
-    again=yes
-    shift
-fi
+outer= # the namespaces in which this script, below, started itself again
+case "${{1-}}" in
+    --inside=*)
+        outer=${{1#*=}}
+        shift
+        ;;
+esac
 case "$#:${{1-}}" in
     0: | 1:shell | 1:state) ;;
     1:-h | 1:--help)
@@ -188,13 +237,20 @@ esac
 {needs}
 
 if ! alone; then
-    [ -z "$again" ] || die "wanted namespaces of its own, found others"
-    flags=-Urnm
-    unshare -Urnm sh -c : 2>/dev/null || flags=-nm # root, where there are no user namespaces
-    unshare "$flags" sh -c : 2>/dev/null ||
-        die "needs user namespaces or root: see sysctl user.max_user_namespaces, \
-kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns"
-    exec unshare "$flags" sh "$0" --inside "$@"
+    [ -z "$outer" ] || die "wanted namespaces of its own, found others"
+    set -- "$0" "--inside=$(readlink /proc/self/ns/net),$(readlink /proc/self/ns/mnt)" "$@"
+    if [ "$(id -u)" = 0 ] && ! one_user && unshare -Unm sh -c : 2>/dev/null; then
+        map_users &
+        mapped='until grep -q . /proc/self/uid_map; do sleep 0.05 || sleep 1; done'
+        exec unshare -Unm sh -c "$mapped"'; exec sh "$@"' sh "$@"
+    fi
+    for flags in '-Urnm --map-auto' -Urnm -nm; do # the last one: root, without user namespaces
+        # shellcheck disable=SC2086 # words
+        ! unshare $flags sh -c : 2>/dev/null || exec unshare $flags sh "$@"
+    done
+    die "needs user namespaces or root: see sysctl user.max_user_namespaces, \
+kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns; \
+in a container, start that with --privileged"
 fi
 
 code=0

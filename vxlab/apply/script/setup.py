@@ -78,6 +78,6 @@ def _daemon(operation: StartDaemon) -> Iterator[str]:
         words = ["smcrouted", "-N", "-n", "-l", "info", "-i", name, *files]
     yield from (AT_THE_EDGE + line for line in [*config.splitlines(), "EOF"])
     if operation.program == "pimd":
-        yield f'ln -s "$(command -v pimd)" /run/{name} # its pid file is called as it is itself'
+        yield f'ln -s "$(daemon_program pimd)" /run/{name} # its pid file is called as it is itself'
     yield "settle # it looks at its interfaces once"
     yield f"daemon /run/{name}.pid {operation.node} {quoted(words)}"

@@ -18,7 +18,7 @@ from vxlab.system.programs import PACKAGES
 #: 36 s to the first flow, and a packet that came too early blocks its flow for 10 s more.
 PATIENCE = {None: 10, "smcroute": 10, "pimd": 90}
 
-#: What every script runs; the package where :data:`vxlab.system.programs.PACKAGES` does not have it.
+#: What every script runs.
 _ALWAYS = ("ip", "bridge", "ping", "unshare", "mount")
 
 
@@ -39,7 +39,7 @@ def script_of(
     if daemons:
         opening += "daemons=''\n"
     packages = _packages(plan)
-    needs = "\n".join(f"need {program} {package}" for program, package in packages.items())
+    needs = "\n".join(_need(program, package, daemons) for program, package in packages.items())
     return "".join(
         [
             _head(topology, summary, picture, made_by, packages),
@@ -94,6 +94,12 @@ def _packages(plan: Iterable[Operation]) -> dict[str, str]:
         elif isinstance(operation, StartDaemon):
             programs.append(program_of(operation))
     return {program: PACKAGES[program] for program in programs}
+
+
+def _need(program: str, package: str, daemons: Iterable[StartDaemon]) -> str:
+    """The line that looks for a program; daemons are looked for in more places."""
+    word = "need_daemon" if program in map(program_of, daemons) else "need"
+    return f"{word} {program} {package}"
 
 
 def _function(name: str, lines: Iterable[str]) -> str:

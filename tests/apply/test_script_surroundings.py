@@ -1,0 +1,188 @@
+"""Scripts in surroundings of all sorts: daemons that were unpacked, process 1, several users."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from script_tools import Place
+
+from vxlab import catalog, wait_until
+from vxlab.apply.script import script_of
+from vxlab.services import daemon_program
+
+#: Where a daemon may be, in the order in which it is looked for: below the test's folder.
+PLACES = (
+    "own",
+    "own/smcroute/usr/sbin",
+    "bin",
+    "xdg/vxlab/tools/smcroute/usr/sbin",
+    "home/.cache/vxlab/tools/smcroute/usr/sbin",
+    "var/smcroute/usr/sbin",
+)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """Where a script is run; nothing of it may be left at the end."""
+    place = Place(tmp_path)
+    yield place
+    wait_until(lambda: not place.left(), "nothing left", found=lambda: str(place.left()))
+
+
+def with_env(**variables: str) -> list[str]:
+    """How a script is run by hand, with these in its environment."""
+    program = shutil.which("env")
+    assert program is not None
+    pairs = [f"{name}={value}" for name, value in variables.items()]
+    return [program, *pairs, "unshare", "-Urnm", "sh"]
+
+
+# --- daemons ---------------------------------------------------------------------------------
+
+
+def kim(folder: Path) -> str:
+    """A script that looks for daemons of the whole machine below a folder of the test's."""
+    return script_of(catalog.kim_and_lee()).replace("/var/cache/vxlab/tools", f"{folder}/var")
+
+
+def put_daemon(folder: Path, at: str) -> None:
+    """Put a smcrouted there that notes where it was found."""
+    real = daemon_program("smcrouted")
+    path = folder / at / "smcrouted"
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'#!/bin/sh\necho {at} >>{folder}/used\nexec {real} "$@"\n')
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize("first", range(len(PLACES)), ids=PLACES)
+def test_a_daemon_is_found_where_set_up_puts_it(place: Place, first: int) -> None:
+    """The first of the places that has one wins, as in ``daemon_program``."""
+    place.remove("smcrouted")
+    for at in PLACES[first:]:
+        put_daemon(place.folder, at)
+    env = {"HOME": f"{place.folder}/home", "VXLAB_TOOLS": f"{place.folder}/own"}
+    if not PLACES[first].startswith("home"):
+        env["XDG_CACHE_HOME"] = f"{place.folder}/xdg"
+    done = place.run(kim(place.folder), by=with_env(**env))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (place.folder / "used").read_text().splitlines() == [PLACES[first]]
+
+
+def test_pimd_is_found_there_too(place: Place) -> None:
+    place.remove("pimd")
+    real = daemon_program("pimd")
+    unpacked = place.folder / "var/pimd/usr/sbin"
+    unpacked.mkdir(parents=True)
+    (unpacked / "pimd").symlink_to(real)
+    text = script_of(catalog.kim_and_lee(router="pimd"))
+    text = text.replace("/var/cache/vxlab/tools", f"{place.folder}/var")
+    done = place.run(text, "shell", given="readlink /run/router-pimd")
+    assert (done.returncode, done.stdout.strip()) == (0, str(unpacked / "pimd")), done.stderr
+
+
+def test_what_cannot_be_run_is_no_daemon(place: Place) -> None:
+    place.remove("smcrouted")
+    own = place.folder / "own"
+    (own / "smcrouted").mkdir(parents=True)
+    unpacked = own / "smcroute/usr/sbin"
+    unpacked.mkdir(parents=True)
+    (unpacked / "smcrouted").write_text("not to be run")
+    done = place.run(kim(place.folder), by=with_env(VXLAB_TOOLS=str(own)))
+    assert done.returncode == 1
+    assert "needs smcrouted: put it in PATH (Debian has it in the package smcroute, " in done.stderr
+    assert "vxlab setup" in done.stderr
+
+
+# --- process 1 -------------------------------------------------------------------------------
+
+#: As `docker run` starts a script: first process of a PID namespace, in namespaces that may be its
+#: own, or not.
+AS_PROCESS_1 = (
+    ["unshare", "-Urpf", "--mount-proc", "sh"],
+    ["unshare", "-Urnmpf", "--mount-proc", "sh"],
+    ["unshare", "-Urmpf", "sh"],
+    ["unshare", "-pf", "--mount-proc", "sh"],
+)
+
+
+@pytest.mark.parametrize("by", AS_PROCESS_1, ids=" ".join)
+def test_it_may_be_process_1(place: Place, by: list[str]) -> None:
+    done = place.run(script_of(catalog.point_to_point()), by=by)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(line.endswith(": answered") for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("by", AS_PROCESS_1, ids=" ".join)
+def test_as_process_1_too_it_leaves_the_namespaces_that_it_came_from_alone(
+    place: Place, by: list[str]
+) -> None:
+    look = "readlink /proc/self/ns/net /proc/self/ns/mnt"
+    place.file(script_of(catalog.point_to_point()), "that.sh")
+    done = place.run(f'{look}; exec sh "${{0%/*}}/that.sh" shell', by=by, given=look)
+    assert (done.returncode, done.stderr) == (0, "")
+    before, inside = done.stdout.split()[:2], done.stdout.split()[2:]
+    assert len(inside) == 2
+    assert set(before).isdisjoint(inside)
+
+
+def test_as_process_1_it_heeds_signals(place: Place) -> None:
+    process = subprocess.Popen(
+        ["unshare", "-Urpf", "--mount-proc", "sh", place.file(kim(place.folder)), "shell"],
+        env=place.env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write('echo "$PPID"; readlink /proc/self; kill -TERM "$PPID"\n')
+        process.stdin.flush()
+        assert process.stdout.readline() == "1\n"
+        _, said = process.communicate("exit\n", timeout=30)
+    assert (process.returncode, said) == (128 + signal.SIGTERM, "")
+
+
+def test_it_refuses_the_namespaces_that_it_was_started_in(place: Place) -> None:
+    """Whatever process 1 is, and though they look like some of its own."""
+    text = 'sh "${0%/*}/that.sh" "--inside=$(readlink /proc/self/ns/net),x"'
+    place.file(script_of(catalog.point_to_point()), "that.sh")
+    done = place.run(text, by=["unshare", "-Urnm", "sh"])
+    assert done.returncode == 1
+    assert "wanted namespaces of its own, found others" in done.stderr
+
+
+# --- users -----------------------------------------------------------------------------------
+
+
+def users_here() -> int:
+    """How many users this process's namespace has."""
+    lines = Path("/proc/self/uid_map").read_text().splitlines()
+    return sum(int(line.split()[2]) for line in lines)
+
+
+@pytest.mark.skipif(users_here() < 65535, reason="wanted root's range of users, found fewer")
+def test_a_program_in_its_shell_can_change_its_user(place: Place) -> None:
+    """As tcpdump does."""
+    change = "setpriv --reuid=65534 --regid=65534 --clear-groups id -u"
+    given = f"ip netns exec a {change}"
+    done = place.run(script_of(catalog.point_to_point()), "shell", given=given, by=["sh"])
+    assert (done.returncode, done.stdout, done.stderr) == (0, "65534\n", "")
+
+
+@pytest.mark.parametrize("has_tcpdump", [True, False])
+def test_where_there_is_one_user_its_shell_says_what_tcpdump_cannot(
+    place: Place, has_tcpdump: bool
+) -> None:
+    if has_tcpdump:
+        (place.programs / "tcpdump").symlink_to("/bin/true")
+    done = place.run(script_of(catalog.point_to_point()), "shell", given="exit 3")
+    assert done.returncode == 3
+    assert ("tcpdump cannot change its user here" in done.stderr) == has_tcpdump
