@@ -20,6 +20,7 @@ from vxlab.commands import (
     merge,
     plan,
     script,
+    setup,
     vm,
 )
 from vxlab.commands import list as list_
@@ -28,6 +29,7 @@ from vxlab.errors import VxlabError
 
 #: All subcommands, in the order that ``vxlab --help`` shows them.
 SUBCOMMANDS: tuple[Subcommand, ...] = (
+    setup.COMMAND,
     doctor.COMMAND,
     list_.COMMAND,
     plan.COMMAND,
