@@ -64,7 +64,7 @@ class MissingProgram(CapabilityError):
         hint = f"install the package {package}" if package else "install it, or extend PATH"
         super().__init__(
             f"wanted the program {program!r}, found none in PATH: {hint} "
-            "(`make setup` installs all that vxlab needs, `vxlab doctor` lists it)"
+            "(`vxlab setup` installs all that vxlab needs, `vxlab doctor` lists it)"
         )
         self.program = program
         self.package = package

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -323,6 +324,21 @@ def test_what_is_missing_says_why_and_what_to_do() -> None:
     for feature in features.all_features():
         assert feature.title
         assert feature.available != bool(feature.reason and feature.hint)
+
+
+@pytest.mark.parametrize("check", [*kernel.CHECKS, *attributes.CHECKS], ids=lambda it: it.name)
+def test_what_a_kernel_lacks_another_one_has(check: Check) -> None:
+    """What a setting of this machine may forbid aside."""
+    if check.name in ("userns", "ipv6"):
+        assert "--kernel" not in check.hint
+    else:
+        assert re.search(r"run on .*: `vxlab vm run --kernel [67]\.\d+ -- COMMAND`", check.hint)
+
+
+@pytest.mark.parametrize("check", tools.CHECKS, ids=lambda it: it.name)
+def test_what_every_scenario_runs_set_up_provides(check: Check) -> None:
+    assert check.required == ("`vxlab setup`" in check.hint)
+    assert "make setup" not in check.hint
 
 
 def test_missing_names_those_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

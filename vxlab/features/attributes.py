@@ -18,7 +18,7 @@ from vxlab.describe import vxlan
 from vxlab.describe.vxlan import Attribute, Value
 from vxlab.errors import ApplyError, CapabilityError
 from vxlab.features.kernel import scratch
-from vxlab.features.model import Check
+from vxlab.features.model import NEWER_IN_A_MACHINE, Check
 from vxlab.netlink import devices
 from vxlab.system.namespaces import Namespaces
 
@@ -106,7 +106,7 @@ def check_of(attribute: Attribute) -> Check:
         f"vxlan.{attribute.name}",
         f"the attribute {attribute.name} of a vxlan device",
         functools.partial(_attempt, attribute),
-        "run on a newer kernel (`vxlab doctor` there shows whether it has it)",
+        f"run on a newer kernel: {NEWER_IN_A_MACHINE}",
     )
 
 

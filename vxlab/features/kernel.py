@@ -13,7 +13,7 @@ from collections.abc import Callable
 from vxlab.apply.encoding import encode
 from vxlab.describe.entries import PORT
 from vxlab.errors import CapabilityError, SandboxError
-from vxlab.features.model import ANOTHER_KERNEL, Check
+from vxlab.features.model import ANOTHER_KERNEL, IN_A_MACHINE, Check
 from vxlab.netlink import devices
 from vxlab.netlink.messages import IFLA_VRF_TABLE, NLM_F_NEW, Request, attribute
 from vxlab.plan.operations import AddMdb
@@ -220,7 +220,7 @@ CHECKS: tuple[Check, ...] = (
         "vxlan-mdb",
         "multicast databases of vxlan devices",
         _vxlan_mdb,
-        "run on Linux 6.4 or later (`vxlab doctor` there shows whether it has it)",
+        f"run on Linux 6.4 or later: {IN_A_MACHINE}",
     ),
     Check(
         "tunnel-key",
@@ -232,13 +232,13 @@ CHECKS: tuple[Check, ...] = (
         "gro-max-size",
         "a limit for what GRO makes",
         _gro_max_size,
-        "run on Linux 5.19 or later",
+        f"run on Linux 5.19 or later: {IN_A_MACHINE}",
     ),
     Check(
         "udp-gro-forwarding",
         "GRO for datagrams that are passed on",
         _offload("rx-udp-gro-forwarding"),
-        "run on Linux 5.12 or later",
+        f"run on Linux 5.12 or later: {IN_A_MACHINE}",
     ),
     Check("ipv6", "IPv6", _ipv6, "switch IPv6 on (the boot option ipv6.disable=0)"),
     Check(
@@ -257,7 +257,7 @@ CHECKS: tuple[Check, ...] = (
         "bridge-vlan-suppress",
         "neighbour suppression by VLAN",
         _bridge_vlan_suppress,
-        "run on Linux 6.4 or later (`vxlab doctor` there shows whether it has it)",
+        f"run on Linux 6.4 or later: {IN_A_MACHINE}",
     ),
     Check("dummy", "dummy devices", _device("dummy"), _needs("CONFIG_DUMMY")),
     Check(

@@ -13,8 +13,13 @@ from vxlab.errors import ApplyError, CapabilityError, MissingProgram, SandboxErr
 NOT_TRIED = "not tried: no private namespaces here"
 SEE_USERNS = "see userns: `vxlab doctor userns`"
 
+#: How to come by a kernel that has all, in words that follow "run on …"; the second one for what is
+#: newer than the first.
+IN_A_MACHINE = "`vxlab vm run --kernel 6.12 -- COMMAND` boots one in seconds"
+NEWER_IN_A_MACHINE = IN_A_MACHINE.replace("6.12", "7.2")
+
 #: What to do where a kernel option is missing; ``{}`` is the option.
-ANOTHER_KERNEL = "run on a kernel with {} (`vagrant up` starts such a machine)"
+ANOTHER_KERNEL = f"run on a kernel with {{}}: {IN_A_MACHINE}, `vagrant up` a whole machine"
 
 
 @dataclass(frozen=True)

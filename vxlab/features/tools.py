@@ -48,10 +48,10 @@ def _attempt(name: str, option: str) -> str:
 
 
 def installed(name: str, title: str, option: str) -> Check:
-    """A program that ``make setup`` provides."""
-    hint = f"run `make setup`, or install the package {PACKAGES[name]}"
+    """A program that ``vxlab setup`` provides."""
+    hint = f"run `vxlab setup`, or install the package {PACKAGES[name]}"
     if name in ("smcrouted", "pimd"):
-        hint = f"run `make setup`, which unpacks {PACKAGES[name]} (installing it starts it)"
+        hint = f"run `vxlab setup`, which unpacks {PACKAGES[name]} (installing it starts it)"
     shown = "bridge(8)" if name == "bridge" else name  # `bridge` is a kind of device
     return Check(shown, title, functools.partial(_attempt, name, option), hint, required=True)
 
@@ -61,7 +61,7 @@ def optional(name: str, title: str, option: str, hint: str) -> Check:
     return Check(name, title, functools.partial(_attempt, name, option), hint)
 
 
-#: All programs.  What ``make setup`` provides is required, the rest is not.
+#: All programs.  What ``vxlab setup`` provides is required, the rest is not.
 CHECKS: tuple[Check, ...] = (
     installed("ip", "makes and shows devices, addresses and routes", "-V"),
     installed("bridge", "shows forwarding tables", "-V"),
