@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vxlab.errors import MissingProgram
+from vxlab.live.json_output import read_json
 from vxlab.live.lab import Lab
 from vxlab.services import daemon_program
 from vxlab.system.programs import find_program
@@ -120,13 +121,13 @@ def state_of_lab(lab: Lab) -> dict[tuple[str, str], Any]:
         for asked in ASKED:
             program, *words = asked.split()
             said = node.run(program, "-j", *words).stdout.strip()
-            found[name, asked] = lasting(json.loads(said or "[]"))
+            found[name, asked] = lasting(read_json(said or "[]"))
     return found
 
 
 def state_of_script(output: str) -> dict[tuple[str, str], Any]:
     """What a script printed when it was asked for `state`."""
-    rows = [json.loads(line) for line in output.splitlines()]
+    rows = [read_json(line) for line in output.splitlines()]
     return {(row["node"], row["asked"]): lasting(row["said"]) for row in rows}
 
 

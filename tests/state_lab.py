@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from vxlab import state
+from vxlab.live.json_output import read_json
 from vxlab.system.namespaces import Namespaces
 from vxlab.system.syscalls import lo_up
 from vxlab.system.waiting import wait_until
@@ -41,7 +41,7 @@ def ip_between(node: Namespaces, words: str) -> None:
 def shown(node: Namespaces, words: str) -> list[Any]:
     """What `ip -j ...` or `bridge -j ...` prints; some versions put empty objects into it."""
     program, *rest = words.split()
-    return [row for row in json.loads(run(node, program, "-j", *rest) or "[]") if row]
+    return [row for row in read_json(run(node, program, "-j", *rest) or "[]") if row]
 
 
 def agree(read: Callable[[], Iterable[Any]], wanted: Callable[[], Iterable[Any]]) -> None:

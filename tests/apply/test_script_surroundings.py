@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from script_tools import Place
 from vxlab import catalog, wait_until
 from vxlab.apply.script import script_of
 from vxlab.services import daemon_program
+from vxlab.system.programs import find_program
 
 #: Where a daemon may be, in the order in which it is looked for: below the test's folder.
 PLACES = (
@@ -186,3 +188,29 @@ def test_where_there_is_one_user_its_shell_says_what_tcpdump_cannot(
     done = place.run(script_of(catalog.point_to_point()), "shell", given="exit 3")
     assert done.returncode == 3
     assert ("tcpdump cannot change its user here" in done.stderr) == has_tcpdump
+
+
+# --- an ip that prints broken JSON -----------------------------------------------------------
+
+
+def test_the_state_is_sound_json_whatever_ip_prints(place: Place) -> None:
+    """Ubuntu's puts the fan map of a vxlan device behind its id, with or without networks."""
+    text = script_of(catalog.point_to_point())
+    real = find_program("ip")
+    sound = place.run(text, "state").stdout
+    for networks in ("", "10.0.0.0/8:172.16.0.0/16 "):
+        place.remove("ip")
+        (place.programs / "ip").write_text(
+            f"""#!/bin/sh
+case " $* " in
+    *" -j "*) {real} "$@" | sed 's|"id":[0-9]*|&fan-map {networks}|g' ;;
+    *) exec {real} "$@" ;;
+esac
+"""
+        )
+        (place.programs / "ip").chmod(0o755)
+        done = place.run(text, "state")
+        assert (done.returncode, done.stderr) == (0, "")
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        assert len(rows) == len(sound.splitlines())
+        assert '"id":42,' in done.stdout

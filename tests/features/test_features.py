@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 import socket
@@ -24,6 +23,7 @@ from vxlab.errors import (
 )
 from vxlab.features import Feature, attributes, iproute2, kernel, tools
 from vxlab.features.model import NOT_TRIED, SEE_USERNS, Check, kernel_said
+from vxlab.live.json_output import read_json
 from vxlab.netlink import devices
 from vxlab.observe import packetsocket
 from vxlab.system.namespaces import Namespaces
@@ -185,7 +185,7 @@ def test_an_attribute_is_there_if_ip_can_set_it_and_show_it(attribute: Attribute
         if code:
             pytest.skip(f"`ip` or the kernel refuses {' '.join(words)}: {said.splitlines()[0]}")
         _, shown = run(node, "ip", "-j", "-d", "link", "show", "vx0")
-    data = json.loads(shown)[0]["linkinfo"]["info_data"]
+    data = read_json(shown)[0]["linkinfo"]["info_data"]
     set_and_shown = vxlan.from_json(data).get(attribute.name) == wanted[attribute.name]
     assert features.probe(f"vxlan.{attribute.name}").available == set_and_shown, data
 

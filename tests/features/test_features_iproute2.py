@@ -136,3 +136,17 @@ def test_without_iproute2_its_package_is_named(monkeypatch: pytest.MonkeyPatch) 
     for name in ("ip.ttl", "bridge.vni", "ip.nexthop_fdb"):
         found = check_named(name).feature()
         assert (found.available, found.hint) == (False, "install the package iproute2")
+
+
+def test_an_ip_that_prints_broken_json_is_named(fake: Any) -> None:
+    fake("""echo '[{"ifname":"probe","linkinfo":{"info_data":{"id":5fan-map ,"ttl":0}}}]'""")
+    found = check_named("ip.json").feature()
+    assert not found.available
+    assert found.reason.startswith("ip 9.8.7 prints broken JSON: …")
+    assert '"id":5fan-map ,' in found.reason
+    assert "use another iproute2" in found.hint
+
+
+def test_an_ip_that_prints_sound_json_is_not(fake: Any) -> None:
+    fake(f'exec {find_program("ip")} "$@"')
+    assert check_named("ip.json").feature().available

@@ -19,6 +19,7 @@ from vxlab.live.lab import Lab
 from vxlab.live.node import Node, Ping, Result
 from vxlab.observe.frames import MARK_PREFIX
 from vxlab.operations import SetLink
+from vxlab.system.programs import find_program
 from vxlab.system.waiting import wait_until
 
 
@@ -173,6 +174,20 @@ def test_ip_that_refuses(h1: Node) -> None:
 def test_ip_that_does_not_speak_json(h1: Node) -> None:
     with pytest.raises(VxlabError, match=r"h1: wanted JSON from `ip -j -V`, found 'ip utility"):
         h1.ip("-V")
+
+
+def test_ip_that_prints_text_into_its_json(
+    h1: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of Ubuntu does for every vxlan device."""
+    sound = h1.ip("-d", "link")
+    real = find_program("ip")
+    fake = tmp_path / "ip"
+    fake.write_text(f"""#!/bin/sh\n{real} "$@" | sed 's/"id":[0-9]*/&fan-map /g'\n""")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert '"id":42fan-map ,' in h1.run("ip", "-j", "-d", "link").stdout
+    assert h1.ip("-d", "link") == sound
 
 
 def test_sysctl_reads_and_sets(h1: Node) -> None:

@@ -8,12 +8,16 @@ it does not know.
 ``bridge`` passes over many words that it does not know (``fdb flush … dst``, ``mdb add … dst`` in
 6.1), so having run it proves nothing.  There a word is given nonsense for its value: only who knows
 the word complains of that.
+
+``ip.json`` is another matter: whether what ``ip -j`` prints is JSON.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import socket
+import struct
 import subprocess
 from collections.abc import Callable, Mapping
 
@@ -139,8 +143,32 @@ _FDB = ("fdb", "add", _MAC, "dev", _LOWER)
 _GROUP = ("dev", _LOWER, "port", _LOWER, "grp", "233.252.0.1")
 _NEIGHBOUR = ("neigh", "add", "192.0.2.9", "dev", _LOWER)
 
+# --- what it prints --------------------------------------------------------------------------
+
+
+def _json() -> str:
+    """Whether what ip prints of a vxlan device as JSON can be read by anybody."""
+    with scratch() as namespaces:
+        devices.add_link(namespaces, "vxlan", [(1, struct.pack("=I", 5))], name=_DEVICE)
+        argv = ("ip", "-j", "-d", "link", "show", _DEVICE)
+        with namespaces.popen(argv, stderr=subprocess.DEVNULL) as process:
+            said, _ = process.communicate(timeout=DEADLINE)
+    try:
+        json.loads(said)
+    except json.JSONDecodeError as error:
+        part = said[max(error.pos - 20, 0) : error.pos + 20]
+        raise CapabilityError(f"{_named('ip')} prints broken JSON: …{part}…") from None
+    return ""
+
+
 #: All probes of iproute2.
 CHECKS: tuple[Check, ...] = (
+    Check(
+        "ip.json",
+        "ip prints vxlan devices as sound JSON",
+        _json,
+        "vxlab mends that for itself; for other programs use another iproute2",
+    ),
     *map(check_of, vxlan.ATTRIBUTES),
     Check(
         "ip.nexthop_fdb",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import socket as sockets
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from vxlab.errors import CommandError, VxlabError, WaitTimeout
+from vxlab.live.json_output import read_json
 from vxlab.netlink import devices
 from vxlab.observe import state
 from vxlab.observe.frames import MARK_PORT, MARK_PREFIX
@@ -162,6 +162,7 @@ class Node:
     def ip(self, *words: str) -> Any:
         """The answer of ``ip -j WORDS`` as Python lists and dicts ([] where it is silent).
 
+        Where ``ip`` prints broken JSON, that is mended (:mod:`vxlab.live.json_output`).
         With ``-d`` as a word it shows details: ``ip("-d", "link", "show", "vxlan0")``.
         """
         return self._json("ip", words)
@@ -174,8 +175,8 @@ class Node:
         run = self.ask if _OTHERS.isdisjoint(words) else self.run
         output = run(program, "-j", *words).stdout
         try:
-            return json.loads(output) if output.strip() else []
-        except json.JSONDecodeError as error:
+            return read_json(output) if output.strip() else []
+        except ValueError as error:
             raise VxlabError(
                 f"{self.name}: wanted JSON from `{program} -j {' '.join(words)}`, found {output!r}"
             ) from error

@@ -81,8 +81,9 @@ state() {
             'bridge fdb' 'bridge vni'; do
             # shellcheck disable=SC2086 # words
             said=$(command "${asked%% *}" -n "$node" -j ${asked#* }) || said=null
+            # the ip of Ubuntu puts plain text behind an id
             printf '{"node":"%s","asked":"%s","said":%s}' "$node" "$asked" "${said:-[]}" |
-                tr -d '\n'
+                sed 's/\("id":[0-9]*\)fan-map [0-9./: ]*/\1/g' | tr -d '\n'
             echo
         done
     done

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from vxlab.explain.diagnosis.packet_filter import (
 )
 from vxlab.explain.diagnosis.path import ObservationPoint
 from vxlab.explain.diagnosis.trace import Observation, Trace
+from vxlab.live.json_output import read_json
 from vxlab.observe import state
 from vxlab.observe.frames import ICMPV6
 from vxlab.observe.state import FdbEntry, Link
@@ -152,7 +152,7 @@ class BrokenHop:
         """What ``ip route get`` says: a dict, or why there is none."""
         words = ("ip", "-j", "route", "get", target, *(("vrf", vrf) if vrf else ()))
         result = self.lab[node].ask(*words, check=False)
-        return result.stderr.strip() if result.code else json.loads(result.stdout)[0]
+        return result.stderr.strip() if result.code else read_json(result.stdout)[0]
 
     # -- causes that several kinds of hop share
 
