@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,9 @@ from vxlab import sandbox
 from vxlab.commands import main
 
 
-@pytest.mark.parametrize("argv", [[], ["no-such-command"], ["doctor", "--no-such-option"]])
+@pytest.mark.parametrize(
+    "argv", [["no-such-command"], ["--no-such-option"], ["doctor", "--no-such-option"]]
+)
 def test_a_wrong_command_line_ends_with_2(
     argv: Sequence[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -20,6 +23,20 @@ def test_a_wrong_command_line_ends_with_2(
         main.main(argv)
     assert ended.value.code == 2
     assert "usage: vxlab" in capsys.readouterr().err
+
+
+def test_alone_it_shows_its_help_and_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main([]) == 2
+    said = capsys.readouterr()
+    assert (said.err, said.out) == (main.parser().format_help(), "")
+
+
+def test_it_tells_its_version() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "vxlab", "--version"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"vxlab {importlib.metadata.version('vxlab')}\n"
 
 
 def test_help_lists_every_subcommand(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 Each subcommand is a module of this package: its options, and a function that runs it and returns
 the exit code (0 for success, 1 for a plain no, 2 for a wrong command line, as argparse has it).
+``vxlab`` alone shows the help, on stderr, and ends with 2 too: a script that lost its command must
+not take that for success.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
+from vxlab import __version__
 from vxlab.commands import (
     bisect_run,
     compare,
@@ -50,6 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     top, below = _parsers()
     arguments, unknown = top.parse_known_args(argv)
+    if arguments.subcommand is None and not unknown:
+        top.print_help(sys.stderr)
+        return 2
+    if arguments.subcommand is None:
+        top.error(f"wanted a command, found {' '.join(unknown)}: `vxlab --help` lists them")
     if unknown:  # the subcommand says so, as of all else: its exit code may mean something
         below[arguments.subcommand.name].error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
@@ -72,7 +80,9 @@ def parser() -> argparse.ArgumentParser:
 def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
     """The parser of the whole command line, and those of the subcommands."""
     top = argparse.ArgumentParser(prog="vxlab", description="Throw-away VXLAN topologies.")
-    names = top.add_subparsers(required=True, metavar="COMMAND")
+    top.add_argument("--version", action="version", version=f"vxlab {__version__}")
+    top.set_defaults(subcommand=None)
+    names = top.add_subparsers(metavar="COMMAND")
     for each in SUBCOMMANDS:
         below = names.add_parser(each.name, help=each.summary, description=each.summary)
         each.add_options(below)
