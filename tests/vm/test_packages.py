@@ -124,6 +124,59 @@ def test_the_mirror_is_the_systems_own(answer, found, monkeypatch):
             packages.mirror()
 
 
+UBUNTU = "http://archive.ubuntu.example/ubuntu\n"
+
+
+@pytest.fixture
+def ubuntu(monkeypatch, tmp_path):
+    """A system whose own archive is not Debian's; the file that would hold Debian's keys."""
+    monkeypatch.setattr(packages, "_output", lambda *_, **__: UBUNTU)
+    monkeypatch.setattr(packages, "KEYRING", tmp_path / "debian.gpg")
+    return tmp_path / "debian.gpg"
+
+
+def test_another_distribution_is_told_what_it_takes(ubuntu):
+    ubuntu.touch()
+    with pytest.raises(VxlabError, match=r"ubuntu.*debian-archive-keyring, and set VXLAB_DEBIAN"):
+        packages.mirror()
+
+
+def test_another_distribution_takes_debians_packages_by_debians_keys(ubuntu, monkeypatch):
+    monkeypatch.setenv("VXLAB_DEBIAN", "http://one.example/debian")
+    with pytest.raises(VxlabError, match=f"wanted Debian's keys in {ubuntu}.*found none: install"):
+        packages.mirror()
+    ubuntu.touch()
+    assert packages.mirror() == f"[signed-by={ubuntu}] http://one.example/debian"
+
+
+@pytest.mark.parametrize("address", ["one.example", "/debian", "[x=y] http://one/debian", "a:/b c"])
+def test_what_is_no_address_of_a_mirror(ubuntu, monkeypatch, address):
+    monkeypatch.setenv("VXLAB_DEBIAN", address)
+    ubuntu.touch()
+    with pytest.raises(VxlabError, match=r"wanted an address like .* in VXLAB_DEBIAN, found"):
+        packages.mirror()
+
+
+def test_apt_insists_on_those_keys(ubuntu, archive, monkeypatch):
+    """The keys of another archive will not do, though this system's apt trusts them."""
+    monkeypatch.undo()
+    monkeypatch.setenv("VXLAB_DEBIAN", f"file:{archive}")
+    monkeypatch.setenv(cache.VARIABLE, str(archive.parent / "cache"))
+    monkeypatch.setattr(packages, "KEYRING", ubuntu)
+    ubuntu.touch()
+    with pytest.raises(VxlabError, match=r"update.* ended with 100: .*not signed"):
+        Suite("one").refresh()
+
+
+@pytest.mark.parametrize(
+    ("name", "package"), [("apt-get", "apt"), ("apt-cache", "apt"), ("dpkg-deb", "dpkg")]
+)
+def test_where_there_is_no_apt_at_all(monkeypatch, name, package):
+    monkeypatch.setattr(packages.shutil, "which", lambda *_, **__: None)
+    with pytest.raises(VxlabError, match=f"wanted {name} .*need Debian or one of its kind"):
+        packages.program(name, package)
+
+
 def test_programs_outside_of_path_are_found_and_missing_ones_named(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert packages.program("ldconfig", "libc-bin").endswith("sbin/ldconfig")

@@ -21,11 +21,24 @@ from vxlab.vm.notify import Notify, silent
 #: Suites in which packages are looked for, those that change least first.
 SUITES = ("bookworm", "bullseye", "trixie", "sid", "bookworm-backports", "trixie-backports")
 
+#: Names a mirror of Debian, for systems of another distribution.
+VARIABLE = "VXLAB_DEBIAN"
+#: The keys that Debian's archive is signed with; other distributions have them as a package.
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
 
 def program(name: str, package: str) -> str:
-    """The path of a program that only virtual machines need; MissingProgram with its package."""
+    """The path of a program that only virtual machines need; MissingProgram with its package.
+
+    VxlabError for one of apt and dpkg, which are not to be had on any system.
+    """
     path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
     found = shutil.which(name, path=path)
+    if found is None and package in ("apt", "dpkg"):
+        raise VxlabError(
+            f"wanted {name} to fetch packages of Debian with, found none: kernels and tools of "
+            "other versions need Debian or one of its kind, such as Ubuntu"
+        )
     if found is None:
         raise MissingProgram(name, package)
     return found
@@ -121,7 +134,14 @@ class Suite:
 
 
 def mirror() -> str:
-    """The address of Debian's archive that this system is set up with."""
+    """Debian's archive as sources.list(5) has it: that of ``$VXLAB_DEBIAN``, else the system's own.
+
+    With ``$VXLAB_DEBIAN`` all is checked by Debian's keys in :data:`KEYRING`.  VxlabError where
+    there is no archive, or no such file.
+    """
+    chosen = os.environ.get(VARIABLE)
+    if chosen:
+        return _chosen(chosen)
     words = ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
     found = _output([program("apt-get", "apt"), *words]).split()
     for uri in found:
@@ -129,8 +149,23 @@ def mirror() -> str:
             return uri
     raise VxlabError(
         "wanted the address of Debian's archive in apt's sources, found "
-        f"{', '.join(found) or 'none at all'}: kernels and tools of other versions come from there"
+        f"{', '.join(found) or 'none at all'}: kernels and tools of other versions come from "
+        "there; on another distribution install the package debian-archive-keyring, and set "
+        f"{VARIABLE} to the address of a mirror of Debian"
     )
+
+
+def _chosen(address: str) -> str:
+    if not re.fullmatch(r"[a-z+]+:/[^\s\[\]]+", address):
+        raise VxlabError(
+            f"wanted an address like http://HOST/debian in {VARIABLE}, found {address}"
+        )
+    if not KEYRING.is_file():
+        raise VxlabError(
+            f"wanted Debian's keys in {KEYRING}, to check what comes from {address}, found none: "
+            "install the package debian-archive-keyring"
+        )
+    return f"[signed-by={KEYRING}] {address}"
 
 
 def unpack(files: Iterable[Path], folder: Path) -> None:
