@@ -103,7 +103,7 @@ LINKS = (
         (),
         AddLink(
             *("h1", "a", "veth", 93),
-            peer=Peer("h2", "name", 94, OTHER, 1400),
+            peer=Peer("h2", "name", 94, mac=OTHER, mtu=1400),
             mac=MAC,
             mtu=1300,
             up=True,

@@ -69,7 +69,7 @@ def test_a_vrf() -> None:
 
 
 def test_a_veth_with_its_peer_elsewhere() -> None:
-    peer = Peer("far", "eth1", 5, OTHER, 1400)
+    peer = Peer("far", "eth1", 5, mac=OTHER, mtu=1400)
     message = decode(AddLink("h", "v", "veth", 22, master="br0", peer=peer, mac=MAC, mtu=1300))
     found = attributes(message)
     assert found["IFLA_MASTER"] == 9

@@ -383,7 +383,7 @@ def test_both_tenants_are_pinged() -> None:
 
 def test_a_ping_leaves_from_its_vrf() -> None:
     lines = pings_of(catalog.point_to_point(vrf=True))
-    assert lines[0] == PingLine("overlay", "a", "172.18.1.3", "vrf0")
+    assert lines[0] == PingLine(segment="overlay", node="a", address="172.18.1.3", vrf="vrf0")
     assert "    reach a 172.18.1.3 -I vrf0\n" in script_of(catalog.point_to_point(vrf=True))
     assert pings_of(catalog.bridged(vrf=True))[0].vrf is None  # a container knows of no VRF
 

@@ -44,7 +44,7 @@ def star(cards: int, name: str = "eth{}", **router: Any) -> Topology:
         nics.append(Nic(name.format(n), f"s{n}", f"10.1.{n}.1/24"))
         hosts.append(Host(f"h{n}", (Nic("eth0", f"s{n}", f"10.1.{n}.2/24"),)))
     machine = Router("r", tuple(nics), **router)
-    return Topology("star", tuple(switches), (machine,), tuple(hosts))
+    return Topology("star", switches=tuple(switches), routers=(machine,), hosts=tuple(hosts))
 
 
 BAD: list[tuple[str, Any, str]] = [
@@ -334,5 +334,11 @@ def test_many_segments_are_checked_in_a_time_that_grows_with_their_number() -> N
     for n in (1, 2):
         vteps = tuple(Vtep(Counting(f"s{k}"), f"vx{k}") for k in range(number))
         hosts.append(Host(f"h{n}", (card(n),), vteps))
-    Topology("many", (Switch("lan", "10.0.0.0/24"),), (), tuple(hosts), segments)
+    Topology(
+        "many",
+        switches=(Switch("lan", "10.0.0.0/24"),),
+        routers=(),
+        hosts=tuple(hosts),
+        segments=segments,
+    )
     assert asked < 100 * number

@@ -213,7 +213,7 @@ def test_the_builder_s_defaults() -> None:
     built = t.build()
     assert [vtep.device for vtep in built.host("h1").vteps] == ["vxlan0", "vxlan1"]
     assert built.segment("blue").flood == "group"
-    assert built.containers[0] == Container("c1", "h1", "br0", ("172.16.0.1/24",))
+    assert built.containers[0] == Container("c1", "h1", "br0", addresses=("172.16.0.1/24",))
 
 
 def test_a_router_has_a_card_on_each_switch() -> None:

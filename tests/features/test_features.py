@@ -63,7 +63,9 @@ def ended_with(error: Exception | str) -> Feature:
             raise error
         return error
 
-    return Check("thing", "a thing", attempt, "get one", required=True).feature()
+    return Check(
+        name="thing", title="a thing", attempt=attempt, hint="get one", required=True
+    ).feature()
 
 
 def script(folder: Path, name: str, text: str) -> None:
@@ -99,14 +101,16 @@ def test_pim_is_never_there_without_multicast_routing(tunnels: str, routing: str
 
 
 def test_a_device_that_no_kernel_has_is_not_there() -> None:
-    found = Check("x", "x", kernel._device("vxlab-imaginary"), "none").feature()
+    found = Check(
+        name="x", title="x", attempt=kernel._device("vxlab-imaginary"), hint="none"
+    ).feature()
     assert not found.available
     assert 'the kernel answered "Operation not supported"' in found.reason
 
 
 def test_a_rule_that_no_firewall_has_is_not_there() -> None:
     attempt = kernel._firewall_rule("iptables", "-A", "OUTPUT", "-j", "IMAGINARY")
-    found = Check("x", "x", attempt, "none").feature()
+    found = Check(name="x", title="x", attempt=attempt, hint="none").feature()
     assert not found.available
     assert found.reason.startswith("iptables answered")
     assert "\n" not in found.reason
@@ -120,7 +124,7 @@ def test_refused_user_namespaces_are_reported_in_the_systems_words(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("vxlab.sandbox.why_not", lambda: "found that a setting forbids them")
-    found = Check("x", "x", kernel._user_namespaces, "none").feature()
+    found = Check(name="x", title="x", attempt=kernel._user_namespaces, hint="none").feature()
     assert (found.available, found.reason) == (False, "found that a setting forbids them")
 
 
@@ -129,7 +133,7 @@ def test_an_unshare_that_fails_is_reported_in_its_words(
 ) -> None:
     script(tmp_path, "unshare", "#!/bin/sh\necho 'unshare: not today' >&2\nexit 1\n")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    found = Check("x", "x", kernel._user_namespaces, "none").feature()
+    found = Check(name="x", title="x", attempt=kernel._user_namespaces, hint="none").feature()
     assert found.reason == 'the system answered "unshare: not today"'
 
 
@@ -140,7 +144,9 @@ def test_namespaces_that_cannot_be_made_are_no_verdict_on_the_kernel(
         raise OSError(errno.ENOSPC, "no more")
 
     monkeypatch.setattr(kernel, "Namespaces", refuse)
-    found = Check("veth", "x", kernel._device("veth"), "run another kernel").feature()
+    found = Check(
+        name="veth", title="x", attempt=kernel._device("veth"), hint="run another kernel"
+    ).feature()
     assert (found.available, found.reason) == (False, NOT_TRIED)
     assert found.hint == SEE_USERNS
 
@@ -190,7 +196,7 @@ def test_an_attribute_is_there_if_ip_can_set_it_and_show_it(attribute: Attribute
 
 
 def test_an_attribute_from_the_future_is_not_there() -> None:
-    future = Attribute("imaginary", 900, "u8", "imaginary", 0, low=0, high=9)
+    future = Attribute("imaginary", 900, "u8", "imaginary", default=0, low=0, high=9)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vxlan, "BY_NAME", {**vxlan.BY_NAME, "imaginary": future})
         found = attributes.check_of(future).feature()
@@ -288,7 +294,9 @@ def test_a_program_that_is_not_there_says_what_to_install() -> None:
 def test_every_way_to_fail_has_its_reason_and_hint(
     error: Exception, reason: str, hint: str
 ) -> None:
-    expected = Feature("thing", "a thing", False, reason=reason, hint=hint, required=True)
+    expected = Feature(
+        name="thing", title="a thing", available=False, reason=reason, hint=hint, required=True
+    )
     assert ended_with(error) == expected
 
 
@@ -298,16 +306,24 @@ def test_an_error_that_is_no_verdict_is_not_swallowed() -> None:
 
 
 def test_a_feature_that_is_there_has_no_reason() -> None:
-    assert ended_with("2.0") == Feature("thing", "a thing", True, version="2.0", required=True)
+    assert ended_with("2.0") == Feature(
+        name="thing", title="a thing", available=True, version="2.0", required=True
+    )
 
 
 def test_the_sentence_says_what_is_needed_why_and_what_to_do() -> None:
-    missing = Feature("vrf", "", False, reason=kernel_said(errno.EOPNOTSUPP), hint="go elsewhere")
+    missing = Feature(
+        name="vrf",
+        title="",
+        available=False,
+        reason=kernel_said(errno.EOPNOTSUPP),
+        hint="go elsewhere",
+    )
     assert missing.sentence() == (
         'needs vrf: the kernel answered "Operation not supported"; go elsewhere'
     )
-    assert Feature("ip", "", True, version="6.1").sentence() == "has ip 6.1"
-    assert Feature("vrf", "", True).sentence() == "has vrf"
+    assert Feature(name="ip", title="", available=True, version="6.1").sentence() == "has ip 6.1"
+    assert Feature(name="vrf", title="", available=True).sentence() == "has vrf"
 
 
 def test_names_are_unique() -> None:
@@ -330,7 +346,7 @@ def test_missing_names_those_that_are_not_there(monkeypatch: pytest.MonkeyPatch)
         raise CapabilityError("no")
 
     fakes = {
-        f"test-missing-{name}": Check(f"test-missing-{name}", "", how, "")
+        f"test-missing-{name}": Check(name=f"test-missing-{name}", title="", attempt=how, hint="")
         for name, how in {"a": attempt, "b": str, "c": attempt}.items()
     }
     monkeypatch.setattr(features, "_CHECKS", fakes)
@@ -345,7 +361,11 @@ def test_a_feature_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
         tries.append(1)
         return ""
 
-    monkeypatch.setattr(features, "_CHECKS", {"test-once": Check("test-once", "", attempt, "")})
+    monkeypatch.setattr(
+        features,
+        "_CHECKS",
+        {"test-once": Check(name="test-once", title="", attempt=attempt, hint="")},
+    )
     assert tries == []
     assert features.probe("test-once") is features.probe("test-once")
     assert len(tries) == 1

@@ -42,7 +42,9 @@ def programs(node: Node) -> list[str]:
 
 def test_run_gives_code_and_output(h1: Node) -> None:
     result = h1.run("sh", "-c", "echo out; echo err >&2")
-    assert result == Result(("sh", "-c", "echo out; echo err >&2"), 0, "out\n", "err\n")
+    assert result == Result(
+        argv=("sh", "-c", "echo out; echo err >&2"), code=0, stdout="out\n", stderr="err\n"
+    )
     assert result
     assert repr(h1) == "<Node h1>"
 

@@ -130,15 +130,33 @@ def test_what_changes_by_itself_makes_no_difference() -> None:
         interface="vx", mac="02:00:00:00:00:01", dst="10.0.0.2", vni=None, port=None, via=None,
         nhid=None, flags=("self",), state="reachable", vlan=None,
     )  # fmt: skip
-    known = Neighbour("vx", "10.0.0.2", "02:00:00:00:00:01", "REACHABLE")
-    pending = MulticastRoute("10.0.0.1", "239.1.1.1", None, (), "inet", True)
-    link = Link(2, "v0", "veth", True, True, "UP", 1500, "02:00:00:00:00:09", None, None)
+    known = Neighbour(
+        interface="vx", address="10.0.0.2", mac="02:00:00:00:00:01", state="REACHABLE"
+    )
+    pending = MulticastRoute(
+        source="10.0.0.1", group="239.1.1.1", iif=None, oifs=(), family="inet", unresolved=True
+    )
+    link = Link(
+        index=2,
+        name="v0",
+        kind="veth",
+        up=True,
+        running=True,
+        state="UP",
+        mtu=1500,
+        mac="02:00:00:00:00:09",
+        master=None,
+        link=None,
+    )
     before = NodeState("n", links=(link,), fdb=(entry,), neighbours=(known,))
     after = NodeState(
         "n",
         links=(replace(link, state="DOWN", running=False, flags=("NO-CARRIER",)),),
         fdb=(replace(entry, state="stale"),),
-        neighbours=(replace(known, state="PROBE"), Neighbour("vx", "10.0.0.3", "", "INCOMPLETE")),
+        neighbours=(
+            replace(known, state="PROBE"),
+            Neighbour(interface="vx", address="10.0.0.3", mac="", state="INCOMPLETE"),
+        ),
         multicast_routes=(pending,),
         counters={"Udp.NoPorts": 1},
     )
@@ -157,10 +175,36 @@ def test_what_changes_by_itself_makes_no_difference() -> None:
 
 
 def test_rows_sort_with_and_without_values() -> None:
-    entry = FdbEntry("vx", "02:00:00:00:00:01", None, None, None, None, None, (), "", None)
+    entry = FdbEntry(
+        interface="vx",
+        mac="02:00:00:00:00:01",
+        dst=None,
+        vni=None,
+        port=None,
+        via=None,
+        nhid=None,
+        flags=(),
+        state="",
+        vlan=None,
+    )
     rows = [replace(entry, dst="10.0.0.2"), replace(entry, vni=3), entry, replace(entry, vni=2)]
     assert sorted(rows) == [rows[2], rows[3], rows[1], rows[0]]
-    links = [Link(1, "a", "", True, True, "UP", 1, "", None, None, {"id": n}) for n in (2, 1)]
+    links = [
+        Link(
+            index=1,
+            name="a",
+            kind="",
+            up=True,
+            running=True,
+            state="UP",
+            mtu=1,
+            mac="",
+            master=None,
+            link=None,
+            attributes={"id": n},
+        )
+        for n in (2, 1)
+    ]
     assert sorted(links)[0] is links[1]
     with pytest.raises(TypeError):
         sorted([entry, links[0]])  # type: ignore[type-var]

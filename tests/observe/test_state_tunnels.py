@@ -40,9 +40,9 @@ def test_vnis_with_their_flood_lists(lab: Lab) -> None:
     )
     rows = lab["a"].state.vnis
     assert rows == (
-        Vni("vx", 7),
-        Vni("vx", 9, remote="192.168.57.55"),
-        *(Vni("vx", number, remote="192.168.57.54") for number in (100, 101, 102)),
+        Vni(interface="vx", vni=7),
+        Vni(interface="vx", vni=9, remote="192.168.57.55"),
+        *(Vni(interface="vx", vni=number, remote="192.168.57.54") for number in (100, 101, 102)),
     )
     assert {"rx_packets", "tx_dropped"} < set(rows[0].counters)
     shown = [row for each in lab["a"].bridge("vni") for row in each["vnis"]]
@@ -52,8 +52,8 @@ def test_vnis_with_their_flood_lists(lab: Lab) -> None:
 
 
 def test_the_statistics_of_a_vni_are_no_part_of_its_identity() -> None:
-    before = NodeState("a", vnis=(Vni("vx", 7, counters={"rx_packets": 1}),))
-    assert difference(before, NodeState("a", vnis=(Vni("vx", 7),))) == []
+    before = NodeState("a", vnis=(Vni(interface="vx", vni=7, counters={"rx_packets": 1}),))
+    assert difference(before, NodeState("a", vnis=(Vni(interface="vx", vni=7),))) == []
     assert "rx_packets=1" in before.text()
 
 
@@ -84,10 +84,10 @@ def test_next_hops(lab: Lab) -> None:
         AddNexthop("a", 3, via="192.168.57.54", fdb=False, interface="eth0"),
     )
     assert lab["a"].state.nexthops == (
-        NextHop(1, "192.168.57.54", fdb=True),
-        NextHop(2, "192.168.57.55", fdb=True),
-        NextHop(3, "192.168.57.54", "eth0"),
-        NextHop(9, group=((1, 1), (2, 5)), fdb=True),
+        NextHop(id=1, via="192.168.57.54", fdb=True),
+        NextHop(id=2, via="192.168.57.55", fdb=True),
+        NextHop(id=3, via="192.168.57.54", interface="eth0"),
+        NextHop(id=9, group=((1, 1), (2, 5)), fdb=True),
     )
     shown = {row["id"] for row in lab["a"].ip("nexthop")}
     assert shown == {1, 2, 3, 9}

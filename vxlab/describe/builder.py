@@ -53,7 +53,7 @@ class TopologyBuilder:
         self, name: str, network: str, *, snooping: bool = False, mtu: int = 1500
     ) -> TopologyBuilder:
         """An underlay segment with its subnet."""
-        self._switches.append(Switch(name, network, snooping, mtu))
+        self._switches.append(Switch(name, network, snooping=snooping, mtu=mtu))
         return self
 
     def cable(self, name: str, network: str, *, mtu: int = 1500) -> TopologyBuilder:
@@ -82,7 +82,7 @@ class TopologyBuilder:
     ) -> TopologyBuilder:
         """A host, with a card on ``switch`` if one is named; the next free address by default."""
         self._new_node(name)
-        self._hosts[name] = Host(name, (), (), _tuple(rules))
+        self._hosts[name] = Host(name, rules=_tuple(rules))
         if switch is not None:
             self.nic(name, switch, address, device=device)
         return self
@@ -113,7 +113,9 @@ class TopologyBuilder:
         """
         flood = flood or ("group" if group else "remote")
         pairs = _pairs(f"segment {name}", attributes)
-        segment = Segment(name, vni, flood, group, port, pairs, duplicates)
+        segment = Segment(
+            name, vni, flood=flood, group=group, port=port, attributes=pairs, duplicates=duplicates
+        )
         self._segments.append(segment)
         return self
 
@@ -152,18 +154,20 @@ class TopologyBuilder:
         **fields: Any,
     ) -> TopologyBuilder:
         """An endpoint behind a bridge of a host; ``fields`` are those of ``Container``."""
-        self._containers.append(Container(name, host, bridge, _tuple(addresses), **fields))
+        self._containers.append(
+            Container(name, host, bridge, addresses=_tuple(addresses), **fields)
+        )
         return self
 
     def build(self) -> Topology:
         """The finished topology; TopologyError where it cannot be built as described."""
         return Topology(
             self.name,
-            tuple(self._switches),
-            tuple(self._routers.values()),
-            tuple(self._hosts.values()),
-            tuple(self._segments),
-            tuple(self._containers),
+            switches=tuple(self._switches),
+            routers=tuple(self._routers.values()),
+            hosts=tuple(self._hosts.values()),
+            segments=tuple(self._segments),
+            containers=tuple(self._containers),
         )
 
     def _new_node(self, name: str) -> None:

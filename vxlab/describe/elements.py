@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 from vxlab.describe import checks, vxlan
@@ -33,6 +33,7 @@ class Switch:
 
     name: str
     network: str
+    _: KW_ONLY
     snooping: bool = False
     mtu: int = 1500
     cable: bool = False
@@ -70,6 +71,7 @@ class Nic:
     device: str
     switch: str
     address: str
+    _: KW_ONLY
     mac: str | None = None
 
     def __post_init__(self) -> None:
@@ -136,6 +138,7 @@ class Segment:
 
     name: str
     vni: int
+    _: KW_ONLY
     flood: Flood = "remote"
     group: str | None = None
     port: int = vxlan.KERNEL_PORT
@@ -190,6 +193,7 @@ class Vtep:
 
     segment: str
     device: str = "vxlan0"
+    _: KW_ONLY
     addresses: tuple[str, ...] = ()
     bridge: str | None = None
     vrf: str | None = None
@@ -237,6 +241,7 @@ class Host:
     name: str
     nics: tuple[Nic, ...] = ()
     vteps: tuple[Vtep, ...] = ()
+    _: KW_ONLY
     rules: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
@@ -280,6 +285,7 @@ class Container:
     name: str
     host: str
     bridge: str
+    _: KW_ONLY
     addresses: tuple[str, ...] = ()
     device: str = "eth0"
     host_device: str = ""

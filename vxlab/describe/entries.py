@@ -9,7 +9,7 @@ key their JSON shows it.  What operations encode with a table, snapshots read ba
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from vxlab.netlink import values
@@ -46,6 +46,7 @@ class Field:
     kind: ValueType
     word: str
     json: str
+    _: KW_ONLY
     number6: int = 0
     reported: int = 0
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from vxlab.netlink import values
@@ -51,6 +51,7 @@ class Attribute:
     number: int
     kind: ValueType
     json: str
+    _: KW_ONLY
     default: Value | None = None
     number6: int = 0
     low: int = 0
@@ -65,35 +66,41 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("remote", 2, "address", "remote", number6=16, changeable=True),
     Attribute("dev", 3, "device", "link", changeable=True),
     Attribute("local", 4, "address", "local", number6=17, changeable=True),
-    Attribute("ttl", 5, "u8", "ttl", 0, low=0, high=255, changeable=True),
-    Attribute("tos", 6, "u8", "tos", 0, low=0, high=255, changeable=True),
-    Attribute("learning", 7, "bool", "learning", True, off="nolearning", changeable=True),
-    Attribute("ageing", 8, "u32", "ageing", 300, high=0xFFFFFFFF, changeable=True),
-    Attribute("maxaddress", 9, "u32", "limit", 0, high=0xFFFFFFFF),
+    Attribute("ttl", 5, "u8", "ttl", default=0, low=0, high=255, changeable=True),
+    Attribute("tos", 6, "u8", "tos", default=0, low=0, high=255, changeable=True),
+    Attribute("learning", 7, "bool", "learning", default=True, off="nolearning", changeable=True),
+    Attribute("ageing", 8, "u32", "ageing", default=300, high=0xFFFFFFFF, changeable=True),
+    Attribute("maxaddress", 9, "u32", "limit", default=0, high=0xFFFFFFFF),
     Attribute("srcport", 10, "ports", "port_range", low=0, high=65535),
-    Attribute("proxy", 11, "bool", "proxy", False, off="noproxy"),
-    Attribute("rsc", 12, "bool", "rsc", False, off="norsc"),
-    Attribute("l2miss", 13, "bool", "l2miss", False, off="nol2miss"),
-    Attribute("l3miss", 14, "bool", "l3miss", False, off="nol3miss"),
-    Attribute("dstport", 15, "u16be", "port", KERNEL_PORT, low=0, high=65535),
-    Attribute("udpcsum", 18, "bool", "udp_csum", True, off="noudpcsum"),
-    Attribute("udp6zerocsumtx", 19, "bool", "udp_zero_csum6_tx", False, off="noudp6zerocsumtx"),
-    Attribute("udp6zerocsumrx", 20, "bool", "udp_zero_csum6_rx", False, off="noudp6zerocsumrx"),
-    Attribute("remcsumtx", 21, "bool", "remcsum_tx", False, off="noremcsumtx"),
-    Attribute("remcsumrx", 22, "bool", "remcsum_rx", False, off="noremcsumrx"),
-    Attribute("gbp", 23, "flag", "gbp", False),
+    Attribute("proxy", 11, "bool", "proxy", default=False, off="noproxy"),
+    Attribute("rsc", 12, "bool", "rsc", default=False, off="norsc"),
+    Attribute("l2miss", 13, "bool", "l2miss", default=False, off="nol2miss"),
+    Attribute("l3miss", 14, "bool", "l3miss", default=False, off="nol3miss"),
+    Attribute("dstport", 15, "u16be", "port", default=KERNEL_PORT, low=0, high=65535),
+    Attribute("udpcsum", 18, "bool", "udp_csum", default=True, off="noudpcsum"),
+    Attribute(
+        "udp6zerocsumtx", 19, "bool", "udp_zero_csum6_tx", default=False, off="noudp6zerocsumtx"
+    ),
+    Attribute(
+        "udp6zerocsumrx", 20, "bool", "udp_zero_csum6_rx", default=False, off="noudp6zerocsumrx"
+    ),
+    Attribute("remcsumtx", 21, "bool", "remcsum_tx", default=False, off="noremcsumtx"),
+    Attribute("remcsumrx", 22, "bool", "remcsum_rx", default=False, off="noremcsumrx"),
+    Attribute("gbp", 23, "flag", "gbp", default=False),
     # No word of ip: only raw netlink sets it.
-    Attribute("remcsum_nopartial", 24, "flag", "remcsum_nopartial", False),
-    Attribute("external", 25, "bool", "external", False, off="noexternal"),
-    Attribute("flowlabel", 26, "label", "label", 0, low=0, high=0xFFFFF, changeable=True),
-    Attribute("gpe", 27, "flag", "gpe", False),
-    Attribute("ttl_inherit", 28, "flag", "ttl", False),
-    Attribute("df", 29, "u8", "df", 0, low=0, high=2, changeable=True),
-    Attribute("vnifilter", 30, "bool", "vnifilter", False, off="novnifilter"),
-    Attribute("localbypass", 31, "bool", "localbypass", True, off="nolocalbypass", changeable=True),
-    Attribute("label_policy", 32, "u32", "label_policy", 0, low=0, high=1, changeable=True),
+    Attribute("remcsum_nopartial", 24, "flag", "remcsum_nopartial", default=False),
+    Attribute("external", 25, "bool", "external", default=False, off="noexternal"),
+    Attribute("flowlabel", 26, "label", "label", default=0, low=0, high=0xFFFFF, changeable=True),
+    Attribute("gpe", 27, "flag", "gpe", default=False),
+    Attribute("ttl_inherit", 28, "flag", "ttl", default=False),
+    Attribute("df", 29, "u8", "df", default=0, low=0, high=2, changeable=True),
+    Attribute("vnifilter", 30, "bool", "vnifilter", default=False, off="novnifilter"),
+    Attribute(
+        "localbypass", 31, "bool", "localbypass", default=True, off="nolocalbypass", changeable=True
+    ),
+    Attribute("label_policy", 32, "u32", "label_policy", default=0, low=0, high=1, changeable=True),
     Attribute("reserved_bits", 33, "bits", "reserved_bits"),
-    Attribute("mcroute", 34, "bool", "mcroute", False, off="nomcroute", changeable=True),
+    Attribute("mcroute", 34, "bool", "mcroute", default=False, off="nomcroute", changeable=True),
 )
 
 BY_NAME: Mapping[str, Attribute] = {attribute.name: attribute for attribute in ATTRIBUTES}

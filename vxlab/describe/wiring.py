@@ -27,6 +27,7 @@ class Wiring:
     """
 
     name: str
+    _: dataclasses.KW_ONLY
     switches: tuple[Switch, ...] = ()
     routers: tuple[Router, ...] = ()
     hosts: tuple[Host, ...] = ()

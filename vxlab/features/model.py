@@ -17,7 +17,7 @@ SEE_USERNS = "see userns: `vxlab doctor userns`"
 ANOTHER_KERNEL = "run on a kernel with {} (`vagrant up` starts such a machine)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
     """One thing that a kernel or a machine may offer, and whether this one does.
 
@@ -42,7 +42,7 @@ class Feature:
         return f"needs {self.name}: {self.reason}; {self.hint}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """How one feature is looked for.
 
@@ -71,7 +71,13 @@ class Check:
             return self._refused(error.errno, "", str(error))
         except CapabilityError as error:
             return self._missing(str(error), self.hint)
-        return Feature(self.name, self.title, True, version=version, required=self.required)
+        return Feature(
+            name=self.name,
+            title=self.title,
+            available=True,
+            version=version,
+            required=self.required,
+        )
 
     def _refused(self, code: int | None, extack: str, otherwise: str) -> Feature:
         no_rights = code in (errno.EPERM, errno.EACCES)  # which says nothing of the kernel's parts
@@ -80,7 +86,12 @@ class Check:
 
     def _missing(self, reason: str, hint: str) -> Feature:
         return Feature(
-            self.name, self.title, False, reason=reason, hint=hint, required=self.required
+            name=self.name,
+            title=self.title,
+            available=False,
+            reason=reason,
+            hint=hint,
+            required=self.required,
         )
 
 

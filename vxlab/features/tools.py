@@ -53,12 +53,20 @@ def installed(name: str, title: str, option: str) -> Check:
     if name in ("smcrouted", "pimd"):
         hint = f"run `make setup`, which unpacks {PACKAGES[name]} (installing it starts it)"
     shown = "bridge(8)" if name == "bridge" else name  # `bridge` is a kind of device
-    return Check(shown, title, functools.partial(_attempt, name, option), hint, required=True)
+    return Check(
+        name=shown,
+        title=title,
+        attempt=functools.partial(_attempt, name, option),
+        hint=hint,
+        required=True,
+    )
 
 
 def optional(name: str, title: str, option: str, hint: str) -> Check:
     """A program that scenarios can do without."""
-    return Check(name, title, functools.partial(_attempt, name, option), hint)
+    return Check(
+        name=name, title=title, attempt=functools.partial(_attempt, name, option), hint=hint
+    )
 
 
 #: All programs.  What ``make setup`` provides is required, the rest is not.

@@ -27,7 +27,7 @@ COMMAND_DEADLINE = 30.0
 _OTHERS = frozenset({"netns", "tuntap", "tap", "vrf"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What a command did: exit ``code``, ``stdout`` and ``stderr`` as text."""
 
@@ -126,7 +126,7 @@ class Node:
                 ) from error
         if self._after is not None:
             self._after()
-        result = Result(argv, process.returncode, stdout, stderr)
+        result = Result(argv=argv, code=process.returncode, stdout=stdout, stderr=stderr)
         if check and result.code:
             raise CommandError(self.name, argv, result.code, stderr or stdout)
         return result

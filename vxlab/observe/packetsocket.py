@@ -63,7 +63,13 @@ def find_interface(sock: socket.socket, name: str) -> Interface | None:
         ask(0x8946, struct.pack("P", ctypes.addressof(info)))  # SIOCETHTOOL
     driver = info.raw[4:36].partition(b"\0")[0].decode(errors="replace")
     # IFF_UP, IFF_LOOPBACK
-    return Interface(name, index, bool(flags & 0x1), mac, "lo" if flags & 0x8 else driver)
+    return Interface(
+        name=name,
+        number=index,
+        up=bool(flags & 0x1),
+        mac=mac,
+        driver="lo" if flags & 0x8 else driver,
+    )
 
 
 def packet_counters(namespaces: Namespaces) -> dict[str, tuple[int, int]]:
@@ -177,7 +183,15 @@ class Ring:
                     data = self.sock.recv(length, socket.MSG_DONTWAIT)
             struct.pack_into("I", memory, at, 0)
             self._at = (self._at + 1) % self._slots
-            heard = Heard(status, length, tag, tag_type, socket.ntohs(protocol), arp_type, kind)
+            heard = Heard(
+                status=status,
+                length=length,
+                tag=tag,
+                tag_type=tag_type,
+                protocol=socket.ntohs(protocol),
+                arp_type=arp_type,
+                kind=kind,
+            )
             name = self._names.get(index) or self._lookup(index)
             frames.append(heard.frame(data, seconds * 10**9 + ns, self._node, name))
         return frames

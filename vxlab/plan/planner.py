@@ -138,8 +138,8 @@ class _Planner:
             switch.name,
             SWITCH_BRIDGE,
             "bridge",
-            self.index(switch.name),
-            (*_QUIET_BRIDGE[:2], *snooping),
+            index=self.index(switch.name),
+            attributes=(*_QUIET_BRIDGE[:2], *snooping),
             mac=self.mac(),
             mtu=_mtu(switch.mtu),
             up=True,
@@ -151,19 +151,21 @@ class _Planner:
     def _cable(self, switch: Switch) -> AddLink:
         mtu = _mtu(switch.mtu)
         (machine, nic), (other, far) = self.topology.cards(switch)
-        peer = Peer(other.name, far.device, self.index(other.name), self.mac(far.mac), mtu)
+        peer = Peer(other.name, far.device, self.index(other.name), mac=self.mac(far.mac), mtu=mtu)
         index = self.index(machine.name, peer.index)
         mac = self.mac(nic.mac)
-        return AddLink(machine.name, nic.device, "veth", index, peer=peer, mac=mac, mtu=mtu)
+        return AddLink(machine.name, nic.device, "veth", index=index, peer=peer, mac=mac, mtu=mtu)
 
     def _port(self, switch: Switch, machine: Host | Router, nic: Nic, port: str) -> AddLink:
         mtu = _mtu(switch.mtu)
-        peer = Peer(machine.name, nic.device, self.index(machine.name), self.mac(nic.mac), mtu)
+        peer = Peer(
+            machine.name, nic.device, self.index(machine.name), mac=self.mac(nic.mac), mtu=mtu
+        )
         return AddLink(
             switch.name,
             port,
             "veth",
-            self.index(switch.name, peer.index),
+            index=self.index(switch.name, peer.index),
             master=SWITCH_BRIDGE,
             peer=peer,
             mac=self.mac(),
@@ -182,14 +184,16 @@ class _Planner:
             yield AddRoute(host.name, "default", via=gateway[1].ip)
         for table, vrf in enumerate(dict.fromkeys(v.vrf for v in host.vteps if v.vrf), start=10):
             index, attributes = self.index(host.name), (("table", table),)
-            yield AddLink(host.name, vrf, "vrf", index, attributes, mac=self.mac(), up=True)
+            yield AddLink(
+                host.name, vrf, "vrf", index=index, attributes=attributes, mac=self.mac(), up=True
+            )
         for bridge, master in dict.fromkeys((v.bridge, v.vrf) for v in host.vteps if v.bridge):
             yield AddLink(
                 host.name,
                 str(bridge),
                 "bridge",
-                self.index(host.name),
-                _QUIET_BRIDGE,
+                index=self.index(host.name),
+                attributes=_QUIET_BRIDGE,
                 master=master,
                 mac=self.mac(),
                 up=True,
@@ -204,12 +208,12 @@ class _Planner:
         vtep = next(v for v in host.vteps if v.bridge == container.bridge)
         mtu = self.topology.mtu(host, vtep)
         index, mac = self.index(container.name), self.mac(container.mac)
-        peer = Peer(container.name, container.device, index, mac, mtu)
+        peer = Peer(container.name, container.device, index, mac=mac, mtu=mtu)
         return AddLink(
             host.name,
             container.host_device,
             "veth",
-            self.index(host.name, peer.index),
+            index=self.index(host.name, peer.index),
             master=container.bridge,
             peer=peer,
             mac=self.mac(),
@@ -223,8 +227,8 @@ class _Planner:
             host.name,
             vtep.device,
             "vxlan",
-            self.index(host.name),
-            tuple(attributes.items()),
+            index=self.index(host.name),
+            attributes=tuple(attributes.items()),
             master=vtep.bridge or vtep.vrf,
             mac=self.mac(vtep.mac),
             up=not vtep.addresses,
@@ -233,7 +237,7 @@ class _Planner:
             yield from _enable(host.name, vtep.device, vtep.addresses)
         remotes = self.topology.remotes(host, vtep)
         for remote in remotes[1:]:
-            yield AddFdb(host.name, vtep.device, ANY_MAC, remote, append=True)
+            yield AddFdb(host.name, vtep.device, ANY_MAC, dst=remote, append=True)
 
     def _container(self, container: Container) -> Iterator[Operation]:
         yield from _enable(container.name, container.device, container.addresses)
@@ -256,8 +260,8 @@ class _Planner:
             router.name,
             daemon,
             tuple(nic.device for nic in router.nics),
-            tuple(Members(group, tuple(devices)) for group, devices in members.items()),
-            tuple(hosts.values()),
+            members=tuple(Members(group, tuple(devices)) for group, devices in members.items()),
+            hosts=tuple(hosts.values()),
         )
 
 

@@ -35,7 +35,7 @@ _ALWAYS = ("vxlan", "veth", "bridge")
 _CONTROL = "test_control_"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """One test function, with all its cases.
 
@@ -80,7 +80,7 @@ def scenarios(items: Iterable[pytest.Item]) -> list[Scenario]:
         name = str(getattr(item, "originalname", item.name))
         cases.setdefault((file, above + name), []).append(item)
     found = [
-        Scenario(file, name, _title(group[0]), tuple(group))
+        Scenario(file=file, name=name, title=_title(group[0]), items=tuple(group))
         for (file, name), group in cases.items()
     ]
     return sorted(found, key=_place)

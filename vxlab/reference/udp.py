@@ -136,7 +136,9 @@ def receive(sock: socket.socket) -> Datagram | None:
     said = {kind: int.from_bytes(value, sys.byteorder) for _, kind, value in notes}
     ttl, tos = _TTL_AND_TOS[sock.family]
     source = sender[0].partition("%")[0]  # of a link-local address, which link it is on
-    return Datagram(source, sender[1], said[ttl], said[tos], payload)
+    return Datagram(
+        source=source, source_port=sender[1], ttl=said[ttl], tos=said[tos], payload=payload
+    )
 
 
 def dropped(sock: socket.socket) -> int:

@@ -10,7 +10,7 @@ from vxlab.describe.elements import Host, Vtep
 from vxlab.describe.topology import Topology
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PingLine:
     """A ping from ``node`` to ``address``; ``vrf`` is the VRF it leaves from, if any."""
 
@@ -43,7 +43,7 @@ def _ring(topology: Topology, segment: str) -> Iterator[PingLine]:
     for number, end in enumerate(there):
         address = _common(end, there[(number + 1) % len(there)])
         if address:
-            yield PingLine(segment, end.node, address, end.vrf)
+            yield PingLine(segment=segment, node=end.node, address=address, vrf=end.vrf)
 
 
 def _first(topology: Topology, host: Host, vtep: Vtep) -> _Endpoint | None:

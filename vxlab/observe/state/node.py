@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from vxlab.observe.state.rows import (
@@ -51,6 +51,7 @@ class NodeState:
     """
 
     name: str
+    _: KW_ONLY
     links: tuple[Link, ...] = ()
     addresses: tuple[Address, ...] = ()
     fdb: tuple[FdbEntry, ...] = ()

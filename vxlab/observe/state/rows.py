@@ -74,7 +74,7 @@ def _pair(name: str, value: object) -> str:
     return "" if value is None or value == "" else f"{name} {value}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
     """Packets and bytes that a link has seen (struct rtnl_link_stats64, linux/if_link.h)."""
 
@@ -96,7 +96,7 @@ class Counters:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Link(Row):
     """A network device, as ``ip -d link`` shows it.
 
@@ -138,7 +138,7 @@ class Link(Row):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Address(Row):
     """An address of an interface; ``peer`` is the far end of a point-to-point one.
 
@@ -162,7 +162,7 @@ class Address(Row):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FdbEntry(Row):
     """A forwarding entry of a bridge, a vxlan device, or a device's own address filter.
 
@@ -202,7 +202,7 @@ class FdbEntry(Row):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbour(Row):
     """An ARP or ND entry; ``mac`` is empty while it is not known.
 
@@ -225,7 +225,7 @@ class Neighbour(Row):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Route(Row):
     """A unicast route, or one next hop of it where it has several.
 
@@ -260,7 +260,7 @@ class Route(Row):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MulticastRoute(Row):
     """An entry of the multicast forwarding cache, (S,G) or, with source ``0.0.0.0``, (*,G).
 
@@ -286,7 +286,7 @@ class MulticastRoute(Row):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Membership(Row):
     """A multicast group that an interface listens to; ``users`` counts who asked for it."""
 
@@ -299,7 +299,7 @@ class Membership(Row):
         return f"{self.family} {self.group} dev {self.interface} users {self.users}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vni(Row):
     """A VNI, or the range up to ``last``, of a device with vnifilter (``bridge vni``).
 
@@ -322,7 +322,7 @@ class Vni(Row):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MdbEntry(Row):
     """A port of a bridge, or a remote of a vxlan device, that listens to a group (``bridge mdb``).
 
@@ -359,7 +359,7 @@ class MdbEntry(Row):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NextHop(Row):
     """A next hop, or a group of them with their weights (``ip nexthop``)."""
 

@@ -64,7 +64,7 @@ class AddLink(Operation):
         add = ip(self.node, *line)
         if not (self.master or self.up):
             return (add,)
-        return add, *SetLink(self.node, self.name, self.up or None, self.master).commands()
+        return add, *SetLink(self.node, self.name, self.up or None, master=self.master).commands()
 
 
 @dataclass(frozen=True, slots=True)
