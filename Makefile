@@ -6,7 +6,7 @@ ARGS ?=
 COVERAGE_GATE := 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup scenarios test matrix lint format docs bench doctor clean
+.PHONY: help setup scenarios controls test matrix lint format docs bench doctor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -16,6 +16,9 @@ setup: ## Install what is missing, and say what was installed
 
 scenarios: setup ## Run the VXLAN experiments, each in namespaces of its own
 	$(BIN)/pytest scenarios/ -n auto $(ARGS)
+
+controls: setup ## Run each experiment on its broken lab, where it must fail
+	$(BIN)/pytest scenarios/ -n auto --vxlab-controls $(ARGS)
 
 test: setup ## Run vxlab's own tests, and measure how much of it they run
 	$(BIN)/pytest tests/ -n auto --cov=vxlab --cov-report=term-missing:skip-covered \

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench import common
 from vxlab.errors import VxlabError
-from vxlab.vm import kernels, machine, run
+from vxlab.vm import kernels, kvm, machine, run
 
 #: Seconds that the first scenario may take to begin, from a snapshot, in emulation.
 BAR = 10.0
@@ -36,7 +36,7 @@ def one(kernel: str, *, snapshot: bool) -> Times:
     chosen = kernels.find(kernel)
     began = 0.0
 
-    def report(each: machine.Report) -> None:
+    def report(each: machine.JsonObject) -> None:
         nonlocal began
         if "start" in each and not began:
             began = time.monotonic() - start
@@ -48,10 +48,10 @@ def one(kernel: str, *, snapshot: bool) -> Times:
         running = machine.Machine(guest, deadline=120.0, report=report)
         with running:
             start = time.monotonic()
-            outcome = running.run()
-    if not began or outcome.booted is None:
-        raise VxlabError(f"wanted a scenario on {kernel}, found: {outcome.end}: {outcome.reason}")
-    return Times(outcome.booted, began)
+            ended = running.run()
+    if not began or ended.booted is None:
+        raise VxlabError(f"wanted a scenario on {kernel}, found: {ended.kind}: {ended.reason}")
+    return Times(ended.booted, began)
 
 
 def measure(kernel: str, rounds: int) -> float:
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--kernels", default="5.10,6.1,6.12,7.2")
     options = parser.parse_args()
-    how = "KVM" if machine.has_kvm() else "emulation"
+    how = "KVM" if kvm.has_kvm() else "emulation"
     print(f"virtual machines, {how}, {options.rounds} rounds; {common.machine()}", flush=True)
     slowest = max(measure(kernel, options.rounds) for kernel in options.kernels.split(","))
     print(common.verdict("first scenario from a snapshot", slowest, BAR, "s"))

@@ -50,14 +50,14 @@ def at(lab, host):
     return lab.topology.host(host).nics[0].ip
 
 
-def link_of(lab, node, name="vxlan0"):
+def find_link(lab, node, name="vxlan0"):
     """An interface of a node as the kernel shows it now, or None if there is none of that name."""
     return next((link for link in lab[node].state.links if link.name == name), None)
 
 
 def mac_of(lab, node, name="vxlan0"):
     """The MAC address of an interface."""
-    return link_of(lab, node, name).mac
+    return find_link(lab, node, name).mac
 
 
 def encap_route(lab, node, to, vni, dst, *more, via="vxlan0"):

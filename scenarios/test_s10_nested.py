@@ -202,7 +202,7 @@ def test_gro_merges_packets_inside_one_further_tunnel(lab, state):
     source="net/ipv4/udp_offload.c: udp_gro_receive(), NAPI_GRO_CB(skb)->encap_mark",
 )
 @pytest.mark.control(
-    "there are only two nested tunnels",
+    "the packet is nested in two tunnels only",
     arguments={"depth": 2},
     because=r"packets were merged\nassert \d+ <= 1514",
 )

@@ -22,9 +22,9 @@ from device_tools import (
     details,
     device,
     encap_route,
+    find_link,
     harmless,
     holds,
-    link_of,
     swap,
     swap_at,
     udp_ports,
@@ -71,11 +71,11 @@ def remotes_by_vni(lab):
 def test_a_packet_without_metadata_is_not_sent(lab):
     make_external_and_ordinary(lab)
     lab.apply(AddNeighbour("a", "vxlan0", "172.18.1.9", "02:00:00:00:00:09"))
-    before = link_of(lab, "a").counters
+    before = find_link(lab, "a").counters
     with lab.capture("a:vxlan0", "a:eth0", ports=PORTS) as seen:
         lab["a"].send_marked("172.18.1.9", b"without")
         seen["a:vxlan0"].wait_for(holds(b"without"), "the datagram without metadata")
-        assert link_of(lab, "a").counters == before, "a counter of a's device moved"
+        assert find_link(lab, "a").counters == before, "a counter of a's device moved"
         encap_route(lab, "a", "172.18.1.3/32", 42, B)
         lab["a"].send_marked("172.18.1.3", b"with")
         seen["a:eth0"].wait_for(holds(b"with"), "the datagram with metadata")
@@ -102,7 +102,7 @@ def test_an_external_device_shows_vni_0(lab, by):
 )
 def test_an_external_device_learns(lab):
     lab.apply(*device("a", external=True), by="netlink")
-    assert link_of(lab, "a").attributes["learning"] is True, "learning is off"
+    assert find_link(lab, "a").attributes["learning"] is True, "learning is off"
 
 
 @pytest.mark.behaviour(
@@ -114,7 +114,7 @@ def test_an_external_device_learns(lab):
 )
 def test_an_external_device_that_ip_made_does_not_learn(lab):
     lab.apply(*device("a", external=True), by="iproute2")
-    assert link_of(lab, "a").attributes["learning"] is False, "learning is on"
+    assert find_link(lab, "a").attributes["learning"] is False, "learning is on"
 
 
 @pytest.mark.behaviour("an external device receives packets of every VNI", source=RECEIVE)
@@ -230,7 +230,7 @@ def test_an_external_device_with_a_vni_receives_nothing(lab):
         seen["a:eth0"].wait_for(holds(b"not received"), "the packet on the lower device")
         assert lab["a"].ping("192.168.57.54")  # its reply comes after the packet
     seen["a:vxlan0"].assert_silent(holds(b"not received"), "datagram of VNI 42")
-    assert link_of(lab, "a").attributes["id"] == 42, "a's device has no VNI"
+    assert find_link(lab, "a").attributes["id"] == 42, "a's device has no VNI"
 
 
 @pytest.mark.behaviour(

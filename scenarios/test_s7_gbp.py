@@ -19,8 +19,8 @@ from device_tools import (
     B,
     bare,
     device,
+    find_link,
     holds,
-    link_of,
     pair,
     send_with_mark,
     swap,
@@ -90,7 +90,7 @@ def frame_to_a(lab, data, source):
     from scapy.layers.l2 import Ether
 
     ip = IP(src="172.18.1.9", dst="172.18.1.2") / UDP(sport=1, dport=40404)
-    return Ether(src=source, dst=link_of(lab, "a").mac) / ip / (b"vxlab:" + data)
+    return Ether(src=source, dst=find_link(lab, "a").mac) / ip / (b"vxlab:" + data)
 
 
 def reference_at_b(lab):

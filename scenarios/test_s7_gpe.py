@@ -22,9 +22,9 @@ from device_tools import (
     bare,
     device,
     encap_route,
+    find_link,
     harmless,
     holds,
-    link_of,
     swap,
     swap_at,
     udp_ports,
@@ -129,7 +129,7 @@ def test_gpe_is_refused(lab, more, by):
 )
 def test_gpe_is_accepted(lab, more, by):
     lab.apply(*device("a", **{**GPE, **more}), by=by)
-    assert link_of(lab, "a").attributes["gpe"] is True
+    assert find_link(lab, "a").attributes["gpe"] is True
 
 
 @pytest.mark.behaviour(
@@ -143,7 +143,7 @@ def test_gpe_is_accepted(lab, more, by):
 )
 def test_a_gpe_device_has_no_mac(lab):
     lab.apply(*device("a", **{**GPE, "dstport": 0}))
-    found = link_of(lab, "a")
+    found = find_link(lab, "a")
     wanted = {"POINTOPOINT", "NOARP"}
     assert wanted <= set(found.flags), "the device has not both of the flags POINTOPOINT and NOARP"
     assert found.mac == ""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from device_tools import PORTS, A, at, bare, device, holds, link_of, mac_of, swap_at, tunnels
+from device_tools import PORTS, A, at, bare, device, find_link, holds, mac_of, swap_at, tunnels
 
 from vxlab.operations import AddFdb, AddNeighbour, SetVxlan
 
@@ -46,7 +46,7 @@ def device_of_vni_43(lab):
 
 
 def tx_errors(lab):
-    return link_of(lab, "a").counters.tx_errors
+    return find_link(lab, "a").counters.tx_errors
 
 
 def learned_remotes(lab):

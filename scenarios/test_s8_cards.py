@@ -8,7 +8,7 @@ a eth0 192.168.57.50 ── lan ───── 192.168.57.54 eth0 b
 from __future__ import annotations
 
 import pytest
-from device_tools import PORTS, A, B, device, holds, link_of, swap_at, tunnels
+from device_tools import PORTS, A, B, device, find_link, holds, swap_at, tunnels
 
 from vxlab import TopologyBuilder
 from vxlab.operations import DelLink, SetVxlan
@@ -75,9 +75,9 @@ def test_a_device_is_deleted_with_its_new_lower_device(lab, by):
     lab.apply(*device("a", id=42, remote=B, dev="eth0"))
     change_to_eth1(lab, by)
     lab.apply(DelLink("a", "eth0"))
-    assert link_of(lab, "a") is not None, "vxlan0 was deleted with its old lower device eth0"
+    assert find_link(lab, "a") is not None, "vxlan0 was deleted with its old lower device eth0"
     lab.apply(DelLink("a", "eth1"))
-    assert link_of(lab, "a") is None, "vxlan0 was not deleted with its new lower device eth1"
+    assert find_link(lab, "a") is None, "vxlan0 was not deleted with its new lower device eth1"
 
 
 @pytest.mark.behaviour(
@@ -115,7 +115,7 @@ def test_dev_and_remote_together_move_the_default_entry(lab, by):
 def test_dev_alone_leaves_the_default_entry_behind(lab, by):
     lab.apply(*device("a", "172.18.1.2/24", id=42, remote=B, dev="eth0"))
     change_to_eth1(lab, by)
-    assert link_of(lab, "a").attributes["dev"] == "eth1"
+    assert find_link(lab, "a").attributes["dev"] == "eth1"
     assert default_entries(lab) == [(B, "eth0")], "the default FDB entry did not stay on eth0"
     assert interfaces_flooded_through(lab) == ["a:eth0"]
 

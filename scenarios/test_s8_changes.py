@@ -14,7 +14,7 @@ import socket
 import struct
 
 import pytest
-from device_tools import ANY_MAC, A, B, C, assert_refused, harmless, holds, link_of, tunnels
+from device_tools import ANY_MAC, A, B, C, assert_refused, find_link, harmless, holds, tunnels
 
 from vxlab import ApplyError, catalog, features, vxlan
 from vxlab.operations import AddAddress, AddFdb, SetVxlan
@@ -107,12 +107,12 @@ BOTH = pytest.mark.parametrize("by", ["netlink", "iproute2"])
 @BOTH
 @pytest.mark.parametrize("row", cases(False))
 def test_a_change_of_a_fixed_attribute_is_refused(lab, row, by):
-    before = link_of(lab, "a").attributes
+    before = find_link(lab, "a").attributes
     with pytest.raises(ApplyError) as refused:
         change(lab, by, **{row.name: other_value(row)})
     words = REFUSALS.get(row.name, f"cannot change {row.name.upper()} flag")
     assert_refused(refused, by, errno.EOPNOTSUPP, words, *IP_MESSAGES.get(row.name, ()))
-    assert link_of(lab, "a").attributes == before
+    assert find_link(lab, "a").attributes == before
 
 
 @pytest.mark.behaviour(
@@ -126,7 +126,7 @@ def test_a_change_of_a_fixed_attribute_is_refused(lab, row, by):
     "name", ["dstport", "maxaddress", "srcport", "proxy", "udpcsum", "external"]
 )
 def test_a_fixed_attribute_is_refused_with_its_present_value(lab, name):
-    present = link_of(lab, "a").attributes[name]
+    present = find_link(lab, "a").attributes[name]
     with pytest.raises(ApplyError) as refused:
         change(lab, **{name: present})
     assert refused.value.errno == errno.EOPNOTSUPP
@@ -141,7 +141,7 @@ def test_a_fixed_attribute_is_refused_with_its_present_value(lab, name):
 @BOTH
 def test_a_change_may_repeat_the_present_vni(lab, by):
     change(lab, by, id=42, ttl=9)
-    ttl = link_of(lab, "a").attributes["ttl"]
+    ttl = find_link(lab, "a").attributes["ttl"]
     assert ttl == 9, f"the TTL is {ttl}, not 9"
 
 
@@ -154,7 +154,7 @@ def test_a_change_may_repeat_the_present_vni(lab, by):
 def test_a_partly_refused_change_changes_nothing(lab, by):
     with pytest.raises(ApplyError, match="Cannot change port"):
         change(lab, by, ttl=9, dstport=14789)
-    assert link_of(lab, "a").attributes["ttl"] == 0
+    assert find_link(lab, "a").attributes["ttl"] == 0
 
 
 @pytest.mark.behaviour(
@@ -167,10 +167,10 @@ def test_a_partly_refused_change_changes_nothing(lab, by):
 def test_a_change_is_accepted(lab, row, by):
     if by == "iproute2":
         skip_without(f"ip.{row.name}")
-    before = link_of(lab, "a").attributes.get(row.name)
+    before = find_link(lab, "a").attributes.get(row.name)
     beside = {"dev": "eth0"} if row.name == "group" else {}  # ip requires it with a group
     change(lab, by, **{row.name: other_value(row)}, **beside)
-    after = link_of(lab, "a").attributes.get(row.name)
+    after = find_link(lab, "a").attributes.get(row.name)
     assert after != before, f"the device has the old value of {row.name}: {before}"
     assert after == other_value(row)
 
@@ -185,9 +185,9 @@ def test_a_change_is_accepted(lab, row, by):
 def test_a_change_of_an_ipv6_attribute_is_accepted(lab, name, by):
     if by == "iproute2":
         skip_without(f"ip.{name}")
-    before = link_of(lab, "a").attributes[name]
+    before = find_link(lab, "a").attributes[name]
     change(lab, by, **{name: OTHER[name]})
-    after = link_of(lab, "a").attributes[name]
+    after = find_link(lab, "a").attributes[name]
     assert after != before, f"the device has the old value of {name}: {before}"
     assert after == OTHER[name]
 
@@ -338,7 +338,7 @@ def test_without_learning_a_device_keeps_its_entries(lab):
 @pytest.mark.requires("vxlan.mcroute", "mroute")
 @pytest.mark.topology(catalog.one_switch, port=4789)
 def test_a_changed_mcroute_uses_the_multicast_routing_table(lab):
-    with multicast_routing_on(lab["a"], link_of(lab, "a", "eth0").index):
+    with multicast_routing_on(lab["a"], find_link(lab, "a", "eth0").index):
         change(lab, mcroute=True)
         lab["a"].send_marked("192.168.42.255", b"to the group")
         found = [row.group for row in lab["a"].state.multicast_routes if row.unresolved]

@@ -12,7 +12,7 @@ import errno
 import struct
 
 import pytest
-from device_tools import assert_refused, bare, harmless, link_of
+from device_tools import assert_refused, bare, find_link, harmless
 
 from vxlab import ApplyError
 from vxlab.operations import AddLink
@@ -180,7 +180,7 @@ def test_a_device_with_invalid_attributes_is_refused(lab, case, by):
     with pytest.raises(ApplyError) as refused:
         create(lab, by, **attributes)
     assert_refused(refused, by, number, *words)
-    assert link_of(lab, "a", "bad") is None
+    assert find_link(lab, "a", "bad") is None
 
 
 @pytest.mark.behaviour(
@@ -211,7 +211,7 @@ def test_a_device_with_invalid_attributes_is_refused(lab, case, by):
 def test_ip_refuses_an_invalid_value(lab, word, value, said):
     with pytest.raises(ApplyError, match=said):
         create(lab, "iproute2", **{word: value})
-    assert link_of(lab, "a", "bad") is None
+    assert find_link(lab, "a", "bad") is None
 
 
 @pytest.mark.behaviour("`ip` refuses to create a device without a VNI", source=IP)
@@ -220,7 +220,7 @@ def test_ip_refuses_a_device_without_a_vni(lab):
     bad = AddLink("a", "bad", "vxlan", 0, (("dstport", 4789),))
     with pytest.raises(ApplyError, match="missing virtual network identifier"):
         lab.apply(bad, by="iproute2")
-    assert link_of(lab, "a", "bad") is None
+    assert find_link(lab, "a", "bad") is None
 
 
 @pytest.mark.behaviour("a device without any attribute is refused", source=VALIDATE)
@@ -240,7 +240,7 @@ def test_a_device_without_any_attribute_is_refused(lab, by):
 )
 def test_a_device_without_a_vni_has_vni_0(lab):
     lab.apply(AddLink("a", "bad", "vxlan", 0, (("dstport", 4789),)), by="netlink")
-    vni = link_of(lab, "a", "bad").attributes["id"]
+    vni = find_link(lab, "a", "bad").attributes["id"]
     assert vni == 0, f"the VNI is {vni}, not 0"
 
 
@@ -249,7 +249,7 @@ def test_a_device_without_a_vni_has_vni_0(lab):
 def test_ip_refuses_external_with_a_vni(lab):
     with pytest.raises(ApplyError, match="both 'external' and vni cannot be specified"):
         create(lab, "iproute2", external=True)
-    assert link_of(lab, "a", "bad") is None
+    assert find_link(lab, "a", "bad") is None
 
 
 @pytest.mark.behaviour("`ip` refuses a device with both a group and a remote", source=IP)
@@ -282,7 +282,7 @@ def test_an_mtu_out_of_range_is_refused(lab, mtu, by):
 @pytest.mark.parametrize("mtu", [1451, 65535])
 def test_an_mtu_too_large_for_the_lower_device_is_reduced(lab, mtu, by):
     create(lab, by, mtu=mtu, remote=B, dev="eth0")
-    found = link_of(lab, "a", "bad").mtu
+    found = find_link(lab, "a", "bad").mtu
     assert found == 1450, f"the MTU is {found}, not 1450"
 
 
@@ -310,8 +310,8 @@ def test_a_mac_that_is_not_unicast_is_refused(lab, mac, by):
 @BOTH
 def test_lo_may_be_the_lower_device(lab, by):
     create(lab, by, dev="lo", remote="127.0.0.1")
-    mtu = link_of(lab, "a", "bad").mtu
-    wanted = link_of(lab, "a", "lo").mtu - 50
+    mtu = find_link(lab, "a", "bad").mtu
+    wanted = find_link(lab, "a", "lo").mtu - 50
     assert mtu == wanted, f"the MTU is {mtu}, not that of lo less 50"
 
 
@@ -355,4 +355,4 @@ def test_a_malformed_attribute_is_refused(lab, data, number, kernel):
         lab["a"].add_raw_link("bad", "vxlan", data)
     assert refused.value.errno == number
     assert kernel in refused.value.extack
-    assert link_of(lab, "a", "bad") is None
+    assert find_link(lab, "a", "bad") is None

@@ -18,7 +18,7 @@ from device_tools import (
     assert_refused,
     bare,
     device,
-    link_of,
+    find_link,
     mac_of,
     swap,
     udp_ports,
@@ -98,7 +98,7 @@ def second_is_like_the_first(operation):
 )
 def test_the_same_vni_is_accepted_with_a_difference(lab, more, by):
     lab.apply(*device("a", name="second", up=False, id=42, **more), by=by)
-    assert link_of(lab, "a", "second").attributes["id"] == 42
+    assert find_link(lab, "a", "second").attributes["id"] == 42
 
 
 @pytest.mark.behaviour(
@@ -129,7 +129,7 @@ def test_link_local_devices_may_differ_in_their_lower_device(lab):
     link_local = {"local": "fe80::1", "remote": "fe80::2", "id": 42}
     lab.apply(*device("a", name="first", dev="eth0", **link_local))
     lab.apply(*device("a", name="second", dev="lo", **link_local))
-    assert link_of(lab, "a", "first").attributes["id"] == 42
+    assert find_link(lab, "a", "first").attributes["id"] == 42
     with pytest.raises(ApplyError, match=EXISTS):
         lab.apply(*device("a", name="third", dev="eth0", **link_local))
 
@@ -282,10 +282,10 @@ def down_with_another_mac(operation):
 def test_a_device_keeps_its_settings_through_down_and_up(lab):
     acquaint(lab)
     assert lab["a"].ping("172.18.1.3", count=2)
-    before = link_of(lab, "a")
+    before = find_link(lab, "a")
     assert before.counters.tx_packets >= 3
     lab.apply(SetLink("a", "vxlan0", up=False), SetLink("a", "vxlan0", up=True))
-    after = link_of(lab, "a")
+    after = find_link(lab, "a")
     assert after.mac == before.mac, f"the MAC changed from {before.mac} to {after.mac}"
     assert after.attributes == before.attributes
     assert after.counters == before.counters

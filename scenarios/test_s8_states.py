@@ -10,7 +10,7 @@ import dataclasses
 import errno
 
 import pytest
-from device_tools import A, B, assert_refused, bare, device, link_of, swap, udp_ports
+from device_tools import A, B, assert_refused, bare, device, find_link, swap, udp_ports
 
 from vxlab import ApplyError, catalog, wait_until
 from vxlab.operations import AddLink, DelLink, SetLink
@@ -45,9 +45,9 @@ def take_the_name(lab):
 @pytest.mark.topology(catalog.point_to_point())
 def test_a_renamed_device_still_carries_traffic(lab):
     assert lab["a"].ping("172.18.1.3", timeout=2)
-    index = link_of(lab, "a").index
+    index = find_link(lab, "a").index
     lab["a"].run("ip", "link", "set", "vxlan0", "name", "tunnel7")
-    assert link_of(lab, "a", "tunnel7").index == index
+    assert find_link(lab, "a", "tunnel7").index == index
     assert lab["a"].ping("172.18.1.3")
 
 
@@ -121,7 +121,7 @@ def test_a_change_to_an_mtu_out_of_range_is_refused(lab, mtu, words, by):
 @pytest.mark.topology(catalog.point_to_point, bind="none")
 def test_a_device_without_a_lower_device_accepts_the_largest_mtu(lab):
     lab.apply(SetLink("a", "vxlan0", mtu=65535))
-    assert link_of(lab, "a").mtu == 65535
+    assert find_link(lab, "a").mtu == 65535
 
 
 @pytest.mark.behaviour(
@@ -133,9 +133,9 @@ def test_a_device_without_a_lower_device_accepts_the_largest_mtu(lab):
 )
 @pytest.mark.topology(catalog.point_to_point())
 def test_the_state_is_unknown_while_up_and_down_while_down(lab):
-    assert link_of(lab, "a").state == "UNKNOWN"
+    assert find_link(lab, "a").state == "UNKNOWN"
     lab.apply(SetLink("a", "vxlan0", up=False))
-    state = link_of(lab, "a").state
+    state = find_link(lab, "a").state
     assert state == "DOWN", f"the state is {state}, not DOWN"
 
 
@@ -158,10 +158,10 @@ def give_a_protodown_reason(lab):
 def test_protodown_stops_traffic(lab):
     assert lab["a"].ping("172.18.1.3", timeout=2)
     lab["a"].run("ip", "link", "set", "vxlan0", "protodown", "on")
-    wait_until(lambda: link_of(lab, "a").state == "DOWN", "vxlan0 to lose its carrier")
+    wait_until(lambda: find_link(lab, "a").state == "DOWN", "vxlan0 to lose its carrier")
     assert not lab["a"].ping("172.18.1.3", timeout=0.3)
     lab["a"].run("ip", "link", "set", "vxlan0", "protodown", "off")
-    wait_until(lambda: link_of(lab, "a").state == "UP", "vxlan0 to have its carrier again")
+    wait_until(lambda: find_link(lab, "a").state == "UP", "vxlan0 to have its carrier again")
     assert lab["a"].ping("172.18.1.3")
 
 

@@ -22,7 +22,7 @@ from device_tools import (
     bare,
     details,
     device,
-    link_of,
+    find_link,
     mac_of,
     swap,
     udp_ports,
@@ -249,7 +249,7 @@ def test_a_moved_device_loses_its_addresses_and_keeps_its_entries(lab):
     lab.apply(AddFdb("a", "vxlan0", "02:00:00:00:00:09", B))
     mac = mac_of(lab, "a")
     lab.apply(MoveLink("a", "vxlan0", "c"))
-    found = link_of(lab, "c")
+    found = find_link(lab, "c")
     assert found is not None
     assert (found.mac, found.up) == (mac, False)
     assert not [row for row in lab["c"].state.addresses if row.interface == "vxlan0"]
@@ -343,7 +343,7 @@ def take_vxlan0_down(lab):
 @pytest.mark.topology(catalog.point_to_point, bind="both")
 def test_a_device_stays_up_while_its_lower_device_is_down(lab):
     lab.apply(SetLink("a", "eth0", up=False))
-    found = link_of(lab, "a")
+    found = find_link(lab, "a")
     assert found.state == "UNKNOWN", f"the state of vxlan0 is {found.state}, not UNKNOWN"
     assert {"UP", "LOWER_UP"} <= set(found.flags)
 
@@ -385,5 +385,5 @@ def create_after_the_change(lab):
 @pytest.mark.topology(catalog.point_to_point, bind="both")
 def test_a_smaller_mtu_of_the_lower_device_does_not_spread(lab):
     lab.apply(SetLink("a", "eth0", mtu=1400))
-    mtu = link_of(lab, "a").mtu
+    mtu = find_link(lab, "a").mtu
     assert mtu == 1450, f"the MTU of vxlan0 is {mtu}, not 1450"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 
 import pytest
-from device_tools import PORTS, at, device, link_of, swap_at, tunnels
+from device_tools import PORTS, at, device, find_link, swap_at, tunnels
 from tenants import (
     ADDRESS,
     BROADCAST_ADDRESS,
@@ -237,7 +237,7 @@ def test_a_tenant_has_its_own_device_alone(lab, tenant):
     node = f"{tenant}-a"
     links = sorted(link.name for link in lab[node].state.links)
     assert links == [node, "lo"], f"the tenant has the interfaces {', '.join(links)}"
-    assert link_of(lab, "a", node) is None
+    assert find_link(lab, "a", node) is None
     ping = lab[node].run("ping", "-c", "1", "-W", "0.3", at(lab, "b"), check=False)
     assert "Network is unreachable" in ping.stderr
 

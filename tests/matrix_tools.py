@@ -7,11 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vxlab.matrix.job import Job, Place
-from vxlab.matrix.places import Ending
-from vxlab.results import CellState
-
-Event = dict[str, Any]
+from vxlab.matrix.events import CellEnded, Event
+from vxlab.matrix.job import Cells, Combination, Job
+from vxlab.matrix.reports import (
+    OnReport,
+    PytestEnded,
+    PytestStarted,
+    ScenarioEnded,
+    ScenariosCollected,
+    ScenarioStarted,
+)
+from vxlab.matrix.target import Seen, Termination
+from vxlab.results import Case, CellState, KnownDifference, Outcome
 
 #: What each scenario of the tiny project does depends on the backend that it is run by.
 TINY = """
@@ -50,21 +57,26 @@ def tiny(folder: Path) -> Path:
 
 def job(count: int = 4, *, kernel: str = "6.1", **fields: Any) -> Job:
     """A job with so many cells, numbered from 1."""
-    cells = tuple((n, Place(kernel, f"6.{n}", "netlink")) for n in range(1, count + 1))
+    cells = tuple((n, Combination(kernel, f"6.{n}", "netlink")) for n in range(1, count + 1))
     given = {"arguments": ("test_tiny.py",), "project": ".", **fields}
-    return Job(kernel, cells, **given)
+    return Job(kernel=kernel, cells=cells, **given)
 
 
-def ends(events: Sequence[Event]) -> dict[int, Event]:
+def of_kind(events: Sequence[Event], kind: type[Event]) -> list[Any]:
+    """The events of one kind."""
+    return [event for event in events if isinstance(event, kind)]
+
+
+def ends(events: Sequence[Event]) -> dict[int, CellEnded]:
     """The end of each cell, of which each has one at most."""
-    found = {event["cell"]: event for event in events if event["event"] == "end"}
-    assert len(found) == sum(event["event"] == "end" for event in events)
+    found = {event.cell: event for event in events if isinstance(event, CellEnded)}
+    assert len(found) == len(of_kind(events, CellEnded))
     return found
 
 
 def states(events: Sequence[Event]) -> dict[int, str]:
     """The state that each cell ended in."""
-    return {cell: event["state"] for cell, event in ends(events).items()}
+    return {cell: str(event.state) for cell, event in ends(events).items()}
 
 
 class Watcher:
@@ -73,12 +85,12 @@ class Watcher:
     def __init__(self) -> None:
         self.said: list[str] = []
         self.events: list[Event] = []
-        self.planned: Mapping[int, Place] = {}
+        self.planned: Mapping[int, Combination] = {}
 
-    def say(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         self.said.append(text)
 
-    def cells(self, cells: Mapping[int, Place]) -> None:
+    def cells(self, cells: Mapping[int, Combination]) -> None:
         self.planned = cells
 
     def event(self, event: Event) -> None:
@@ -86,11 +98,11 @@ class Watcher:
 
 
 #: What a machine does with its cells: it reports, and says how it ended.
-Machine = Callable[[list[int], Callable[[Event], None]], Ending]
+Machine = Callable[[list[int], OnReport], Termination]
 
 
 class Machines:
-    """A place (:class:`vxlab.matrix.places.Place`) with these machines, one after another."""
+    """A target (:class:`vxlab.matrix.target.Target`) with these machines, one after another."""
 
     release, config = "6.1.0-test", "CONFIG_VXLAN=m"
 
@@ -107,51 +119,57 @@ class Machines:
     def __exit__(self, *_: object) -> None:
         self.is_open = False
 
-    def run(
-        self,
-        cells: Sequence[tuple[int, Place]],
-        report: Callable[[Event], None],
-        seen: Mapping[int, Sequence[str]],
-    ) -> Ending:
+    def run(self, cells: Cells, on_report: OnReport, seen: Seen) -> Termination:
         assert self.is_open
         self.seen.append({cell: list(ids) for cell, ids in seen.items()})
         self.given.append([number for number, _ in cells])
         machine = self.machines.pop(0) if self.machines else good
-        return machine(self.given[-1], report)
+        return machine(self.given[-1], on_report)
 
 
-def begin(
-    cell: int, report: Callable[[Event], None], *, start: str = "t.py::test_a", **facts: Any
-) -> None:
-    """What a cell reports until a scenario runs, which says such things of itself."""
-    report({"begin": cell, "tools": {"ip": "6.1"}})
-    report({"collected": 2})
-    report({"start": start, **facts})
+def case(nodeid: str = "t.py::test_a", outcome: str = "passed", **fields: Any) -> Case:
+    """A case with that outcome; the rest as it is by default."""
+    return Case(nodeid=nodeid, outcome=Outcome(outcome), **fields)
 
 
-def whole(cell: int, report: Callable[[Event], None], code: int = 0, **fields: Any) -> None:
+def begin(cell: int, report: OnReport, started: ScenarioStarted | None = None) -> None:
+    """What a cell reports until a scenario runs."""
+    report(PytestStarted(cell, {"ip": "6.1"}))
+    report(ScenariosCollected(2))
+    report(started or ScenarioStarted("t.py::test_a"))
+
+
+def whole(cell: int, report: OnReport, code: int = 0, full: Sequence[str] = ()) -> None:
     """All that a cell with one scenario reports."""
     begin(cell, report)
-    report({"case": "t.py::test_a", "outcome": "passed", "seconds": 0.5})
-    report({"end": cell, "code": code, "full": [], "said": "", **fields})
+    report(ScenarioEnded(case(seconds=0.5)))
+    report(PytestEnded(cell=cell, code=code, full=tuple(full)))
 
 
-def good(cells: list[int], report: Callable[[Event], None]) -> Ending:
+def good(cells: list[int], report: OnReport) -> Termination:
     """A machine that runs all its cells."""
     for cell in cells:
         whole(cell, report)
-    return Ending(CellState.DONE)
+    return Termination(state=CellState.DONE)
+
+
+#: What the scenario says of itself that ends a machine.
+DEADLY = ScenarioStarted("t.py::test_deadly", "it ends", (KnownDifference("K50", until="6.12"),))
 
 
 def dead(state: CellState = CellState.CRASHED, *, after: int = 0, begun: bool = True) -> Machine:
     """A machine that dies in the cell after so many, or before that cell begins."""
 
-    def machine(cells: list[int], report: Callable[[Event], None]) -> Ending:
+    def machine(cells: list[int], report: OnReport) -> Termination:
         for cell in cells[:after]:
             whole(cell, report)
         if begun:
-            known = [{"id": "K50", "since": "", "until": "6.12", "of": "kernel"}]
-            begin(cells[after], report, start="t.py::test_deadly", behaviour="it ends", known=known)
-        return Ending(state, "BUG: in vxlan_xmit", "vxlan_xmit+BUG", "the log")
+            begin(cells[after], report, DEADLY)
+        return Termination(
+            state=state,
+            reason="BUG: in vxlan_xmit",
+            fingerprint="vxlan_xmit+BUG",
+            log="the log",
+        )
 
     return machine

@@ -12,8 +12,9 @@ from vxlab.results.comparison import Column
 KERNELS = ("5.10", "6.1", "6.12", "7.2")
 IPROUTE2 = ("5.19", "6.1", "6.15", "7.3")
 
-Place = tuple[str, str, str]
-Table = dict[Place, dict[str, Case]]
+#: A kernel, an iproute2 and a backend.
+Names = tuple[str, str, str]
+Table = dict[Names, dict[str, Case]]
 
 _SUBJECTS = (
     "address",
@@ -41,7 +42,7 @@ K40 = KnownDifference("K40", until="6.12")
 
 def case(nodeid: str = "scenarios/test_a.py::test_a", outcome: str = "passed", **fields) -> Case:
     """A case with that outcome; the rest as it is by default."""
-    return Case(nodeid, Outcome(outcome), **fields)
+    return Case(nodeid=nodeid, outcome=Outcome(outcome), **fields)
 
 
 def column(
@@ -54,7 +55,8 @@ def column(
     **fields,
 ) -> Column:
     """A column with these cases."""
-    cell = Cell(1, 1, kernel, iproute2, backend, state, **fields)
+    named = {"kernel": kernel, "iproute2": iproute2, "backend": backend, "state": state}
+    cell = Cell(id=1, run=1, **named, **fields)
     return Column(cell, {each.nodeid: each for each in cases}, label)
 
 
@@ -99,7 +101,7 @@ def usual_run(noise: int = 0) -> Table:
 
 
 def write_run(
-    path: Path, table: Mapping[Place, Mapping[str, Case]], dead: Mapping[Place, Cell] | None = None
+    path: Path, table: Mapping[Names, Mapping[str, Case]], dead: Mapping[Names, Cell] | None = None
 ) -> int:
     """Add a run to a results file; cells in ``dead`` end as these do. Returns its id."""
     with Results.open(path, create=True) as results:
@@ -129,12 +131,12 @@ def add_cell(results: Results, run: int, place: Sequence[str] = ("6.1", "6.15", 
 def crashed(last: str) -> Cell:
     """How a cell ends whose kernel crashed while ``last`` ran."""
     return Cell(
-        0,
-        0,
-        "",
-        "",
-        "",
-        CellState.CRASHED,
+        id=0,
+        run=0,
+        kernel="",
+        iproute2="",
+        backend="",
+        state=CellState.CRASHED,
         reason="BUG: kernel NULL pointer dereference in vxlan_xmit_one",
         last=last,
         log="[   12.345678] BUG: kernel NULL pointer dereference\n[   12.345680] RIP: vxlan_xmit",

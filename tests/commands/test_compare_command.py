@@ -16,7 +16,7 @@ from results_tools import (
     K40,
     KERNELS,
     SCENARIOS,
-    Place,
+    Names,
     Table,
     case,
     crashed,
@@ -24,16 +24,18 @@ from results_tools import (
     write_run,
 )
 
-from vxlab.commands import compare, main
+from vxlab.commands import main
+from vxlab.commands.compare_page import write_page_of_run
+from vxlab.commands.compared_side import read_side
 from vxlab.errors import VxlabError
-from vxlab.results import Case, KnownDifference, Outcome, Results
+from vxlab.results import KnownDifference, Outcome, Results
 
 FAILED, PASSED, SKIPPED = Outcome.FAILED, Outcome.PASSED, Outcome.SKIPPED
 OLD, NEW = ("5.10", "6.1", "netlink"), ("7.2", "7.3", "netlink")
 MIDDLE, DEAD = ("6.12", "6.15", "netlink"), ("6.1", "5.19", "netlink")
 
 #: (column, number of the scenario, what it does in the second run, kind)
-PLANTED: list[tuple[Place, int, dict[str, Any], str]] = [
+PLANTED: list[tuple[Names, int, dict[str, Any], str]] = [
     (NEW, 10, {"outcome": FAILED, "reason": "no answer"}, "pass to fail"),
     (MIDDLE, 10, {"outcome": FAILED, "reason": "no answer"}, "pass to fail"),
     (OLD, 20, {"outcome": Outcome.ERROR, "reason": "no lab"}, "pass to fail"),
@@ -103,7 +105,7 @@ def ask(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     return run
 
 
-def changes_of(objects: dict[str, Any]) -> list[tuple[Place, str, str]]:
+def changes_of(objects: dict[str, Any]) -> list[tuple[Names, str, str]]:
     """Column, scenario and kind of each change that ``--json`` tells."""
     return [
         (tuple(each["after"][key] for key in ("kernel", "iproute2", "backend")), *what)
@@ -203,7 +205,7 @@ def test_how_much_slower_can_be_said(ask: Pages, factor: str, wanted: int) -> No
     ],
 )
 def test_one_column_can_be_picked(
-    ask: Pages, before: str, after: str, wanted: Place | None, code: int
+    ask: Pages, before: str, after: str, wanted: Names | None, code: int
 ) -> None:
     found, said = ask(before, after, "--json")
     assert found == code
@@ -311,7 +313,7 @@ def test_a_page_is_written(ask: Pages, tmp_path: Path, words: list[str]) -> None
 
 def test_a_page_can_be_written_of_a_run_by_its_number(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "page.html"
-    compare.write_page(f"{folder / 'b.sqlite'}#1", target)
+    write_page_of_run(f"{folder / 'b.sqlite'}#1", target)
     assert "b.sqlite, run 1 of " in target.read_text(encoding="utf-8")
 
 
@@ -388,15 +390,15 @@ def test_a_wrong_command_line_ends_with_2(
 
 def test_a_file_whose_name_looks_like_a_run_is_taken_for_a_file(tmp_path: Path) -> None:
     path = tmp_path / "a#1:kernel=6.1"
-    write_run(path, {OLD: {"a": Case("a", PASSED)}})
-    assert len(compare.read(str(path)).columns) == 1
+    write_run(path, {OLD: {"a": case("a")}})
+    assert len(read_side(str(path)).columns) == 1
 
 
 def test_a_run_without_cells_has_nothing_to_compare(tmp_path: Path) -> None:
     with Results.open(tmp_path / "a", create=True) as results:
         results.begin_run()
     with pytest.raises(VxlabError, match="wanted a column with results, found none"):
-        compare.read(str(tmp_path / "a"))
+        read_side(str(tmp_path / "a"))
 
 
 def test_control_characters_do_not_reach_the_terminal(ask: Pages, folder: Path) -> None:

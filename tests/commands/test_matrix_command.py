@@ -14,7 +14,7 @@ from sandbox_project import carrying, environment
 
 from vxlab.commands import main
 from vxlab.errors import VxlabError
-from vxlab.matrix import places
+from vxlab.matrix import target_choice
 from vxlab.results import CellState, Results
 from vxlab.system.waiting import wait_until
 
@@ -80,7 +80,7 @@ def test_what_is_wrong_is_said_and_nothing_is_left(
 @pytest.fixture
 def machines(monkeypatch: pytest.MonkeyPatch) -> Machines:
     found = Machines()
-    monkeypatch.setattr(places, "place_of", lambda *_: found)
+    monkeypatch.setattr(target_choice, "target_of", lambda *_: found)
     return found
 
 
@@ -109,7 +109,7 @@ def test_a_scheduler_that_is_not_there_leaves_no_run(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(*_: object) -> None:
-        raise main.VxlabError("--dask: wanted a scheduler")
+        raise VxlabError("--dask: wanted a scheduler")
 
     monkeypatch.setattr("vxlab.matrix.cluster.Cluster.cells_a_job", refuse)
     before = files(project)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from results_tools import K40, add_cell, case, crashed, write_run
 
-from vxlab.commands import compare, main
+from vxlab.commands import main
+from vxlab.commands.compared_side import read_side
 from vxlab.results import CellState, Results
 
 PASSES = {"t.py::a": case("t.py::a", seconds=0.25), "t.py::b": case("t.py::b", "skipped")}
@@ -36,8 +37,8 @@ def test_a_merged_run_has_all_cells_as_they_were(
     out = tmp_path / "out.sqlite"
     assert merge(out, *files) == 0
     assert capsys.readouterr().out == f"run 1 in {out}: 3 cells of 2 files\n"
-    merged = {column.name: column for column in compare.read(str(out)).columns}
-    wanted = {column.name: column for path in files for column in compare.read(str(path)).columns}
+    merged = {column.name: column for column in read_side(str(out)).columns}
+    wanted = {column.name: column for path in files for column in read_side(str(path)).columns}
     assert len(wanted) == 3
     assert merged.keys() == wanted.keys()
     for name, column in wanted.items():

@@ -11,7 +11,7 @@ from panics import PANICS
 from vxlab.commands import main
 from vxlab.errors import VxlabError
 from vxlab.vm import cache, run
-from vxlab.vm.machine import End, Outcome
+from vxlab.vm.guest import ExitKind, GuestExit
 
 
 @pytest.fixture(autouse=True)
@@ -25,9 +25,9 @@ def place(tmp_path, monkeypatch):
 
 @dataclass
 class Calls:
-    """What stands in for :func:`vxlab.vm.run.run` was called with, and what it answers."""
+    """What stands in for :func:`vxlab.vm.run.run_command` was called with, and what it answers."""
 
-    outcome: Outcome = field(default_factory=lambda: Outcome(End.DONE, 0))
+    ended: GuestExit = field(default_factory=lambda: GuestExit(kind=ExitKind.DONE, code=0))
     error: BaseException | None = None
     command: list[str] | None = None
     options: dict | None = None
@@ -36,13 +36,13 @@ class Calls:
         self.command, self.options = command, options
         if self.error:
             raise self.error
-        return self.outcome
+        return self.ended
 
 
 @pytest.fixture
 def calls(monkeypatch):
     found = Calls()
-    monkeypatch.setattr(run, "run", found)
+    monkeypatch.setattr(run, "run_command", found)
     return found
 
 
@@ -115,7 +115,7 @@ def test_without_a_mirror_that_is_said(capsys, monkeypatch):
 
 def test_a_command_and_its_options_are_passed_on(calls, place):
     words = ["--kernel", "6.12", "--deadline", "9.5", "--memory", "512", "--files", "out"]
-    calls.outcome = Outcome(End.DONE, 3)
+    calls.ended = GuestExit(kind=ExitKind.DONE, code=3)
     assert vm("run", *words, "--", "echo", "a b", "--kernel") == 3
     assert calls.command == ["echo 'a b' --kernel"]
     assert (calls.options["kernel"], calls.options["deadline"]) == ("6.12", 9.5)
@@ -129,7 +129,8 @@ def test_the_scenarios_are_run_by_default(calls):
 
 def test_a_machine_that_gave_no_result_is_told_with_the_end_of_its_log(calls, capsys):
     log = "\n".join(f"line {number}" for number in range(100))
-    calls.outcome = Outcome(End.FULL, 0, "nothing is left in its /", log=log)
+    reason = "nothing is left in its /"
+    calls.ended = GuestExit(kind=ExitKind.FULL, code=0, reason=reason, log=log)
     assert vm("run", "--kernel", "6.1", "--", "true") == 125
     said = capsys.readouterr().err
     assert "vxlab vm: disk full: nothing is left in its /\n" in said
@@ -139,7 +140,7 @@ def test_a_machine_that_gave_no_result_is_told_with_the_end_of_its_log(calls, ca
 
 def test_a_crash_is_told_with_its_call_trace(calls, capsys):
     log = "\n".join(["[ 0.1] first", PANICS["7.2"], *["[ 9.9] more"] * 100])
-    calls.outcome = Outcome(End.CRASHED, None, "x", log=log)
+    calls.ended = GuestExit(kind=ExitKind.CRASHED, reason="x", log=log)
     assert vm("run", "--kernel", "6.1", "--", "true") == 125
     said = capsys.readouterr().err.splitlines()
     assert "Kernel panic - not syncing: sysrq triggered crash" in said[2]
@@ -163,7 +164,7 @@ def test_an_end_from_outside_is_no_traceback(error, code, said, calls, capsys):
 
 def test_a_signal_ends_it_in_order_and_only_while_it_runs(calls, monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(run, "run", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(run, "run_command", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(SystemExit) as ended:
         vm("run", "--kernel", "6.1")
     assert ended.value.code == 128 + signal.SIGTERM

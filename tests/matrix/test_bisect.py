@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
+from matrix_tools import case as a_case
 from matrix_tools import tiny
 
-from vxlab.commands import main
 from vxlab.matrix.bisect import Verdict, ask, judge
+from vxlab.matrix.events import CaseEnded, CellEnded, Event
+from vxlab.results import CellState
 from vxlab.sandbox import boot
 
 GOOD, BAD, UNKNOWN = Verdict
 
 
-def case(outcome: str, nodeid: str = "t.py::test_a", **fields: str) -> dict[str, Any]:
-    return {"event": "case", "cell": 0, "case": nodeid, "outcome": outcome, **fields}
+def case(outcome: str, nodeid: str = "t.py::test_a", **fields: str) -> CaseEnded:
+    return CaseEnded(0, a_case(nodeid, outcome, **fields))
 
 
-def end(state: str = "done", **fields: str) -> dict[str, Any]:
-    return {"event": "end", "cell": 0, "state": state, "seconds": 1.0, **fields}
+def end(state: str = "done", **fields: str) -> CellEnded:
+    return CellEnded(cell=0, state=CellState(state), seconds=1.0, **fields)
 
 
 UNREAD = case("error", "t.py", reason="SyntaxError", evidence="line 7")
@@ -62,7 +63,7 @@ UNREAD = case("error", "t.py", reason="SyntaxError", evidence="line 7")
         ([end()], UNKNOWN, "no scenario ran"),
     ],
 )
-def test_what_events_mean(events: list[dict[str, Any]], verdict: Verdict, why: str) -> None:
+def test_what_events_mean(events: list[Event], verdict: Verdict, why: str) -> None:
     answer = judge(events)
     assert (answer.verdict, answer.why) == (verdict, why)
 
@@ -84,61 +85,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_kernel_that_runs_is_asked(project: Path) -> None:
-    told: list[dict[str, Any]] = []
+    told: list[Event] = []
     answer = ask(
         "here",
         ["test_tiny.py", "-k", "differs or passes"],
         backend="iproute2",
-        say=print,
-        tell=told.append,
+        notify=print,
+        on_event=told.append,
     )
     assert answer.verdict is BAD
     assert answer.why.startswith("1 passed, 1 failed: test_tiny.py::test_differs: ")
     assert "it differs" in answer.evidence[0]
-    assert told[-1]["event"] == "end"
-
-
-def bisect(*words: str) -> int:
-    return main.main(["bisect-run", *words])
-
-
-def test_a_kernel_that_is_not_there_cannot_be_told(
-    project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert bisect("--kernel", "./bzImage", "test_tiny.py") == 125
-    assert "vxlab bisect-run: " in capsys.readouterr().err
-    assert bisect("--kernel", "here", "test_gone.py") == 125
-    assert "found no test_gone.py" in capsys.readouterr().err
-
-
-def test_no_error_of_ours_calls_a_kernel_bad(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise RuntimeError("a mistake")
-
-    monkeypatch.setattr("vxlab.matrix.bisect.ask", fail)
-    assert bisect("--kernel", "here", "test_tiny.py") == 125
-    assert "RuntimeError: a mistake" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ((), "the following arguments are required: --kernel"),
-        (("--kernel", "here", "--backend", "magic"), "invalid choice: 'magic'"),
-        (("--kernel", "here", "--deadline", "-1"), "wanted seconds, more than 0, found '-1'"),
-        (
-            ("--kernel", "here", "--magic"),
-            "bisect-run: error: unrecognized arguments: --magic",
-        ),
-        (("--kernel", "here", "--memory", "0"), "wanted a whole number, 1 or more, found '0'"),
-    ],
-)
-def test_a_wrong_command_line_ends_the_bisection(
-    words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        bisect(*words)
-    assert ended.value.code == 129  # git ends at a code from 128 on; 2 would mean "bad"
-    assert said in capsys.readouterr().err
+    assert isinstance(told[-1], CellEnded)

@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from matrix_tools import Event, Watcher, tiny
+from matrix_tools import Watcher, of_kind, tiny
 from sandbox_project import carrying
 
 from vxlab.commands import main
 from vxlab.errors import VxlabError
 from vxlab.matrix import cluster as cluster_module
+from vxlab.matrix.cancellation import Cancellation
 from vxlab.matrix.cluster import Cluster, _Stream
-from vxlab.matrix.job import HERE, SYSTEM, Job, Place
-from vxlab.matrix.places import Stop
-from vxlab.matrix.run import Recorder
+from vxlab.matrix.events import Booting, CaseStarted, CellBegun, CellEnded, Event
+from vxlab.matrix.job import HERE, SYSTEM, Combination, Job
+from vxlab.matrix.results_writer import ResultsWriter
 from vxlab.results import CellState, Results
 from vxlab.sandbox import boot
 
@@ -57,13 +58,18 @@ def project(tmp_path: Path) -> Path:
     return tiny(tmp_path / "project")
 
 
+def waits(event: Event) -> bool:
+    """Whether it is the start of the scenario that waits."""
+    return isinstance(event, CaseStarted) and event.nodeid == "test_tiny.py::test_waits"
+
+
 class Matrix:
     """Jobs of two cells each on the cluster, and the results file that they fill."""
 
     def __init__(self, address: str, project: Path, path: Path) -> None:
         self.address, self.project, self.path = address, project, path
         self.watcher = Watcher()
-        self.stop = Stop()
+        self.cancellation = Cancellation()
         self.said: list[str] = []
         self.tell: Callable[[Event], None] = self.watcher.event
 
@@ -73,21 +79,27 @@ class Matrix:
             cells = [
                 (
                     results.add_cell(number, kernel=f"{n}", iproute2=SYSTEM, backend=backend),
-                    Place(HERE, SYSTEM, backend),
+                    Combination(HERE, SYSTEM, backend),
                 )
                 for n, backend in enumerate(backends)
             ]
             jobs = [
-                Job(HERE, tuple(cells[n : n + 2]), ("test_tiny.py",), str(self.project), **fields)
+                Job(
+                    kernel=HERE,
+                    cells=tuple(cells[n : n + 2]),
+                    arguments=("test_tiny.py",),
+                    project=str(self.project),
+                    **fields,
+                )
                 for n in range(0, len(cells), 2)
             ]
-            recorder = Recorder(results, self.watcher, None)
+            writer = ResultsWriter(results, self.watcher, None)
 
             def take(event: Event) -> None:
-                recorder.take(event)
+                writer.take(event)
                 self.tell(event)
 
-            Cluster(self.address)(jobs, None, take, self.stop, self.said.append)
+            Cluster(self.address)(jobs, None, take, self.cancellation, self.said.append)
 
     def cells(self) -> list[tuple[str, int]]:
         """Of each cell its state, and how many cases it has."""
@@ -109,8 +121,8 @@ def test_both_workers_run_jobs_and_all_is_recorded(matrix: Matrix, project: Path
 
     def tell(event: Event) -> None:
         """Told while they run: neither goes on before both are in a test."""
-        if event.get("nodeid") == "test_tiny.py::test_waits" and event["cell"] in flags:
-            waiting.add(event["cell"])
+        if waits(event) and event.cell in flags:
+            waiting.add(event.cell)
             if len(waiting) == 2:
                 for flag in flags.values():
                     flag.unlink()
@@ -121,7 +133,7 @@ def test_both_workers_run_jobs_and_all_is_recorded(matrix: Matrix, project: Path
     with Results.open(matrix.path) as results:
         assert [case.outcome for case in results.cases(4)].count("failed") == 1
         assert results.cell(1).release == os.uname().release
-    ends = [event["cell"] for event in matrix.watcher.events if event["event"] == "end"]
+    ends = [event.cell for event in of_kind(matrix.watcher.events, CellEnded)]
     assert sorted(ends) == [1, 2, 3, 4]
 
 
@@ -139,7 +151,7 @@ def test_a_job_that_loses_its_worker_is_run_again(matrix: Matrix, project: Path)
             killed.append(pids[worker])
 
     def tell(event: Event) -> None:
-        if event.get("nodeid") == "test_tiny.py::test_waits" and event["cell"] == 2 and not killed:
+        if waits(event) and event.cell == 2 and not killed:
             killed.append(0)
             threading.Thread(target=kill).start()
 
@@ -147,18 +159,18 @@ def test_a_job_that_loses_its_worker_is_run_again(matrix: Matrix, project: Path)
     matrix.run("netlink", "script")
     assert matrix.cells() == [("done", 4)] * 2
     assert len(killed) == 2
-    begun = [event["cell"] for event in matrix.watcher.events if event["event"] == "begin"]
+    begun = [event.cell for event in of_kind(matrix.watcher.events, CellBegun)]
     assert begun == [1, 2, 1, 2]
-    boots = [list(event["cells"]) for event in matrix.watcher.events if event["event"] == "boot"]
+    boots = [list(event.cells) for event in of_kind(matrix.watcher.events, Booting)]
     assert boots == [[1, 2], [1, 2]]
 
 
-def test_a_stop_reaches_the_workers(matrix: Matrix, project: Path) -> None:
+def test_a_cancellation_reaches_the_workers(matrix: Matrix, project: Path) -> None:
     (project / "waits-netlink").touch()
 
     def tell(event: Event) -> None:
-        if event.get("nodeid") == "test_tiny.py::test_waits":
-            matrix.stop.set("enough")
+        if waits(event):
+            matrix.cancellation.cancel("enough")
 
     matrix.tell = tell
     matrix.run("netlink", "script")
@@ -169,7 +181,7 @@ def test_an_error_of_who_is_told_ends_the_jobs_and_is_raised(matrix: Matrix, pro
     (project / "waits-netlink").touch()
 
     def tell(event: Event) -> None:
-        if event.get("nodeid") == "test_tiny.py::test_waits":
+        if waits(event):
             raise VxlabError("no room for results")
 
     matrix.tell = tell
@@ -225,17 +237,17 @@ def test_a_cluster_without_workers_is_refused() -> None:
 
 # --- the events of one job, whichever way they come ------------------------------------------
 
-FIRST = [
-    {"event": "begin", "cell": 1},
-    {"event": "end", "cell": 1, "state": "done"},
-    {"event": "begin", "cell": 2},
-    {"event": "end", "cell": 2, "state": "done"},
+FIRST: list[Event] = [
+    CellBegun(cell=1, tools={}),
+    CellEnded(cell=1, state=CellState.DONE),
+    CellBegun(cell=2, tools={}),
+    CellEnded(cell=2, state=CellState.DONE),
 ]
 
 
 def stream() -> tuple[_Stream, list[Event]]:
     told: list[Event] = []
-    return _Stream(told.append), told
+    return _Stream(on_event=told.append), told
 
 
 def test_events_are_told_once_and_in_order() -> None:
@@ -264,14 +276,15 @@ def test_what_a_lost_attempt_tells_late_is_not_told() -> None:
 
 
 def test_cells_of_a_job_that_nobody_ends_are_lost() -> None:
-    job = Job(HERE, ((1, Place("a", "b", "c")), (2, Place("a", "b", "c"))), (), ".")
+    each = Combination("a", "b", "c")
+    job = Job(kernel=HERE, cells=((1, each), (2, each)), arguments=(), project=".")
     found, told = stream()
     for place in (0, 1):
         found.hear("x", place, FIRST[place])
     found.abandon(job, "its worker was lost")
-    assert [(each["cell"], each["state"]) for each in told if each["event"] == "end"] == [
+    assert [(each.cell, each.state) for each in of_kind(told, CellEnded)] == [
         (1, "done"),
-        (2, str(CellState.MACHINE_LOST)),
+        (2, CellState.MACHINE_LOST),
     ]
     found, told = stream()
     for attempt in ("x", "y"):  # the second one begins cell 1 again, and does not end it
@@ -279,4 +292,4 @@ def test_cells_of_a_job_that_nobody_ends_are_lost() -> None:
         if attempt == "x":
             found.hear(attempt, 1, FIRST[1])
     found.abandon(job, "its worker was lost")
-    assert [each["cell"] for each in told if each["event"] == "end"] == [1, 1, 2]
+    assert [each.cell for each in of_kind(told, CellEnded)] == [1, 1, 2]

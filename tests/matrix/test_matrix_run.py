@@ -8,18 +8,25 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from matrix_tools import Event, Machines, Watcher, begin, dead, good, whole
+from matrix_tools import Machines, Watcher, begin, dead, good, of_kind, whole
+from matrix_tools import case as a_case
 
 from vxlab.errors import VxlabError
-from vxlab.matrix import places, run
-from vxlab.matrix.job import Job, Place
-from vxlab.matrix.places import Ending, Stop
-from vxlab.results import CellState, Outcome, Results
+from vxlab.matrix import target_choice
+from vxlab.matrix.cancellation import Cancellation
+from vxlab.matrix.events import CellEnded
+from vxlab.matrix.executors import LocalThreads, machines_that_fit
+from vxlab.matrix.job import Combination, Job
+from vxlab.matrix.reports import OnReport, PytestEnded, PytestStarted, ScenarioEnded
+from vxlab.matrix.run import Summary, run_matrix
+from vxlab.matrix.selection import Selection, begin_run, resume_run
+from vxlab.matrix.target import Termination
+from vxlab.results import CellState, KnownDifference, Outcome, Results
 
-REQUEST = run.Request(
-    ["here"],
-    ["system", "own/build"],
-    ["netlink", "script"],
+SELECTION = Selection(
+    kernels=["here"],
+    iproute2=["system", "own/build"],
+    backends=["netlink", "script"],
     arguments=["t.py"],
     deadline=9.0,
     scenario=5.0,
@@ -36,31 +43,33 @@ class Fake:
         self.watcher = Watcher()
         self.machines = Machines()
         self.jobs: list[Job] = []
-        monkeypatch.setattr(places, "place_of", self.place_of)
+        monkeypatch.setattr(target_choice, "target_of", self.target_of)
 
-    def place_of(self, job: Job, luggage: Path | None, stop: Stop, say: places.Say) -> Machines:
-        assert luggage is None
+    def target_of(
+        self, job: Job, archive: Path | None, cancellation: Cancellation, notify: object
+    ) -> Machines:
+        assert archive is None
         self.jobs.append(job)
-        self.stop = stop
+        self.cancellation = cancellation
         return self.machines
 
-    def __call__(self, *machines: object, resume: bool = False, **options: object) -> run.Summary:
+    def __call__(self, *machines: object, resume: bool = False, **options: object) -> Summary:
         self.machines = Machines(*machines)
         self.watcher = Watcher()
         self.jobs.clear()
         with Results.open(self.path, create=True) as results:
             if resume:
-                number, request = run.resume(results)
-                assert request == REQUEST
+                number, selection = resume_run(results)
+                assert selection == SELECTION
             else:
-                number, request = run.begin(results, REQUEST), REQUEST
-            return run.run(
+                number, selection = begin_run(results, SELECTION), SELECTION
+            return run_matrix(
                 results,
                 number,
-                request,
+                selection,
                 project=self.folder,
                 watcher=self.watcher,
-                execute=run.Threads(1),
+                execute=LocalThreads(1),
                 **options,
             )
 
@@ -78,17 +87,17 @@ def test_all_that_is_told_is_in_the_results_file(fake: Fake) -> None:
     summary = fake(dead(after=1))
     assert fake.machines.given == [[1, 2, 3, 4], [2, 3, 4]]
     assert list(fake.watcher.planned.values())[:2] == [
-        Place("here", "system", "netlink"),
-        Place("here", "system", "script"),
+        Combination("here", "system", "netlink"),
+        Combination("here", "system", "script"),
     ]
     (job,) = fake.jobs
     assert (job.arguments, job.memory) == (("t.py",), 300)
     assert (job.deadline, job.scenario) == (9.0, 5.0)
     assert job.project == str(fake.folder)
-    assert [event["event"] for event in fake.watcher.events].count("end") == 4
+    assert len(of_kind(fake.watcher.events, CellEnded)) == 4
     assert not summary.is_good
     assert summary.outcomes == {Outcome.PASSED: 4, Outcome.ERROR: 1}
-    assert summary.states[Place("here", "system", "script")] is CellState.CRASHED
+    assert summary.states[Combination("here", "system", "script")] is CellState.CRASHED
     with Results.open(fake.path) as results:
         stored = results.latest_run()
         assert stored.ended
@@ -106,14 +115,14 @@ def test_all_that_is_told_is_in_the_results_file(fake: Fake) -> None:
         assert (died.reason, died.fingerprint) == ("BUG: in vxlan_xmit", "vxlan_xmit+BUG")
 
 
-def interrupted(fake: Fake) -> Callable[..., Ending]:
+def interrupted(fake: Fake) -> Callable[..., Termination]:
     """A machine that is interrupted in its second cell, as by Ctrl-C."""
 
-    def machine(cells: list[int], report: Callable[[Event], None]) -> Ending:
+    def machine(cells: list[int], report: OnReport) -> Termination:
         whole(cells[0], report)
         begin(cells[1], report)
-        fake.stop.set("interrupted")
-        return Ending(CellState.INTERRUPTED, "interrupted")
+        fake.cancellation.cancel("interrupted")
+        return Termination(state=CellState.INTERRUPTED, reason="interrupted")
 
     return machine
 
@@ -138,12 +147,12 @@ def test_a_run_goes_on_with_exactly_what_is_unfinished(fake: Fake) -> None:
 
 
 def test_a_run_s_deadline_stops_what_runs(fake: Fake) -> None:
-    def machine(cells: list[int], report: Callable[[Event], None]) -> Ending:
+    def machine(cells: list[int], report: OnReport) -> Termination:
         begin(cells[0], report)
         ended = threading.Event()
-        with fake.stop.ends(ended.set):
+        with fake.cancellation.calls(ended.set):
             assert ended.wait(30)
-        return Ending(CellState.INTERRUPTED, fake.stop.why)
+        return Termination(state=CellState.INTERRUPTED, reason=fake.cancellation.reason)
 
     summary = fake(machine, deadline=2.0)
     assert summary.stopped == "the run's deadline of 2 s"
@@ -174,23 +183,24 @@ def test_a_junit_file_that_cannot_be_written_is_named(fake: Fake) -> None:
 
 
 @pytest.mark.parametrize(
-    ("case", "is_good", "unexpected"),
+    ("outcome", "known", "is_good", "unexpected"),
     [
-        ({"outcome": "failed"}, False, 1),
-        ({"outcome": "error"}, False, 1),
-        ({"outcome": "skipped"}, True, 0),
-        ({"outcome": "failed", "known": [{"id": "K1", "since": "6.1"}]}, True, 0),
-        ({"outcome": "failed", "known": [{"id": "K1", "until": "6.1"}]}, False, 1),
-        ({"outcome": "failed", "known": [{"id": "I1", "of": "iproute2", "until": "6.2"}]}, True, 0),
+        ("failed", None, False, 1),
+        ("error", None, False, 1),
+        ("skipped", None, True, 0),
+        ("failed", KnownDifference("K1", since="6.1"), True, 0),
+        ("failed", KnownDifference("K1", until="6.1"), False, 1),
+        ("failed", KnownDifference("I1", of="iproute2", until="6.2"), True, 0),
     ],
 )
 def test_a_run_is_good_where_nothing_failed_that_no_finding_explains(
-    fake: Fake, case: dict[str, object], is_good: bool, unexpected: int
+    fake: Fake, outcome: str, known: KnownDifference | None, is_good: bool, unexpected: int
 ) -> None:
-    def machine(cells: list[int], report: Callable[[Event], None]) -> Ending:
-        report({"begin": cells[0], "tools": {"ip": "6.1"}})
-        report({"case": "t.py::test_x", **case})
-        report({"end": cells[0], "code": 1, "full": [], "said": ""})
+    def machine(cells: list[int], report: OnReport) -> Termination:
+        report(PytestStarted(cells[0], {"ip": "6.1"}))
+        found = a_case("t.py::test_x", outcome, known=(known,) if known else ())
+        report(ScenarioEnded(found))
+        report(PytestEnded(cell=cells[0], code=1))
         return good(cells[1:], report)
 
     summary = fake(machine)
@@ -200,12 +210,12 @@ def test_a_run_is_good_where_nothing_failed_that_no_finding_explains(
 def test_what_ends_a_run_ends_its_other_jobs_first(fake: Fake) -> None:
     """An error of one job, such as of the results file, stops the others."""
 
-    def failing(cells: Sequence[int], report: Callable[[Event], None]) -> Ending:
+    def failing(cells: Sequence[int], report: OnReport) -> Termination:
         raise VxlabError("no room")
 
     with pytest.raises(VxlabError, match="no room"):
         fake(failing, at_most=1)
-    assert fake.stop.why == "interrupted"
+    assert fake.cancellation.reason == "interrupted"
     assert fake.states()[0] == "planned"
     assert "running" not in fake.states()
     assert fake.machines.given[0] == [1]
@@ -213,8 +223,8 @@ def test_what_ends_a_run_ends_its_other_jobs_first(fake: Fake) -> None:
 
 def test_machines_fit_where_memory_and_processors_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)))
-    assert run.machines_that_fit(10**9) == 1
-    many = run.machines_that_fit(64)
-    assert many >= run.machines_that_fit(512) >= 1
+    assert machines_that_fit(10**9) == 1
+    many = machines_that_fit(64)
+    assert many >= machines_that_fit(512) >= 1
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
-    assert run.machines_that_fit(1) == 2  # it waits a fifth of its time
+    assert machines_that_fit(1) == 2  # it waits a fifth of its time

@@ -7,12 +7,22 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from matrix_tools import case as a_case
 from rich.console import Console
 
-from vxlab.matrix.job import Place
-from vxlab.matrix.progress import Progressing, clock
+from vxlab.matrix.events import (
+    Booting,
+    CaseEnded,
+    CaseStarted,
+    CellBegun,
+    CellCollected,
+    CellEnded,
+)
+from vxlab.matrix.job import Combination
+from vxlab.matrix.progress import ProgressDisplay, clock
+from vxlab.results import CellState
 
-CELLS = {1: Place("6.1", "system", "netlink"), 2: Place("6.12", "system", "netlink")}
+CELLS = {1: Combination("6.1", "system", "netlink"), 2: Combination("6.12", "system", "netlink")}
 
 
 class Clock:
@@ -31,40 +41,40 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return found
 
 
-def shown(terminal: bool) -> tuple[Progressing, StringIO]:
+def shown(terminal: bool) -> tuple[ProgressDisplay, StringIO]:
     out = StringIO()
     console = Console(file=out, force_terminal=terminal, width=150, highlight=False)
-    return Progressing(console), out
+    return ProgressDisplay(console), out
 
 
-def begin(progress: Progressing, cell: int, count: int = 10) -> None:
-    progress.event({"event": "begin", "cell": cell})
-    progress.event({"event": "collected", "cell": cell, "count": count})
+def begin(progress: ProgressDisplay, cell: int, count: int = 10) -> None:
+    progress.event(CellBegun(cell=cell, tools={}))
+    progress.event(CellCollected(cell, count))
 
 
-def case(progress: Progressing, cell: int, outcome: str, nodeid: str = "t.py::test_a") -> None:
-    progress.event({"event": "start", "cell": cell, "nodeid": nodeid})
-    progress.event({"event": "case", "cell": cell, "case": nodeid, "outcome": outcome})
+def case(progress: ProgressDisplay, cell: int, outcome: str, nodeid: str = "t.py::test_a") -> None:
+    progress.event(CaseStarted(cell, nodeid))
+    progress.event(CaseEnded(cell, a_case(nodeid, outcome)))
 
 
-def end(progress: Progressing, cell: int, **fields: Any) -> None:
-    event = {"event": "end", "cell": cell, "state": "done", "seconds": 125.0}
-    progress.event({**event, **fields})
+def end(progress: ProgressDisplay, cell: int, **fields: Any) -> None:
+    given = {"state": CellState.DONE, "seconds": 125.0, **fields}
+    progress.event(CellEnded(cell=cell, **given))
 
 
 def test_a_file_gets_plain_lines(time: Clock) -> None:
     progress, out = shown(terminal=False)
     with progress:
-        progress.say("packing")
+        progress.notify("packing")
         progress.cells(CELLS)
-        progress.event({"event": "boot", "cells": [1]})
+        progress.event(Booting((1,)))
         begin(progress, 1)
         for outcome in ("passed", "passed", "failed", "error", "skipped"):
             case(progress, 1, outcome, "t.py::test_a[/tmp]")
         time.now += 60
         end(progress, 1)
-        progress.event({"event": "boot", "cells": [2]})
-        end(progress, 2, state="boot failed", seconds=0.0, reason="disk")
+        progress.event(Booting((2,)))
+        end(progress, 2, state=CellState.BOOT_FAILED, seconds=0.0, reason="disk")
     assert out.getvalue().splitlines() == [
         "matrix: packing",
         "matrix: 2 cells",
@@ -110,7 +120,7 @@ def test_a_cell_that_died_says_what_ran() -> None:
     with progress:
         progress.cells(CELLS)
         begin(progress, 1)
-        end(progress, 1, state="kernel crashed", reason="BUG", last="t.py::test_a[/x]")
+        end(progress, 1, state=CellState.CRASHED, reason="BUG", last="t.py::test_a[/x]")
     assert "2 min 5 s  kernel crashed: BUG (while t.py::test_a[/x] ran)\n" in out.getvalue()
 
 
@@ -120,7 +130,7 @@ def test_a_terminal_gets_a_bar_for_each_cell_and_one_for_all() -> None:
         progress.cells(CELLS)
         begin(progress, 1)
         case(progress, 1, "failed", "t.py::test_a[/tmp]")
-        progress.event({"event": "start", "cell": 1, "nodeid": "t.py::test_b[ipv4]"})
+        progress.event(CaseStarted(1, "t.py::test_b[ipv4]"))
         progress._bars.refresh()
         text = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", out.getvalue())
         last = [line.rstrip() for line in re.split(r"[\r\n]+", text) if line.strip()][-2:]

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from vxlab.commands import main
-from vxlab.commands.matrix import arguments_of
+from vxlab.commands.scenario_options import pytest_arguments
 from vxlab.errors import VxlabError
-from vxlab.matrix.run import Request
+from vxlab.matrix.selection import Selection
 from vxlab.matrix.workflow import workflow
 
 yaml = pytest.importorskip("yaml", reason="PyYAML comes with pre-commit")
 
-REQUEST = Request(
-    ["6.1", "here", "./deb/linux 6.12.deb"],
-    ["system", "6.15"],
-    ["netlink", "script"],
+SELECTION = Selection(
+    kernels=["6.1", "here", "./deb/linux 6.12.deb"],
+    iproute2=["system", "6.15"],
+    backends=["netlink", "script"],
     arguments=["scenarios/test_a.py", "--vxlab-family", "4", "-k", "a and 'b' or ${{ x }} $HOME"],
     deadline=600,
     scenario=60,
@@ -44,7 +44,7 @@ def expressions_filled(text: str) -> str:
 
 
 def test_a_kernel_is_a_job_and_the_last_one_needs_all() -> None:
-    jobs = read(workflow(REQUEST))["jobs"]
+    jobs = read(workflow(SELECTION))["jobs"]
     assert jobs["matrix"]["strategy"] == {
         "fail-fast": False,
         "matrix": {
@@ -63,12 +63,12 @@ def test_a_kernel_is_a_job_and_the_last_one_needs_all() -> None:
     assert jobs["compare"]["needs"] == "matrix"
 
 
-@pytest.mark.parametrize("kernel", REQUEST.kernels)
+@pytest.mark.parametrize("kernel", SELECTION.kernels)
 def test_the_command_of_a_job_asks_for_what_was_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel: str
 ) -> None:
     """The shell runs it, with a vxlab that writes down its words."""
-    step_ = step(read(workflow(REQUEST, deadline=3600))["jobs"]["matrix"], "Run the scenarios")
+    step_ = step(read(workflow(SELECTION, deadline=3600))["jobs"]["matrix"], "Run the scenarios")
     assert step_["env"] == {"KERNEL": "${{ matrix.kernel }}"}
     program = tmp_path / ".venv" / "bin" / "vxlab"
     program.parent.mkdir(parents=True)
@@ -86,24 +86,24 @@ def test_the_command_of_a_job_asks_for_what_was_asked_for(
     given = main.parser().parse_args(words)
     assert (given.kernels, given.iproute2, given.backends) == (
         [kernel],
-        list(REQUEST.iproute2),
-        list(REQUEST.backends),
+        list(SELECTION.iproute2),
+        list(SELECTION.backends),
     )
     assert (given.cell_deadline, given.deadline, given.memory) == (600, 3600, 512)
     assert given.scenario_deadline == 60
-    assert arguments_of(given) == tuple(REQUEST.arguments)
+    assert pytest_arguments(given) == tuple(SELECTION.arguments)
     assert (str(given.results), str(given.junit)) == ("results.sqlite", "junit")
 
 
 def test_the_last_job_merges_what_the_others_have_left(tmp_path: Path) -> None:
-    job = read(workflow(REQUEST))["jobs"]["compare"]
+    job = read(workflow(SELECTION))["jobs"]["compare"]
     (download,) = [each for each in job["steps"] if "download" in each.get("uses", "")]
     assert download["with"] == {"pattern": "results-*", "path": "found"}
     for line in step(job, "Put the results together")["run"].splitlines():
         program, *words = line.split()
         assert program == ".venv/bin/vxlab"
         given = main.parser().parse_args(words)
-        assert given.command.name in ("merge", "compare")
+        assert given.subcommand.name in ("merge", "compare")
 
 
 @pytest.mark.parametrize(("is_vxlab", "command"), [(True, "make setup"), (False, "pip install")])
@@ -114,7 +114,7 @@ def test_vxlab_is_installed_by_its_own_setup_or_by_pip(
         (tmp_path / "vxlab").mkdir()
         (tmp_path / "tools").mkdir()
         (tmp_path / "tools" / "setup.sh").touch()
-    for job in read(workflow(REQUEST, project=tmp_path))["jobs"].values():
+    for job in read(workflow(SELECTION, project=tmp_path))["jobs"].values():
         script = step(job, "Install vxlab")["run"]
         assert command in script
         assert ("make" in script) == is_vxlab
@@ -125,7 +125,7 @@ def test_vxlab_is_installed_by_its_own_setup_or_by_pip(
     ("deadline", "minutes"), [(None, 360), (60.0, 31), (61.0, 32), (19_800.0, 360)]
 )
 def test_a_job_ends_itself_before_github_ends_it(deadline: float | None, minutes: int) -> None:
-    job = read(workflow(REQUEST, deadline=deadline))["jobs"]["matrix"]
+    job = read(workflow(SELECTION, deadline=deadline))["jobs"]["matrix"]
     assert job["timeout-minutes"] == minutes
     own = f"--deadline={deadline or 19_800:g} "
     assert own in step(job, "Run the scenarios")["run"]
@@ -133,12 +133,12 @@ def test_a_job_ends_itself_before_github_ends_it(deadline: float | None, minutes
 
 def test_what_github_does_not_do_is_refused() -> None:
     with pytest.raises(VxlabError, match="wanted at most 19800 s for a job of GitHub's, found 2"):
-        workflow(REQUEST, deadline=20_000)
-    many = Request([f"6.{n}" for n in range(257)])
+        workflow(SELECTION, deadline=20_000)
+    many = Selection(kernels=[f"6.{n}" for n in range(257)])
     with pytest.raises(VxlabError, match="wanted at most 256 kernels, found 257: make two"):
         workflow(many)
     with pytest.raises(VxlabError, match=r"found 6\.1 twice"):
-        workflow(Request(["6.1", "6.1"]))
+        workflow(Selection(kernels=["6.1", "6.1"]))
 
 
 def test_the_command_prints_it_and_runs_nothing(

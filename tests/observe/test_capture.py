@@ -16,9 +16,10 @@ import pytest
 
 from vxlab.errors import CaptureError, WaitTimeout
 from vxlab.observe import packetsocket, pcapng
-from vxlab.observe.capture import Capture, Recorder
+from vxlab.observe.capture import Capture
 from vxlab.observe.frames import MARK_PORT, MARK_PREFIX, Frame
 from vxlab.observe.packetsocket import settle
+from vxlab.observe.recorder import Recorder
 from vxlab.system.namespaces import Namespaces
 from vxlab.system.waiting import wait_until
 

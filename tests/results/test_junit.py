@@ -11,12 +11,12 @@ from vxlab.results import Case, Cell, CellState
 from vxlab.results.junit import junit
 
 CELL = Cell(
-    1,
-    1,
-    "6.12",
-    "6.15",
-    "netlink",
-    CellState.DONE,
+    id=1,
+    run=1,
+    kernel="6.12",
+    iproute2="6.15",
+    backend="netlink",
+    state=CellState.DONE,
     started="2026-01-02T03:04:05.000+00:00",
     seconds=12.3456,
     release="6.12.1",
@@ -112,6 +112,6 @@ def test_a_dead_cell_has_an_error_that_says_how_it_died() -> None:
 
 @pytest.mark.parametrize("state", list(CellState))
 def test_only_a_dead_cell_has_one(state: CellState) -> None:
-    suite = suite_of(Cell(1, 1, "", "", "", state))
+    suite = suite_of(Cell(id=1, run=1, kernel="", iproute2="", backend="", state=state))
     assert suite.get("errors") == suite.get("tests") == ("1" if state.is_dead else "0")
     assert [each.get("name") for each in suite.iter("testcase")] == ["machine"] * state.is_dead

@@ -16,7 +16,9 @@ from vxlab.results.notes import Note, of_comparison
 from vxlab.results.page import LETTERS, LONGEST, SHORT, embedded, page
 from vxlab.results.pairs import compare_all
 
-RUN = Run(1, "2026-01-02T03:04:05.000+00:00", version="0.1", host={"cpus": 2, "name": "h"})
+RUN = Run(
+    id=1, started="2026-01-02T03:04:05.000+00:00", version="0.1", host={"cpus": 2, "name": "h"}
+)
 NASTY = '</script><!--<script>alert("1")</script> --> & \u2028 \ud800 🦊 \0 <!--DATA--> \\u003c'
 
 
@@ -90,10 +92,10 @@ def test_figures_of_one_run_are_outcomes_and_of_two_runs_changes() -> None:
         column(case("a", "failed"), state=CellState.CRASHED),
     ]
     notes = (
-        Note("dead cell", "x", (), "", worse=True),
-        Note("pass to fail", "a", ("a",), "", worse=True, known="K1"),
-        Note("pass to fail", "a", ("a", "b"), "", worse=True),
-        Note("not run", "3 scenarios", ("b", "c", "d"), "", worse=True),
+        Note(at="dead cell", title="x", nodeids=(), what="", worse=True),
+        Note(at="pass to fail", title="a", nodeids=("a",), what="", worse=True, known="K1"),
+        Note(at="pass to fail", title="a", nodeids=("a", "b"), what="", worse=True),
+        Note(at="not run", title="3 scenarios", nodeids=("b", "c", "d"), what="", worse=True),
     )
     assert shown(*columns, notes=notes)["tiles"] == [
         [3, "unexpected, worse", True],
@@ -173,10 +175,10 @@ def test_columns_tell_how_they_ended_and_what_they_had() -> None:
 
 def test_rows_that_notes_are_about_are_the_changed_ones() -> None:
     notes = (
-        Note("pass to fail", "a", ("a",), "", worse=True),
-        Note("pass to fail", "b", ("b", "c"), "", worse=True, known="K1"),
-        Note("other", "a", ("a",), ""),
-        Note("not run", "4 scenarios", ("a", "b", "c", "d"), "", worse=True),
+        Note(at="pass to fail", title="a", nodeids=("a",), what="", worse=True),
+        Note(at="pass to fail", title="b", nodeids=("b", "c"), what="", worse=True, known="K1"),
+        Note(at="other", title="a", nodeids=("a",), what=""),
+        Note(at="not run", title="4 scenarios", nodeids=("a", "b", "c", "d"), what="", worse=True),
     )
     found = shown(column(*map(case, "abcd")), notes=notes)
     rows = [row for group in found["groups"] for row in group["rows"]]
@@ -190,7 +192,11 @@ def test_rows_that_notes_are_about_are_the_changed_ones() -> None:
 def test_nothing_in_the_data_can_end_the_script() -> None:
     nasty = case(NASTY, "failed", reason=NASTY, evidence=NASTY, behaviour=NASTY)
     each = column(nasty, kernel=NASTY, reason=NASTY, last=NASTY, log=NASTY, tools={NASTY: NASTY})
-    found = shown(each, notes=(Note(NASTY, NASTY, (NASTY,), NASTY, reason=NASTY),), title=NASTY)
+    found = shown(
+        each,
+        notes=(Note(at=NASTY, title=NASTY, nodeids=(NASTY,), what=NASTY, reason=NASTY),),
+        title=NASTY,
+    )
     assert found["groups"][0]["rows"][0]["i"] == NASTY
     assert NASTY in found["texts"]
     assert found["columns"][0]["kernel"] == NASTY

@@ -74,11 +74,19 @@ def test_a_cell_is_read_as_it_was_written(path: Path) -> None:
 
 def test_cases_are_read_as_they_were_written_and_in_order(path: Path) -> None:
     written = [
-        Case(f"test_{outcome}", outcome, 1.25, NASTY, NASTY * 100, "it is so", (K40,))
+        Case(
+            nodeid=f"test_{outcome}",
+            outcome=outcome,
+            seconds=1.25,
+            reason=NASTY,
+            evidence=NASTY * 100,
+            behaviour="it is so",
+            known=(K40,),
+        )
         for outcome in Outcome
     ]
-    known = (KnownDifference("I3", "6.1", "6.7", "iproute2"), K40)
-    written.append(Case("a", Outcome.PASSED, known=known))
+    known = (KnownDifference("I3", since="6.1", until="6.7", of="iproute2"), K40)
+    written.append(case("a", known=known))
     with Results.open(path, create=True) as results:
         cell, other = begun(results), begun(results)
         for each in written:
@@ -296,7 +304,7 @@ cell = results.add_cell(run, kernel="6.1", iproute2="6.15", backend="netlink")
 results.begin_cell(cell)
 for number in range(10**9):
     results.begin_case(cell, f"test_{number}")
-    results.record(cell, Case(f"test_{number}", Outcome.PASSED, evidence="x" * 5000))
+    results.record(cell, Case(nodeid=f"test_{number}", outcome=Outcome.PASSED, evidence="x" * 5000))
     print(number, flush=True)
 """
 

@@ -102,7 +102,7 @@ def test_dead_cells_are_passed_over() -> None:
     columns.insert(2, column(kernel="6.9", state=CellState.CRASHED, last="a"))
     found = timeline("a", "kernel", columns)
     assert found.outcomes == ("passed", "passed", "not run", "passed")
-    assert not found.steps
+    assert not found.transitions
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_known_difference_explains_a_version(
     assert (found.known, found.is_worse) == (wanted, worse)
 
 
-def test_all_steps_must_be_known() -> None:
+def test_all_transitions_must_be_known() -> None:
     known = (KnownDifference("K9", since="6.1", until="6.12"),)
     columns = along_kernels("passed", "failed", "passed", "failed", known=known)
     found = timeline("a", "kernel", columns)

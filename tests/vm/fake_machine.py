@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vxlab.vm.machine import Guest
+from vxlab.vm.guest import Guest
 
 #: Names the files of a machine's ports as $log, $out and $reports, its output disk as $disk.
 _PORTS = """#!/bin/sh
@@ -44,7 +44,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> Guest
     qemu.chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    images = [tmp_path / name for name in ("kernel", "start", "root", "modules", "input")]
-    for image in images:
+    images = {name: tmp_path / name for name in ("kernel", "start", "root", "modules", "files")}
+    for image in images.values():
         image.touch()
-    return Guest(*images)
+    return Guest(**images)

@@ -26,7 +26,7 @@ from sandbox_project import carrying
 
 from vxlab.errors import VxlabError
 from vxlab.system.waiting import wait_until
-from vxlab.vm import kernels, machine, packages, run
+from vxlab.vm import kernels, kvm, packages, run
 
 KERNEL = "6.1"
 #: Seconds for one boot on a machine that is busy with other tests.
@@ -39,14 +39,14 @@ pytestmark = pytest.mark.slow
 def _ready():
     try:
         packages.program("qemu-system-x86_64", "qemu-system-x86")
-        run.ready(kernel=KERNEL)
+        run.prepare_kernel(kernel=KERNEL)
     except VxlabError as error:
         pytest.skip(f"no virtual machine here: {error}")
 
 
 @pytest.fixture
 def few(_ready):
-    if not os.environ.get("VXLAB_BOOTS") and not machine.has_kvm():
+    if not os.environ.get("VXLAB_BOOTS") and not kvm.has_kvm():
         pytest.skip("boots in emulation take long: VXLAB_BOOTS=1 runs all of them")
 
 
@@ -94,7 +94,7 @@ def test_a_command_runs_in_the_project_and_all_of_it_comes_back(snapshot, projec
         date +%s
         /vxlab/python -c 'import sys; print("scapy.layers.vxlan" in sys.modules)'
         mkdir $VXLAB_OUTPUT/below; echo made >$VXLAB_OUTPUT/below/file; seq 1 3000; exit 3"""
-    warm = snapshot and not machine.has_kvm()
+    warm = snapshot and not kvm.has_kvm()
     options = ["--files", str(tmp_path / "files"), *([] if snapshot else ["--no-snapshot"])]
     code, output, said = vm(project, *options, line)
     lines = output.splitlines()
@@ -160,7 +160,7 @@ def test_a_full_disk_is_told(place, project):
 @pytest.mark.usefixtures("few")
 def test_a_guest_that_hangs_is_told(project):
     """The deadline is longer than any boot takes, so that it is not the boot that hangs."""
-    fast = machine.has_kvm()
+    fast = kvm.has_kvm()
     code, output, said = vm(project, "--deadline", "15" if fast else "60", "echo on; sleep 1000")
     assert (code, output) == (125, "on\n")
     assert "vxlab vm: deadline: it had not ended after" in said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -12,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from vxlab import sandbox
-from vxlab.commands import bundles as command
 from vxlab.errors import VxlabError
-from vxlab.vm import bundles, cache, images
+from vxlab.vm import bundles, cache, images, relocation
 from vxlab.vm.bundles import Bundle
 
 OFFERED = {"bookworm": "6.1.0-3", "sid": "7.3.0-1", "bullseye": "5.10.0-4"}
@@ -40,7 +38,7 @@ class FakeSuite:
 
     versions = OFFERED
 
-    def __init__(self, name: str, say: object = None) -> None:
+    def __init__(self, name: str, notify: object = None) -> None:
         self.name = name
 
     def fields(self, package: str) -> dict[str, str]:
@@ -109,7 +107,7 @@ case $1 in
 --print-rpath) case $2 in *libown*) echo /opt/own ;; esac ;;
 esac""",
     )
-    monkeypatch.setattr(bundles, "_patchelf", lambda _: [str(patchelf)])
+    monkeypatch.setattr(relocation, "patchelf_words", lambda _: [str(patchelf)])
     return log
 
 
@@ -117,7 +115,7 @@ esac""",
 def mirror(told: Path, monkeypatch: pytest.MonkeyPatch) -> type[FakeSuite]:
     """A mirror with three suites."""
     monkeypatch.setattr(bundles, "Suite", FakeSuite)
-    monkeypatch.setattr(bundles, "unpack", unpack)
+    monkeypatch.setattr(relocation, "unpack", unpack)
     monkeypatch.setattr(FakeSuite, "versions", OFFERED)
     return FakeSuite
 
@@ -225,7 +223,7 @@ def test_a_library_that_is_not_the_suites_own_is_refused(
             "libbpf.so.1 => /lib/x86_64-linux-gnu/libbpf.so.1 (0x7f)",
         )
 
-    monkeypatch.setattr(bundles, "unpack", lacking)
+    monkeypatch.setattr(relocation, "unpack", lacking)
     with pytest.raises(VxlabError, match=r"library libbpf\.so\.1 of ip among the packages"):
         bundles.find("6.1")
     assert [x.name for x in home.iterdir()] == ["found"]
@@ -314,7 +312,7 @@ def test_a_patchelf_that_fails_is_an_error(
 ) -> None:
     lines = 'case $1 in --set*) echo "out of space" >&2; exit 3 ;; esac'
     patchelf = script(tmp_path / "failing", lines)
-    monkeypatch.setattr(bundles, "_patchelf", lambda _: [str(patchelf)])
+    monkeypatch.setattr(relocation, "patchelf_words", lambda _: [str(patchelf)])
     with pytest.raises(VxlabError, match=r"`patchelf --set-interpreter` of .* ended with 3: out"):
         bundles.find("6.1")
 
@@ -324,9 +322,9 @@ def test_patchelf_is_kept_with_its_own_loader(home: Path, monkeypatch: pytest.Mo
         unpack(files, tree)
         script(tree / "usr/bin/patchelf")
 
-    monkeypatch.setattr(bundles, "Suite", FakeSuite)
-    monkeypatch.setattr(bundles, "unpack", unpack_patchelf)
-    words = bundles._patchelf(lambda _: None)
+    monkeypatch.setattr(relocation, "Suite", FakeSuite)
+    monkeypatch.setattr(relocation, "unpack", unpack_patchelf)
+    words = relocation.patchelf_words(lambda _: None)
     assert words[1:3] == ["--library-path", str(Path(words[0]).parent)]
     assert Path(words[0]).name == "ld-linux-x86-64.so.2"
     assert Path(words[3]).parent.parent == home
@@ -359,32 +357,6 @@ def test_an_image_takes_bundles_of_the_cache_alone(home: Path, tmp_path: Path) -
         bundles.image([Bundle("6.1", "6.1.0", tmp_path)])
     with pytest.raises(VxlabError, match="found none"):
         bundles.image([])
-
-
-# --- the command -----------------------------------------------------------------------------
-
-
-def run(*words: str) -> int:
-    (found,) = command.COMMANDS
-    parser = argparse.ArgumentParser()
-    found.options(parser)
-    return found.run(parser.parse_args(words))
-
-
-def test_the_command_prints_the_folder_and_nothing_else(
-    mirror: type[FakeSuite], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run("6.1") == 0
-    printed = capsys.readouterr()
-    assert printed.out == f"{bundles.find('6.1').folder}\n"
-    assert printed.err == "vxlab iproute2: making a bundle of iproute2 6.1\n"
-
-
-def test_the_command_lists_what_there_is(
-    mirror: type[FakeSuite], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run() == 0
-    assert capsys.readouterr().out.splitlines()[0] == "5.10.0  bullseye"
 
 
 # --- a real one ------------------------------------------------------------------------------

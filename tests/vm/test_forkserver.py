@@ -29,7 +29,7 @@ SERVER = """if True:
 """
 CLIENT = (
     "import sys; from vxlab.vm import forkserver; forkserver.PLACE = sys.argv[1]; "
-    "forkserver.run(sys.argv[2:])"
+    "forkserver.run_on_server(sys.argv[2:])"
 )
 #: What tells who runs it: a new Python has not imported this.
 SERVED = "'vxlab.vm.forkserver' in __import__('sys').modules"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def kernel(tmp_path, monkeypatch):
     (modules / "modules.softdep").write_text(
         "# comment\nsoftdep ext4 pre: crc32c-generic post: other\nsoftdep vxlan pre: ext4\n"
     )
-    return Kernel("x", "6.1.0", bzimage(tmp_path / "vmlinuz"), modules)
+    return Kernel(name="x", release="6.1.0", image=bzimage(tmp_path / "vmlinuz"), modules=modules)
 
 
 def names(kernel):
@@ -61,8 +62,8 @@ def test_a_chain_of_needs_is_loaded_from_its_end(kernel):
 
 
 def test_a_kernel_without_modules_has_none_to_load(kernel):
-    assert names(Kernel("x", "6.1.0", kernel.image, None)) == []
-    assert images.modules(Kernel("x", "6.1.0", kernel.image, None)) is None
+    assert names(replace(kernel, modules=None)) == []
+    assert images.modules(replace(kernel, modules=None)) is None
 
 
 def test_a_packed_module_is_unpacked(kernel):

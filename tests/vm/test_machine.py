@@ -12,37 +12,43 @@ import pytest
 from fake_machine import install
 
 from vxlab.errors import MissingProgram
-from vxlab.vm import cache, machine
-from vxlab.vm.machine import End, Machine
+from vxlab.vm import cache, kvm
+from vxlab.vm.guest import ExitKind
+from vxlab.vm.machine import Machine
 
 #: (what QEMU does, how that ended, exit code, part of the reason)
 ENDS = {
-    "done": ("up; ends 0", End.DONE, 0, ""),
-    "code": ("up; ends 7", End.DONE, 7, ""),
+    "done": ("up; ends 0", ExitKind.DONE, 0, ""),
+    "code": ("up; ends 7", ExitKind.DONE, 7, ""),
     "panic": (
         'up; echo "[ 1.0] Kernel panic - not syncing: sysrq triggered crash" >$log',
-        *(End.CRASHED, None, "Kernel panic - not syncing: sysrq triggered crash"),
+        *(ExitKind.CRASHED, None, "Kernel panic - not syncing: sysrq triggered crash"),
     ),
-    "oops": ('up; echo "[ 1.0] BUG: unable to handle" >$log', End.CRASHED, None, "BUG: unable"),
+    "oops": (
+        'up; echo "[ 1.0] BUG: unable to handle" >$log',
+        ExitKind.CRASHED,
+        None,
+        "BUG: unable",
+    ),
     "early panic": (
         'echo "[ 1.0] Kernel panic - not syncing: VFS" >$log',
-        *(End.NO_BOOT, None, "not syncing: VFS (before any command)"),
+        *(ExitKind.NO_BOOT, None, "not syncing: VFS (before any command)"),
     ),
-    "silent": ("echo first >$log; echo last >>$log", End.NO_BOOT, None, "ends with: last"),
-    "no log": (":", End.NO_BOOT, None, "ends with: nothing"),
-    "reset": ("up", End.CRASHED, None, "it ended without a result"),
-    "refused": ("echo no such disk >&2; exit 1", End.NO_BOOT, None, "with 1: no such disk"),
-    "refused later": ("up; exit 1", End.LOST, None, "QEMU ended with 1: no word"),
-    "killed": ("up; kill -9 $$", End.LOST, None, "QEMU was ended by SIGKILL"),
+    "silent": ("echo first >$log; echo last >>$log", ExitKind.NO_BOOT, None, "ends with: last"),
+    "no log": (":", ExitKind.NO_BOOT, None, "ends with: nothing"),
+    "reset": ("up", ExitKind.CRASHED, None, "it ended without a result"),
+    "refused": ("echo no such disk >&2; exit 1", ExitKind.NO_BOOT, None, "with 1: no such disk"),
+    "refused later": ("up; exit 1", ExitKind.LOST, None, "QEMU ended with 1: no word"),
+    "killed": ("up; kill -9 $$", ExitKind.LOST, None, "QEMU was ended by SIGKILL"),
     "full": (
         """up; say '{"guest": "full", "value": "/tmp"}'; ends 0""",
-        *(End.FULL, 0, "nothing is left in its /tmp"),
+        *(ExitKind.FULL, 0, "nothing is left in its /tmp"),
     ),
     "trouble": (
         """up; say '{"guest": "trouble", "value": "not packed"}'; ends 0""",
-        *(End.FULL, 0, "trouble: not packed"),
+        *(ExitKind.FULL, 0, "trouble: not packed"),
     ),
-    "cut off": ("""up; say '{"guest": "exit", "val'""", End.CRASHED, None, "without a result"),
+    "cut off": ("""up; say '{"guest": "exit", "val'""", ExitKind.CRASHED, None, "without a result"),
 }
 
 
@@ -51,22 +57,22 @@ def test_an_end_is_told_as_what_it_was(name, tmp_path, monkeypatch):
     body, end, code, reason = ENDS[name]
     guest = install(tmp_path, monkeypatch, body)
     with Machine(guest, deadline=60, kvm=False) as running:
-        outcome = running.run()
-    assert (outcome.end, outcome.code) == (end, code)
-    assert reason in outcome.reason
-    assert bool(outcome.reason) == (end is not End.DONE)
-    assert (outcome.booted is None) == (end is End.NO_BOOT)
+        ended = running.run()
+    assert (ended.kind, ended.code) == (end, code)
+    assert reason in ended.reason
+    assert bool(ended.reason) == (end is not ExitKind.DONE)
+    assert (ended.booted is None) == (end is ExitKind.NO_BOOT)
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("body", "end", "reason"),
     [
-        ("up; exec sleep 1000", End.DEADLINE, "it had not ended after 3 s"),
-        ("exec sleep 1000", End.NO_BOOT, "it had not ended after 3 s (before any command)"),
+        ("up; exec sleep 1000", ExitKind.DEADLINE, "it had not ended after 3 s"),
+        ("exec sleep 1000", ExitKind.NO_BOOT, "it had not ended after 3 s (before any command)"),
         (
             'up; echo "Kernel panic - not syncing: x" >$log; exec sleep 1000',
-            *(End.CRASHED, "Kernel panic - not syncing: x"),
+            *(ExitKind.CRASHED, "Kernel panic - not syncing: x"),
         ),
     ],
 )
@@ -74,11 +80,11 @@ def test_a_guest_that_hangs_is_ended_at_its_deadline(body, end, reason, tmp_path
     guest = install(tmp_path, monkeypatch, body)
     began = time.monotonic()
     with Machine(guest, deadline=3, kvm=False) as running:
-        outcome = running.run()
+        ended = running.run()
         with pytest.raises(ProcessLookupError):
             os.kill(running.pid, 0)
-    assert (outcome.end, outcome.reason) == (end, reason)
-    assert 3 <= outcome.seconds <= time.monotonic() - began
+    assert (ended.kind, ended.reason) == (end, reason)
+    assert 3 <= ended.seconds <= time.monotonic() - began
 
 
 def test_output_and_reports_come_while_it_runs_and_whole(tmp_path, monkeypatch):
@@ -93,8 +99,8 @@ def test_output_and_reports_come_while_it_runs_and_whole(tmp_path, monkeypatch):
         (tmp_path / "bin/go").touch()
 
     with Machine(guest, deadline=60, kvm=False, output=output.append, report=take) as running:
-        outcome = running.run()
-    assert outcome.end is End.DONE
+        ended = running.run()
+    assert ended.kind is ExitKind.DONE
     assert b"".join(output) == b"one\ntwo"
     assert reports == [{"cell": 1}, {"cell": 2}, {"cell": 3}]
 
@@ -190,16 +196,16 @@ def test_kvm_is_tried_once_for_each_boot_of_the_machine(
     monkeypatch.setenv(cache.VARIABLE, str(tmp_path))
     monkeypatch.setattr("os.access", lambda *_, **__: True)
     tries = []
-    monkeypatch.setattr(machine, "_try_kvm", lambda: tries.append(1) or tried)
-    assert [machine.has_kvm(), machine.has_kvm()] == [answer, answer]
+    monkeypatch.setattr(kvm, "_boots", lambda: tries.append(1) or tried)
+    assert [kvm.has_kvm(), kvm.has_kvm()] == [answer, answer]
     assert len(tries) == (1 if noted else 2)
     assert [x.read_text() for x in (tmp_path / "kvm").iterdir()] == ([noted] if noted else [])
 
 
 def test_without_the_device_nothing_is_tried(monkeypatch):
     monkeypatch.setattr("os.access", lambda *_, **__: False)
-    monkeypatch.setattr(machine, "_try_kvm", lambda: pytest.fail("tried"))
-    assert not machine.has_kvm()
+    monkeypatch.setattr(kvm, "_boots", lambda: pytest.fail("tried"))
+    assert not kvm.has_kvm()
 
 
 @pytest.mark.parametrize(
@@ -215,8 +221,8 @@ def test_kvm_works_where_it_boots_in_time(body, answer, tmp_path, monkeypatch):
     kernel = type("Kernel", (), {"image": guest.kernel})
     monkeypatch.setattr("vxlab.vm.kernels.any_kept", lambda: kernel)
     monkeypatch.setattr("vxlab.vm.images.start", lambda _: guest.start)
-    monkeypatch.setattr(machine, "_KVM_DEADLINE", 0.5 if "sleep" in body else 60)
-    assert machine._try_kvm() is answer
+    monkeypatch.setattr(kvm, "_DEADLINE", 0.5 if "sleep" in body else 60)
+    assert kvm._boots() is answer
 
 
 def test_qemu_ends_with_vxlab(tmp_path, monkeypatch):

@@ -49,7 +49,7 @@ def test_frames_that_the_kernel_is_not_sure_of_do_not_count():
 @pytest.mark.parametrize("release", PANICS)
 def test_the_message_and_what_follows_it_are_told(release):
     assert panic.message(PANICS[release]) == "Kernel panic - not syncing: sysrq triggered crash"
-    told = panic.telling("an earlier line\n" + PANICS[release])
+    told = panic.excerpt("an earlier line\n" + PANICS[release])
     assert "an earlier line" not in told
     assert "sysrq_handle_crash" in told
 
@@ -57,4 +57,4 @@ def test_the_message_and_what_follows_it_are_told(release):
 def test_of_a_log_without_a_panic_the_end_is_told():
     log = "\n".join(f"line {number}" for number in range(30))
     assert panic.message(log) == ""
-    assert panic.telling(log).splitlines() == [f"line {number}" for number in range(18, 30)]
+    assert panic.excerpt(log).splitlines() == [f"line {number}" for number in range(18, 30)]

@@ -10,8 +10,9 @@ import pytest
 from fake_machine import install
 
 from vxlab.errors import VxlabError
-from vxlab.vm import cache, qmp, snapshots
-from vxlab.vm.machine import End, Machine
+from vxlab.vm import cache, qemu, qmp, snapshots
+from vxlab.vm.guest import ExitKind
+from vxlab.vm.machine import Machine
 
 #: Becomes ready, and stores itself when it is asked to: what it is asked goes to the file ``asked``
 #: beside it.
@@ -50,8 +51,8 @@ def kept(tmp_path, monkeypatch):
 
 
 def stored(guest, said=None, *, kvm=False):
-    say = (said if said is not None else []).append
-    return snapshots.with_snapshot(guest, kvm=kvm, say=say).snapshot
+    notify = (said if said is not None else []).append
+    return snapshots.with_snapshot(guest, kvm=kvm, notify=notify).snapshot
 
 
 def test_a_guest_is_stored_once_and_goes_on_from_there(kept, tmp_path):
@@ -79,7 +80,7 @@ def test_the_disks_of_a_guest_are_the_same_wherever_it_goes_on(kept, tmp_path):
         going = replace(guest, snapshot=place, tools=tools)
         with Machine(going, deadline=60, kvm=False) as machine:
             machine.run()
-            sizes = [path.stat().st_size for path, _ in machine._disks()]
+            sizes = [path.stat().st_size for path, _ in qemu.disks(going, machine._ports)]
             assert sizes[2:] == [512 << 20, 512 << 20, 256 << 20]
     heard = []
     for file in sorted((tmp_path / "bin").glob("words.*")):
@@ -189,8 +190,8 @@ def test_what_was_not_used_for_a_day_is_removed_when_another_is_made(kept):
 
 def test_a_guest_that_was_stored_ended_well(kept, tmp_path):
     with Machine(kept(), deadline=60, kvm=False) as machine:
-        outcome = machine.save(tmp_path / "state")
-    assert (outcome.end, outcome.code, outcome.reason) == (End.DONE, 0, "")
+        ended = machine.save(tmp_path / "state")
+    assert (ended.kind, ended.code, ended.reason) == (ExitKind.DONE, 0, "")
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""describe"""
+"""What a person writes down: topologies, their elements, and the rules that they must keep."""

@@ -21,7 +21,8 @@ from vxlab.errors import SandboxError, VxlabError
 from vxlab.live.captures import Captures
 from vxlab.live.node import Node
 from vxlab.observe import packetsocket, state
-from vxlab.observe.capture import Capture, Recorder
+from vxlab.observe.capture import Capture
+from vxlab.observe.recorder import Recorder
 from vxlab.plan.operations import Operation, StartDaemon, StopDaemon
 from vxlab.plan.planner import SWITCH_BRIDGE, Plan, make_plan
 

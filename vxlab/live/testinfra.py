@@ -6,13 +6,20 @@ here a Host is built from its backend, one for each node.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import subprocess
+from typing import Any, Protocol
 
 from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
 
-if TYPE_CHECKING:
-    from vxlab.live.node import Node
+
+class RunsPrograms(Protocol):
+    """What a connection needs of a node."""
+
+    name: str
+
+    def popen(self, *argv: str, text: bool = True) -> subprocess.Popen[Any]:
+        """Start a program."""
 
 
 class NodeBackend(BaseBackend):  # type: ignore[misc]  # testinfra has no type information
@@ -20,7 +27,7 @@ class NodeBackend(BaseBackend):  # type: ignore[misc]  # testinfra has no type i
 
     NAME = "vxlab"
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: RunsPrograms) -> None:
         super().__init__(node.name)
         self._node = node
 
@@ -32,6 +39,6 @@ class NodeBackend(BaseBackend):  # type: ignore[misc]  # testinfra has no type i
         return self.result(process.returncode, self.encode(quoted), stdout, stderr)
 
 
-def host_of(node: Node) -> Host:
+def host_of(node: RunsPrograms) -> Host:
     """A testinfra host of ``node``."""
     return Host(NodeBackend(node))

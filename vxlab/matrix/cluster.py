@@ -6,7 +6,7 @@ machine.  These go to workers with the resource ``VM``, so many at a time as the
     dask worker tcp://scheduler:8786 --nthreads 2 --resources VM=2
 
 A job that loses its worker is run again by another one, from its first cell.  Jobs of the kernel
-``here`` take no luggage: their workers must see the project's folder at the same path.
+``here`` take nothing along: their workers must see the project's folder at the same path.
 """
 
 from __future__ import annotations
@@ -24,10 +24,13 @@ from pathlib import Path
 from typing import Any
 
 from vxlab.errors import VxlabError
-from vxlab.matrix import runner
+from vxlab.matrix import events
+from vxlab.matrix.cancellation import Cancellation
+from vxlab.matrix.events import CellBegun, CellEnded, Event, OnEvent
 from vxlab.matrix.job import HERE, Job
-from vxlab.matrix.places import Say, Stop
+from vxlab.matrix.job_runner import run_job
 from vxlab.results.model import CellState
+from vxlab.vm.notify import Notify, silent
 
 #: The resource of a worker that can run virtual machines.
 RESOURCE = "VM"
@@ -63,75 +66,24 @@ class Cluster:
         return max(1, cells // (2 * slots))
 
     def __call__(
-        self, jobs: Sequence[Job], luggage: Path | None, tell: runner.Tell, stop: Stop, say: Say
+        self,
+        jobs: Sequence[Job],
+        archive: Path | None,
+        on_event: OnEvent,
+        cancellation: Cancellation,
+        notify: Notify,
     ) -> None:
         """Run jobs, and hand on what they tell as it comes."""
-        import distributed
-
         with self._client() as client:
-            say(f"{len(jobs)} jobs go to {client.scheduler.address}")
-            name = f"vxlab-{uuid.uuid4().hex}"
-            data = client.scatter(luggage.read_bytes(), hash=False) if luggage else None
-            halt = distributed.Event(f"{name}-stop", client=client)
-            streams = [_Stream(tell) for _ in jobs]
-            failures: list[Exception] = []
-
-            def heard(event: tuple[float, Any]) -> None:
-                number, attempt, place, told = event[1]
-                try:
-                    streams[number].hear(attempt, place, told)
-                except Exception as error:  # it would be lost in distributed's own thread
-                    failures.append(error)
-                    stop.set(str(error))
-
-            client.subscribe_topic(name, heard)
-            pending = {
-                client.submit(
-                    _work,
-                    job,
-                    data,
-                    name,
-                    number,
-                    pure=False,
-                    resources={RESOURCE: 1} if job.kernel != HERE else None,
-                ): number
-                for number, job in enumerate(jobs)
-            }
-
-            over: queue.SimpleQueue[Any] = queue.SimpleQueue()
-            for future in pending:
-                future.add_done_callback(over.put)
-
-            def settle(until: float = float("inf")) -> None:
-                while pending and time.monotonic() < until and not failures:
-                    with contextlib.suppress(queue.Empty):
-                        future = over.get(timeout=1)
-                        number = pending.pop(future)
-                        self._settle(future, jobs[number], streams[number])
-                    if stop.why:
-                        until = min(until, time.monotonic() + _PATIENCE)
-
-            with stop.ends(lambda: threading.Thread(target=halt.set, daemon=True).start()):
-                try:
-                    settle()
-                except BaseException:
-                    stop.set("interrupted")
-                    with contextlib.suppress(Exception):
-                        settle(time.monotonic() + _PATIENCE)
-                    raise
-            if failures:
-                raise failures[0]
-            if pending:
-                say(f"{len(pending)} jobs did not end within {_PATIENCE:g} s, and are left to it")
-
-    @staticmethod
-    def _settle(future: Any, job: Job, stream: _Stream) -> None:
-        """A job has ended: hear what was not heard yet, and end what its worker could not."""
-        if future.status == "finished":
-            stream.complete(*future.result())
-        else:
-            error = "the scheduler" if future.cancelled() else future.exception()
-            stream.abandon(job, f"its worker was lost: {error}")
+            notify(f"{len(jobs)} jobs go to {client.scheduler.address}")
+            batch = _Batch(client, jobs, on_event, cancellation)
+            batch.submit(archive.read_bytes() if archive else None)
+            batch.follow()
+            if batch.failures:
+                raise batch.failures[0]
+            if batch.pending:
+                count = len(batch.pending)
+                notify(f"{count} jobs did not end within {_PATIENCE:g} s, and are left to it")
 
     @contextlib.contextmanager
     def _client(self) -> Iterator[Any]:
@@ -155,30 +107,99 @@ class Cluster:
             yield client
 
 
-@dataclass
+class _Batch:
+    """Jobs that the workers run; ``pending`` are those that have not ended."""
+
+    def __init__(
+        self, client: Any, jobs: Sequence[Job], on_event: OnEvent, cancellation: Cancellation
+    ) -> None:
+        import distributed
+
+        self._client, self._jobs, self._cancellation = client, jobs, cancellation
+        self._topic = f"vxlab-{uuid.uuid4().hex}"
+        self._halt = distributed.Event(f"{self._topic}-stop", client=client)
+        self._archive: Any = None  # kept by the workers for as long as there is this
+        self._streams = [_Stream(on_event=on_event) for _ in jobs]
+        self._over: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.pending: dict[Any, int] = {}
+        self.failures: list[Exception] = []
+
+    def submit(self, archive: bytes | None) -> None:
+        """Hand all jobs to the scheduler, with the project where they need it."""
+        if archive is not None:
+            self._archive = self._client.scatter(archive, hash=False)
+        self._client.subscribe_topic(self._topic, self._hear)
+        for number, job in enumerate(self._jobs):
+            resources = {RESOURCE: 1} if job.kernel != HERE else None
+            future = self._client.submit(
+                _work, job, self._archive, self._topic, number, pure=False, resources=resources
+            )
+            self.pending[future] = number
+            future.add_done_callback(self._over.put)
+
+    def _hear(self, message: tuple[float, Any]) -> None:
+        number, attempt, index, sent = message[1]
+        try:
+            self._streams[number].hear(attempt, index, events.decode(sent))
+        except Exception as error:  # it would be lost in distributed's own thread
+            self.failures.append(error)
+            self._cancellation.cancel(str(error))
+
+    def follow(self) -> None:
+        """Wait for the jobs; once they are cancelled, so long as they have to end."""
+        with self._cancellation.calls(
+            lambda: threading.Thread(target=self._halt.set, daemon=True).start()
+        ):
+            try:
+                self._wait(float("inf"))
+            except BaseException:
+                self._cancellation.cancel("interrupted")
+                with contextlib.suppress(Exception):
+                    self._wait(time.monotonic() + _PATIENCE)
+                raise
+
+    def _wait(self, until: float) -> None:
+        while self.pending and time.monotonic() < until and not self.failures:
+            with contextlib.suppress(queue.Empty):
+                future = self._over.get(timeout=1)
+                self._settle(future, self.pending.pop(future))
+            if self._cancellation.reason:
+                until = min(until, time.monotonic() + _PATIENCE)
+
+    def _settle(self, future: Any, number: int) -> None:
+        """A job has ended: hear what was not heard yet, and end what its worker could not."""
+        if future.status == "finished":
+            attempt, sent = future.result()
+            self._streams[number].complete(attempt, [events.decode(each) for each in sent])
+        else:
+            error = "the scheduler" if future.cancelled() else future.exception()
+            self._streams[number].abandon(self._jobs[number], f"its worker was lost: {error}")
+
+
+@dataclass(kw_only=True)
 class _Stream:
     """The events of one job, each told once and in order, by whichever way they come."""
 
-    tell: runner.Tell
+    on_event: OnEvent
     attempt: str = ""
-    told: int = 0
+    sent: int = 0
     ended: set[int] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def hear(self, attempt: str, place: int, event: runner.Event) -> None:
-        """An event that was told while the job ran; ``place`` is its number among them."""
+    def hear(self, attempt: str, index: int, event: Event) -> None:
+        """An ``event`` of an ``attempt`` that runs; ``index`` is its number among them."""
         with self.lock:
-            if place == 0 and attempt != self.attempt:
-                self.attempt, self.told = attempt, 0
-            if attempt == self.attempt and place == self.told:
+            if index == 0 and attempt != self.attempt:
+                self.attempt, self.sent = attempt, 0
+            if attempt == self.attempt and index == self.sent:
                 self._next(event)
 
-    def complete(self, attempt: str, events: Sequence[runner.Event]) -> None:
+    def complete(self, attempt: str, sent: Sequence[Event]) -> None:
         """All events of the attempt that ended well."""
         with self.lock:
             if attempt != self.attempt:
-                self.attempt, self.told = attempt, 0
-            for event in events[self.told :]:
+                self.attempt, self.sent = attempt, 0
+            for event in sent[self.sent :]:
                 self._next(event)
 
     def abandon(self, job: Job, why: str) -> None:
@@ -186,52 +207,63 @@ class _Stream:
         with self.lock:
             for number, _ in job.cells:
                 if number not in self.ended:
-                    state = str(CellState.MACHINE_LOST)
-                    self._next(
-                        {"event": "end", "cell": number, "state": state, "seconds": 0.0}
-                        | {"reason": why}
-                    )
+                    self._next(CellEnded(cell=number, state=CellState.MACHINE_LOST, reason=why))
 
-    def _next(self, event: runner.Event) -> None:
-        self.told += 1
-        if event["event"] == "begin":  # perhaps once more, as an earlier attempt was lost
-            self.ended.discard(event["cell"])
-        if event["event"] == "end":
-            self.ended.add(event["cell"])
-        self.tell(event)
+    def _next(self, event: Event) -> None:
+        self.sent += 1
+        if isinstance(event, CellBegun):  # perhaps once more, as an earlier attempt was lost
+            self.ended.discard(event.cell)
+        if isinstance(event, CellEnded):
+            self.ended.add(event.cell)
+        self.on_event(event)
 
 
-def _work(job: Job, data: bytes | None, topic: str, number: int) -> tuple[str, list[runner.Event]]:
+def _work(
+    job: Job, archive: bytes | None, topic: str, number: int
+) -> tuple[str, list[dict[str, Any]]]:
     """What a worker does: run a job, tell what happens, and return all of it."""
     import distributed
 
     worker = distributed.get_worker()
     attempt = uuid.uuid4().hex
-    events: list[runner.Event] = []
+    sent: list[dict[str, Any]] = []
 
-    def tell(event: runner.Event) -> None:
-        worker.log_event(topic, (number, attempt, len(events), event))
-        events.append(event)
+    def send(event: Event) -> None:
+        found = events.encode(event)
+        worker.log_event(topic, (number, attempt, len(sent), found))
+        sent.append(found)
 
-    stop, over = Stop(), threading.Event()
+    cancellation = Cancellation()
+    with (
+        _listening(topic, cancellation),
+        tempfile.TemporaryDirectory(prefix="vxlab-project-") as folder,
+    ):
+        path = None
+        if archive is not None:
+            path = Path(folder, "project.tar")
+            path.write_bytes(archive)
+        run_job(job, send, path, cancellation, silent)
+    return attempt, sent
+
+
+@contextlib.contextmanager
+def _listening(topic: str, cancellation: Cancellation) -> Iterator[None]:
+    """While in here, what the client sets cancels the job."""
+    import distributed
+
     halt = distributed.Event(f"{topic}-stop", client=distributed.get_client())
+    over = threading.Event()
 
     def listen() -> None:
         while not over.is_set():
             if halt.wait(timeout=1):
-                stop.set("interrupted")
+                cancellation.cancel("interrupted")
                 return
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
     try:
-        with tempfile.TemporaryDirectory(prefix="vxlab-luggage-") as folder:
-            luggage = None
-            if data is not None:
-                luggage = Path(folder, "project.tar")
-                luggage.write_bytes(data)
-            runner.run(job, tell, luggage, stop, lambda _: None)
+        yield
     finally:
         over.set()
         listener.join()
-    return attempt, events

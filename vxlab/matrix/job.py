@@ -14,8 +14,8 @@ SYSTEM = "system"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A cell's place in the table: a kernel, an iproute2 and a backend, as a person names them."""
+class Combination:
+    """A kernel, an iproute2 and a backend, as a person names them: no two cells have the same."""
 
     kernel: str
     iproute2: str
@@ -27,7 +27,11 @@ class Place:
         return " / ".join((self.kernel, self.iproute2, self.backend))
 
 
-@dataclass(frozen=True, slots=True)
+#: Cells of a run: the id of each in the results file, and its combination.
+Cells = Sequence[tuple[int, Combination]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """Cells that share one kernel, each with an id; and how to run them.
 
@@ -38,7 +42,7 @@ class Job:
     """
 
     kernel: str
-    cells: tuple[tuple[int, Place], ...]
+    cells: tuple[tuple[int, Combination], ...]
     arguments: tuple[str, ...]
     project: str
     deadline: float = 1800.0
@@ -48,11 +52,14 @@ class Job:
     modules: str | None = None
 
 
-def table(
-    kernels: Sequence[str], iproute2: Sequence[str], backend_names: Sequence[str]
-) -> list[Place]:
-    """All places, kernel by kernel; VxlabError where a list is empty, or names something twice."""
-    for what, names in (("kernel", kernels), ("iproute2", iproute2), ("backend", backend_names)):
+def combinations(
+    kernels: Sequence[str], iproute2: Sequence[str], backends: Sequence[str]
+) -> list[Combination]:
+    """Each of ``kernels`` with each of ``iproute2`` and ``backends``, kernel by kernel.
+
+    VxlabError where a list is empty, or names something twice, or a backend that there is not.
+    """
+    for what, names in (("kernel", kernels), ("iproute2", iproute2), ("backend", backends)):
         if not all(names) or not names:
             raise VxlabError(
                 f"matrix: {what}: wanted names with commas between, found an empty one"
@@ -60,25 +67,26 @@ def table(
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise VxlabError(f"matrix: {what}: wanted each once, found {twice[0]} twice")
-    for name in backend_names:
+    for name in backends:
         if name not in apply.BACKENDS:
             wanted = ", ".join(apply.BACKENDS)
             raise VxlabError(f"matrix: backend: wanted one of {wanted}, found {name!r}")
     return [
-        Place(kernel, tool, backend)
+        Combination(kernel, tool, backend)
         for kernel in kernels
         for tool in iproute2
-        for backend in backend_names
+        for backend in backends
     ]
 
 
-def jobs_of(
-    cells: Sequence[tuple[int, Place]], template: Job, *, at_most: int | None = None
-) -> list[Job]:
-    """The jobs of these cells: one for each kernel, or several with ``at_most`` so many cells."""
-    by_kernel: dict[str, list[tuple[int, Place]]] = {}
-    for number, place in cells:
-        by_kernel.setdefault(place.kernel, []).append((number, place))
+def jobs_of(cells: Cells, template: Job, *, at_most: int | None = None) -> list[Job]:
+    """The jobs of ``cells``: one for each kernel, or several of ``at_most`` so many cells.
+
+    ``template`` has all else that they have in common.
+    """
+    by_kernel: dict[str, list[tuple[int, Combination]]] = {}
+    for number, combination in cells:
+        by_kernel.setdefault(combination.kernel, []).append((number, combination))
     return [
         replace(template, kernel=kernel, cells=tuple(each[start : start + (at_most or len(each))]))
         for kernel, each in by_kernel.items()

@@ -10,19 +10,28 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from vxlab.matrix.job import Place
-from vxlab.matrix.runner import Event
+from vxlab.matrix.events import (
+    Booting,
+    CaseEnded,
+    CaseStarted,
+    CellBegun,
+    CellCollected,
+    CellEnded,
+    Event,
+)
+from vxlab.matrix.job import Combination
+from vxlab.results.model import Case, CellState
 
 #: Seconds after which something is said where no bars are seen.
 _SILENCE = 60.0
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Cell:
-    place: Place
+    combination: Combination
     counts: Counter[str] = field(default_factory=Counter)
     expected: int = 0
-    state: str = ""
+    state: CellState | None = None
     running: str = ""
     task: TaskID | None = None
 
@@ -30,14 +39,14 @@ class _Cell:
     def done(self) -> int:
         return self.counts.total()
 
-    def told(self) -> str:
+    def counts_text(self) -> str:
         bad = self.counts["failed"] + self.counts["error"]
         parts = [f"{self.counts['passed']:4} passed", f"{bad:3} failed"]
         return ", ".join([*parts, f"{self.counts['skipped']:3} skipped"])
 
 
-class Progressing:
-    """Shows events on a console (:class:`vxlab.matrix.run.Watcher`); a context manager.
+class ProgressDisplay:
+    """Shows events on a console (:class:`~vxlab.matrix.results_writer.Watcher`); a context manager.
 
     Where the console is no terminal it gets plain lines, and no bars: at least one a minute, as
     services for CI end what is silent for long.
@@ -53,13 +62,13 @@ class Progressing:
             TextColumn("  {task.description}", markup=False),  # node ids have brackets
             BarColumn(bar_width=24),
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-            TextColumn("{task.fields[told]}", style="dim", markup=False),
+            TextColumn("{task.fields[status]}", style="dim", markup=False),
             console=self._console,
             transient=True,
         )
-        self._whole = self._bars.add_task("all", total=1, told="", visible=False)
+        self._whole = self._bars.add_task("all", total=1, status="", visible=False)
 
-    def __enter__(self) -> Progressing:
+    def __enter__(self) -> ProgressDisplay:
         if self._live:
             self._bars.start()
         return self
@@ -68,51 +77,54 @@ class Progressing:
         if self._live:
             self._bars.stop()
 
-    def say(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """Something is being prepared."""
         self._print(f"matrix: {text}", "dim")
 
-    def cells(self, cells: Mapping[int, Place]) -> None:
+    def cells(self, cells: Mapping[int, Combination]) -> None:
         """These are going to be run."""
-        self._cells = {number: _Cell(place) for number, place in cells.items()}
-        self._width = max((len(place.name) for place in cells.values()), default=0)
+        self._cells = {number: _Cell(combination=each) for number, each in cells.items()}
+        self._width = max((len(each.name) for each in cells.values()), default=0)
         self._print(f"matrix: {_count(len(cells), 'cell')}")
 
     def event(self, event: Event) -> None:
-        """Something has happened (:mod:`vxlab.matrix.runner`)."""
-        if event["event"] == "boot":
-            kernel = self._cells[event["cells"][0]].place.kernel
-            self._print(f"matrix: starting {kernel} for {_count(len(event['cells']), 'cell')}")
+        """Something has happened."""
+        if isinstance(event, Booting):
+            kernel = self._cells[event.cells[0]].combination.kernel
+            self._print(f"matrix: starting {kernel} for {_count(len(event.cells), 'cell')}")
             return
-        cell = self._cells[event["cell"]]
-        match event["event"]:
-            case "begin":
-                name = f"{cell.place.name:{self._width}}"
+        cell = self._cells[event.cell]
+        match event:
+            case CellBegun():
+                name = f"{cell.combination.name:{self._width}}"
                 self._forget(cell)  # of an attempt that was lost
-                cell.task = self._bars.add_task(name, total=self._guess(), told="")
-            case "collected":
-                cell.expected = event["count"]
-            case "start":
-                cell.running = event["nodeid"].partition("::")[2]
-            case "case":
-                cell.counts[event["outcome"]] += 1
-                if event["outcome"] in ("failed", "error") and not self._live:
-                    self._print(f"  {cell.place.name}: {event['case']} {event['outcome']}")
-            case "end":
+                cell.task = self._bars.add_task(name, total=self._guess(), status="")
+            case CellCollected():
+                cell.expected = event.count
+            case CaseStarted():
+                cell.running = event.nodeid.partition("::")[2]
+            case CaseEnded():
+                self._count_case(cell, event.case)
+            case CellEnded():
                 self._end(cell, event)
         self._show(cell)
         if not self._live and time.monotonic() - self._said >= _SILENCE:
             self._print(f"  {self._done()} of {_count(self._all(), 'scenario')}, {self._left()}")
 
-    def _end(self, cell: _Cell, event: Event) -> None:
+    def _count_case(self, cell: _Cell, case: Case) -> None:
+        cell.counts[case.outcome] += 1
+        if case.outcome.is_bad and not self._live:
+            self._print(f"  {cell.combination.name}: {case.nodeid} {case.outcome}")
+
+    def _end(self, cell: _Cell, event: CellEnded) -> None:
         self._remove_bar(cell)
-        cell.state = event["state"]
-        bad = cell.state != "done"
-        name = f"{cell.place.name:{self._width}}"
-        line = f"  {name}  {cell.told()}  {clock(event['seconds'])}"
+        cell.state = event.state
+        bad = event.state is not CellState.DONE
+        name = f"{cell.combination.name:{self._width}}"
+        line = f"  {name}  {cell.counts_text()}  {clock(event.seconds)}"
         if bad:
-            line += f"  {cell.state}: {event.get('reason', '')}"
-            line += f" (while {event['last']} ran)" if event.get("last") else ""
+            line += f"  {event.state}: {event.reason}"
+            line += f" (while {event.last} ran)" if event.last else ""
         red = bad or cell.counts["failed"] or cell.counts["error"]
         self._print(line, "red" if red else "green")
         if not self._live:
@@ -121,7 +133,7 @@ class Progressing:
     def _forget(self, cell: _Cell) -> None:
         self._remove_bar(cell)
         cell.counts.clear()
-        cell.state = ""
+        cell.state = None
 
     def _remove_bar(self, cell: _Cell) -> None:
         if cell.task is not None:
@@ -131,16 +143,16 @@ class Progressing:
     def _show(self, cell: _Cell) -> None:
         if cell.task is not None:
             bad = cell.counts["failed"] + cell.counts["error"]
-            told = f"{bad} failed  " * bool(bad) + cell.running
+            status = f"{bad} failed  " * bool(bad) + cell.running
             total = cell.expected or self._guess()
-            self._bars.update(cell.task, completed=cell.done, total=total, told=told)
+            self._bars.update(cell.task, completed=cell.done, total=total, status=status)
         self._bars.update(
             self._whole,
             description=f"{'all':{self._width}}",
             visible=True,
             completed=self._done(),
             total=max(1, self._all()),
-            told=self._left(),
+            status=self._left(),
         )
 
     def _guess(self) -> int:
@@ -159,11 +171,11 @@ class Progressing:
     def _left(self) -> str:
         ended = sum(bool(cell.state) for cell in self._cells.values())
         passed = time.monotonic() - self._began
-        told = f"{ended} of {_count(len(self._cells), 'cell')}, {clock(passed)}"
+        text = f"{ended} of {_count(len(self._cells), 'cell')}, {clock(passed)}"
         done = self._done()
         if done and ended < len(self._cells):
-            told += f", about {clock((self._all() - done) * passed / done)} left"
-        return told
+            text += f", about {clock((self._all() - done) * passed / done)} left"
+        return text
 
     def _print(self, text: str, style: str = "") -> None:
         self._said = time.monotonic()

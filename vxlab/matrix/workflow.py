@@ -1,4 +1,4 @@
-"""A table as a workflow of GitHub Actions: a job for each kernel, and one that puts them together.
+"""A matrix as a workflow of GitHub Actions: a job for each kernel, and one that puts them together.
 
 The jobs run in containers of Debian, whose mirror has the kernels and the iproute2; these are
 privileged, because scenarios make namespaces and virtual machines want ``/dev/kvm``.
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vxlab.errors import VxlabError
-from vxlab.matrix.run import Request
+from vxlab.matrix.selection import Selection
 
 #: GitHub's limits: jobs of one matrix, and minutes of a job on its own machines
 #: (docs.github.com, "Usage limits" of Actions).
@@ -29,22 +29,15 @@ _PROGRAMS = (
 )
 
 
-def workflow(request: Request, *, deadline: float | None = None, project: Path = Path()) -> str:
-    """The workflow's file, as YAML; ``deadline`` is each job's, in seconds.
+def workflow(selection: Selection, *, deadline: float | None = None, project: Path = Path()) -> str:
+    """The file that runs ``selection`` as a workflow, as YAML.
 
-    A project that is vxlab itself is set up with ``make setup``, any other with pip.
+    ``deadline`` is each job's, in seconds (default: the most that GitHub gives).  A ``project``
+    that is vxlab itself is set up with ``make setup``, any other with pip.  VxlabError where GitHub
+    does not do it.
     """
-    request.table()  # says what is wrong with it
-    if len(request.kernels) > _JOBS:
-        raise VxlabError(
-            f"--workflow: wanted at most {_JOBS} kernels, found {len(request.kernels)}: make two"
-        )
-    longest = 60 * (_MINUTES - _AROUND)
-    seconds = longest if deadline is None else deadline
-    if seconds > longest:
-        raise VxlabError(
-            f"--deadline: wanted at most {longest} s for a job of GitHub's, found {seconds:g}"
-        )
+    selection.combinations()  # says what is wrong with it
+    seconds = _checked_seconds(selection, deadline)
     setup = _block(
         "apt-get update",
         f"apt-get install -y --no-install-recommends ca-certificates {' '.join(_BEFORE)}",
@@ -52,19 +45,33 @@ def workflow(request: Request, *, deadline: float | None = None, project: Path =
     install = _block('git config --global --add safe.directory "$PWD"', *_installing(project))
     entries = "".join(
         f"          - {{name: {_text(f'{number}-{_safe(kernel)}')}, kernel: {_text(kernel)}}}\n"
-        for number, kernel in enumerate(request.kernels, start=1)
+        for number, kernel in enumerate(selection.kernels, start=1)
     )
     return _WORKFLOW.format(
         entries=entries.rstrip("\n"),
         minutes=math.ceil(seconds / 60) + _AROUND,
         setup=setup,
         install=install,
-        run=_block(_command(request, seconds)),
+        run=_block(_command(selection, seconds)),
         merge=_block(
             ".venv/bin/vxlab merge results.sqlite found/*/results.sqlite",
             ".venv/bin/vxlab compare results.sqlite --html compare.html",
         ),
     )
+
+
+def _checked_seconds(selection: Selection, deadline: float | None) -> float:
+    """The seconds that each job has; VxlabError where that, or the number of jobs, is too much."""
+    if len(selection.kernels) > _JOBS:
+        found = len(selection.kernels)
+        raise VxlabError(f"--workflow: wanted at most {_JOBS} kernels, found {found}: make two")
+    longest = 60 * (_MINUTES - _AROUND)
+    seconds = longest if deadline is None else deadline
+    if seconds > longest:
+        raise VxlabError(
+            f"--deadline: wanted at most {longest} s for a job of GitHub's, found {seconds:g}"
+        )
+    return seconds
 
 
 def _installing(project: Path) -> Sequence[str]:
@@ -78,20 +85,20 @@ def _installing(project: Path) -> Sequence[str]:
     )
 
 
-def _command(request: Request, seconds: float) -> str:
+def _command(selection: Selection, seconds: float) -> str:
     """The command line that runs the part of one kernel; ``$KERNEL`` says which."""
     options = [
-        f"--iproute2={','.join(request.iproute2)}",
-        f"--backends={','.join(request.backends)}",
-        f"--cell-deadline={request.deadline:g}",
-        f"--scenario-deadline={request.scenario:g}",
+        f"--iproute2={','.join(selection.iproute2)}",
+        f"--backends={','.join(selection.backends)}",
+        f"--cell-deadline={selection.deadline:g}",
+        f"--scenario-deadline={selection.scenario:g}",
         f"--deadline={seconds:g}",
-        f"--memory={request.memory}",
-        *([f"--modules={request.modules}"] if request.modules else []),
+        f"--memory={selection.memory}",
+        *([f"--modules={selection.modules}"] if selection.modules else []),
         "--results=results.sqlite",
         "--junit=junit",
     ]
-    words = shlex.join([*options, "--", *request.arguments])
+    words = shlex.join([*options, "--", *selection.arguments])
     return f'.venv/bin/vxlab matrix --kernels="$KERNEL" {words}'
 
 

@@ -1,1 +1,1 @@
-"""observe"""
+"""What a node sends, receives and holds: captures, frames, and snapshots of its state."""

@@ -29,13 +29,12 @@ import socket
 import struct
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Collection
 from typing import IO, TYPE_CHECKING, Self
 
 from vxlab.errors import CaptureError, VxlabError, WaitTimeout
 from vxlab.observe import packetsocket as ps
-from vxlab.observe import pcapng
+from vxlab.observe import pcapng, probes
 from vxlab.observe.frames import VXLAN_PORTS, Encapsulated, Frame, decapsulate
 from vxlab.observe.pcapng import LiveStream
 from vxlab.system.namespaces import Namespaces
@@ -45,16 +44,7 @@ if TYPE_CHECKING:
     from scapy.packet import Packet
 
 _DIRECT = ("veth", "dummy", "vrf", "lo")
-_PROBE_TO = bytes.fromhex("0180c2000001")  # IEEE 802.1D: the pause address, never forwarded
-_PROBE = b"\x88\xb5vxlab probe "  # ethertype: IEEE 802 local experimental 1
-_SO_TIMESTAMPNS = 35
-_NOW = socket.MSG_DONTWAIT
 _DEAF = (0x06, 0, 0, 0)  # BPF: accept nothing
-
-
-def _nonce(frame: Frame) -> bytes | None:
-    """The nonce of a probe; None for all other frames."""
-    return frame.data[26:] if frame.data[12:26] == _PROBE else None
 
 
 class Capture:
@@ -170,7 +160,7 @@ class Capture:
             late, problem = time.monotonic() >= deadline, "that no probe was seen"
             mine.add(nonce := os.urandom(16))
             try:
-                self._sender.send(_PROBE_TO + self._path.mac + _PROBE + nonce)
+                self._sender.send(probes.frame_of(self._path.mac, nonce))
             except OSError as error:
                 problem = f"that no probe could be sent ({error.strerror})"
             self._since(0)
@@ -224,7 +214,7 @@ class Capture:
         with self._lock:
             before = len(self._frames)
             for frame in self._ring.read() if self._ring else ():
-                if (nonce := _nonce(frame)) is None:
+                if (nonce := probes.nonce_of(frame)) is None:
                     self._frames.append(frame)
                 else:
                     self._probes.add(nonce)
@@ -341,72 +331,3 @@ class Capture:
         stream = LiveStream(self, self._since, self._ring.sock.fileno(), file)
         self._streams.append(stream)
         return stream
-
-
-class Recorder:
-    """A flight recorder for failure reports: the last ``limit`` frames on a node's interfaces.
-
-    One socket, no thread, not proven live.  Somebody has to call :meth:`drain` now and then: until
-    then the kernel keeps the *oldest* frames, what fits in ``buffer`` bytes or in
-    ``net.core.rmem_max`` where that is less, and counts the others in ``dropped``.
-
-    What waits in its queue the kernel shares, and GRO does not merge it (gro_cells_receive() in
-    net/core/gro_cells.c): where that is the subject, close the recorders first.
-    """
-
-    interface: str | None = None
-    proof = "a flight recorder, not proven live"
-
-    def __init__(
-        self, namespaces: Namespaces, *, node: str, limit: int = 1000, buffer: int = 4 << 20
-    ) -> None:
-        self.node, self.dropped = node, 0
-        self._frames: deque[Frame] = deque(maxlen=limit)
-        self._room = bytearray(1 << 16)
-        self._sock = namespaces.socket(socket.AF_PACKET, socket.SOCK_RAW)
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-        self._sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        self._sock.setsockopt(ps.SOL_PACKET, ps.PACKET_AUXDATA, 1)
-        ps.listen(self._sock, 0)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def drain(self) -> int:
-        """Read, without waiting, what has come; returns the number of frames."""
-        count = 0
-        while self._sock.fileno() >= 0:
-            try:
-                size, notes, _, sender = self._sock.recvmsg_into([self._room], 256, _NOW)
-            except BlockingIOError:
-                self.dropped += ps.take_drops(self._sock)
-                break
-            said = {(level, kind): value for level, kind, value in notes}
-            seconds, ns = struct.unpack("ll", said[socket.SOL_SOCKET, _SO_TIMESTAMPNS])
-            aux = struct.unpack("IIIHHHH", said[ps.SOL_PACKET, ps.PACKET_AUXDATA])
-            heard = ps.Heard(aux[0], aux[1], aux[5], aux[6], sender[1], sender[3], sender[2])
-            when, place = seconds * 10**9 + ns, (self.node, sender[0] or "gone")
-            frame = heard.frame(bytes(self._room[:size]), when, *place)
-            if _nonce(frame) is None:
-                self._frames.append(frame)
-                count += 1
-        return count
-
-    @property
-    def frames(self) -> tuple[Frame, ...]:
-        """The frames that are kept, the oldest first."""
-        self.drain()
-        return tuple(self._frames)
-
-    def last(self, count: int = 20) -> tuple[Frame, ...]:
-        """The last ``count`` frames, the oldest of them first."""
-        return self.frames[-count:] if count > 0 else ()
-
-    def close(self) -> None:
-        """Read what is left and let go; the frames stay.  Safe to call twice."""
-        if self._sock.fileno() >= 0:
-            self.drain()
-            ps.close_soon(self._sock)

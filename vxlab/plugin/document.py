@@ -33,6 +33,8 @@ COLUMNS = ("behaviour", "scenario", "cases", "control", "source", "kernel", "ipr
 _ALWAYS = ("vxlan", "veth", "bridge")
 #: Scenarios that are controls themselves are named so.
 _CONTROL = "test_control_"
+#: Words of such names that are written in capitals.
+_ACRONYMS = {"vni": "VNI", "vnis": "VNIs", "udp": "UDP", "arp": "ARP", "fdb": "FDB", "ttl": "TTL"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +88,22 @@ def scenarios(items: Iterable[pytest.Item]) -> list[Scenario]:
     return sorted(found, key=_place)
 
 
-def _place(scenario: Scenario) -> tuple[list[tuple[int, str]], int, str]:
-    """Where a scenario stands: test_e2 comes before test_e10."""
+def _place(scenario: Scenario) -> tuple[tuple[int, ...], list[tuple[int, str]], int, str]:
+    """Where a scenario stands: by the number of its chapter, then by its file and line.
+
+    A title without a number ("E2: …") comes before all those that have one, and test_e2 before
+    test_e10.
+    """
     words = re.findall(r"(\d+)|(\D+)", scenario.file)
     file = [(int(number or -1), text) for number, text in words]
-    return file, scenario.items[0].location[1] or 0, scenario.name
+    line = scenario.items[0].location[1] or 0
+    return chapter_number(scenario.title), file, line, scenario.name
+
+
+def chapter_number(title: str) -> tuple[int, ...]:
+    """The number that a title begins with, ``(10, 2)`` of "10.2 GSO: …"; () where it has none."""
+    number = re.match(r"\d+(\.\d+)*(?= )", title)
+    return tuple(map(int, number.group().split("."))) if number else ()
 
 
 def _title(item: pytest.Item) -> str:
@@ -109,7 +122,9 @@ def _chapter(file: str, listed: Sequence[Scenario]) -> str:
 def _cells(file: str, scenario: Scenario) -> list[str]:
     behaviour, control = behaviour_of(scenario.items[0]), control_of(scenario.items[0])
     name = scenario.name.rpartition("::")[2]
-    sentence = name.removeprefix(_CONTROL).replace("_", " ")
+    sentence = " ".join(
+        _ACRONYMS.get(word, word) for word in name.removeprefix(_CONTROL).split("_")
+    )
     return [
         behaviour.sentence if behaviour else sentence,
         f"`{file}::{scenario.name}`",

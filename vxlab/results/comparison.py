@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from vxlab.results.model import Case, Cell, CellState, KnownDifference, Outcome, Part
+from vxlab.results.model import Case, Cell, CellState, Component, KnownDifference, Outcome
 from vxlab.results.versions import VersionKey, is_version, version_key
 
 #: A scenario is slower from this many times the time on, and this many seconds more.
@@ -38,7 +38,7 @@ _VARIABLE = re.compile(
 )
 
 
-class Kind(StrEnum):
+class ChangeKind(StrEnum):
     """What kind of a change, the ones to look at first before the others."""
 
     FAILS = "pass to fail"
@@ -71,7 +71,7 @@ class Column:
         cell = self.cell
         return version_key(cell.kernel), version_key(cell.iproute2), cell.backend
 
-    def version(self, of: Part) -> str:
+    def version(self, of: Component) -> str:
         """The version of its kernel or iproute2, as it says itself where that is known."""
         name = self.cell.kernel if of == "kernel" else self.cell.iproute2
         own = self.cell.release if of == "kernel" else self.cell.tools.get("ip", "")
@@ -92,17 +92,17 @@ class Column:
             return found
         how = " while this scenario ran" if nodeid == self.cell.last else ""
         reason = f"{self.cell.state}{how}" + (f": {self.cell.reason}" if self.cell.reason else "")
-        return Case(nodeid, Outcome.NOT_RUN, reason=reason)
+        return Case(nodeid=nodeid, outcome=Outcome.NOT_RUN, reason=reason)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """One scenario that did something else after than before.
 
     ``known`` names what explains it: ids of known differences, or ``xfail``; '' where nothing does.
     """
 
-    kind: Kind
+    kind: ChangeKind
     nodeid: str
     before: Case | None
     after: Case | None
@@ -111,11 +111,16 @@ class Change:
     @property
     def is_worse(self) -> bool:
         """Whether something was lost: a pass, a run, a scenario, or time."""
-        if self.kind in (Kind.APPEARED, Kind.NO_LONGER_SKIPPED):
+        if self.kind in (ChangeKind.APPEARED, ChangeKind.NO_LONGER_SKIPPED):
             return self.after is not None and self.after.outcome.is_bad
-        if self.kind is Kind.NOT_RUN:
+        if self.kind is ChangeKind.NOT_RUN:
             return self.after is not None and self.after.outcome is Outcome.NOT_RUN
-        lost = (Kind.FAILS, Kind.DISAPPEARED, Kind.NEWLY_SKIPPED, Kind.SLOWER)
+        lost = (
+            ChangeKind.FAILS,
+            ChangeKind.DISAPPEARED,
+            ChangeKind.NEWLY_SKIPPED,
+            ChangeKind.SLOWER,
+        )
         return self.kind in lost
 
     @property
@@ -126,7 +131,7 @@ class Change:
     @property
     def what(self) -> str:
         """From what to what, in words."""
-        if self.kind is Kind.SLOWER and self.before and self.after:
+        if self.kind is ChangeKind.SLOWER and self.before and self.after:
             return f"{self.before.seconds:.1f} s → {self.after.seconds:.1f} s"
         return f"{outcome_in_words(self.before)} → {outcome_in_words(self.after)}"
 
@@ -157,10 +162,13 @@ def compare(
     after: Column,
     limits: Limits = Limits(),
 ) -> tuple[Change, ...]:
-    """All changes of scenarios from one column to another, in the order of kinds and names."""
+    """All changes of scenarios from ``before`` to ``after``, in the order of kinds and names.
+
+    ``limits`` say from when on a scenario counts as slower.
+    """
     everything = {**before.cases, **after.cases}
     found = (change_of(nodeid, before, after, limits) for nodeid in everything)
-    order = list(Kind)
+    order = list(ChangeKind)
     return tuple(
         sorted(filter(None, found), key=lambda change: (order.index(change.kind), change.nodeid))
     )
@@ -172,23 +180,32 @@ def change_of(
     after: Column,
     limits: Limits = Limits(),
 ) -> Change | None:
-    """What changed of one scenario from one column to another; None where nothing did."""
+    """What changed of the scenario ``nodeid`` from ``before`` to ``after``; None where nothing did.
+
+    ``limits`` say from when on it counts as slower.
+    """
     old, new = before.case(nodeid), after.case(nodeid)
-    kind = _kind(old, new, limits)
+    kind = _kind_of(old, new, limits)
     if kind is None:
         return None
-    return Change(kind, nodeid, old, new, _explanation(kind, old, new, before, after))
+    return Change(
+        kind=kind,
+        nodeid=nodeid,
+        before=old,
+        after=new,
+        known=_explanation(kind, old, new, before, after),
+    )
 
 
-def _kind(old: Case | None, new: Case | None, limits: Limits) -> Kind | None:
+def _kind_of(old: Case | None, new: Case | None, limits: Limits) -> ChangeKind | None:
     if old is None or new is None:
         there = old or new
         if there is None or there.outcome is Outcome.NOT_RUN:
             return None
-        return Kind.APPEARED if old is None else Kind.DISAPPEARED
+        return ChangeKind.APPEARED if old is None else ChangeKind.DISAPPEARED
     for outcome, came, went in (
-        (Outcome.NOT_RUN, Kind.NOT_RUN, Kind.NOT_RUN),
-        (Outcome.SKIPPED, Kind.NEWLY_SKIPPED, Kind.NO_LONGER_SKIPPED),
+        (Outcome.NOT_RUN, ChangeKind.NOT_RUN, ChangeKind.NOT_RUN),
+        (Outcome.SKIPPED, ChangeKind.NEWLY_SKIPPED, ChangeKind.NO_LONGER_SKIPPED),
     ):
         if outcome in (old.outcome, new.outcome):
             if old.outcome is new.outcome:
@@ -197,14 +214,14 @@ def _kind(old: Case | None, new: Case | None, limits: Limits) -> Kind | None:
     return _kind_of_ran(old, new, limits)
 
 
-def _kind_of_ran(old: Case, new: Case, limits: Limits) -> Kind | None:
+def _kind_of_ran(old: Case, new: Case, limits: Limits) -> ChangeKind | None:
     was, now = _RANK[old.outcome], _RANK[new.outcome]
     if was != now:
-        return Kind.FAILS if now > was else Kind.PASSES
+        return ChangeKind.FAILS if now > was else ChangeKind.PASSES
     if not now:
-        return Kind.SLOWER if limits.exceeded(old.seconds, new.seconds) else None
+        return ChangeKind.SLOWER if limits.exceeded(old.seconds, new.seconds) else None
     same = old.outcome is new.outcome and normalised(old.reason) == normalised(new.reason)
-    return None if same else Kind.OTHER_REASON
+    return None if same else ChangeKind.OTHER_REASON
 
 
 def normalised(reason: str) -> str:
@@ -213,28 +230,29 @@ def normalised(reason: str) -> str:
 
 
 #: Which side of a change has to be the odd one for a known difference to explain it.
-_ODD: Mapping[Kind, Callable[[bool, bool], bool]] = {
-    Kind.FAILS: lambda before, after: after and not before,
-    Kind.DISAPPEARED: lambda before, after: after and not before,
-    Kind.NEWLY_SKIPPED: lambda before, after: after and not before,
-    Kind.SLOWER: lambda before, after: after and not before,
-    Kind.NOT_RUN: lambda before, after: False,  # a cell that died is never explained by a scenario
-    Kind.OTHER_REASON: lambda before, after: before != after,
-    Kind.APPEARED: lambda before, after: before and not after,
-    Kind.NO_LONGER_SKIPPED: lambda before, after: before and not after,
-    Kind.PASSES: lambda before, after: before and not after,
+_ODD: Mapping[ChangeKind, Callable[[bool, bool], bool]] = {
+    ChangeKind.FAILS: lambda before, after: after and not before,
+    ChangeKind.DISAPPEARED: lambda before, after: after and not before,
+    ChangeKind.NEWLY_SKIPPED: lambda before, after: after and not before,
+    ChangeKind.SLOWER: lambda before, after: after and not before,
+    # that a cell died is never explained by a scenario
+    ChangeKind.NOT_RUN: lambda before, after: False,
+    ChangeKind.OTHER_REASON: lambda before, after: before != after,
+    ChangeKind.APPEARED: lambda before, after: before and not after,
+    ChangeKind.NO_LONGER_SKIPPED: lambda before, after: before and not after,
+    ChangeKind.PASSES: lambda before, after: before and not after,
 }
 
 
 def _explanation(
-    kind: Kind, old: Case | None, new: Case | None, before: Column, after: Column
+    kind: ChangeKind, old: Case | None, new: Case | None, before: Column, after: Column
 ) -> str:
     ids = [
         known.id
         for known in known_of(old, new)
         if _ODD[kind](known.covers(before.version(known.of)), known.covers(after.version(known.of)))
     ]
-    if kind is Kind.FAILS and new and new.outcome is Outcome.XFAILED:
+    if kind is ChangeKind.FAILS and new and new.outcome is Outcome.XFAILED:
         ids.append("xfail")
     return ", ".join(ids)
 

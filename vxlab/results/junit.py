@@ -26,14 +26,7 @@ def junit(cell: Cell, cases: Sequence[Case]) -> str:
     suite = ElementTree.Element("testsuite", name=_clean(f"vxlab {cell.name}"))
     if cell.started:
         suite.set("timestamp", cell.started)
-    properties = ElementTree.SubElement(suite, "properties")
-    _property(properties, "kernel", cell.kernel)
-    _property(properties, "iproute2", cell.iproute2)
-    _property(properties, "backend", cell.backend)
-    _property(properties, "state", cell.state)
-    _property(properties, "release", cell.release)
-    for tool, version in cell.tools.items():
-        _property(properties, f"version of {tool}", version)
+    _add_properties(suite, cell)
     counts = dict.fromkeys(("failures", "errors", "skipped"), 0)
     for case in cases:
         _add_case(suite, case, counts)
@@ -50,6 +43,14 @@ def junit(cell: Cell, cases: Sequence[Case]) -> str:
     ElementTree.indent(suites)
     text: str = ElementTree.tostring(suites, encoding="unicode")
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
+
+
+def _add_properties(suite: ElementTree.Element, cell: Cell) -> None:
+    properties = ElementTree.SubElement(suite, "properties")
+    for name in ("kernel", "iproute2", "backend", "state", "release"):
+        _property(properties, name, getattr(cell, name))
+    for tool, version in cell.tools.items():
+        _property(properties, f"version of {tool}", version)
 
 
 def _add_case(suite: ElementTree.Element, case: Case, counts: dict[str, int]) -> None:

@@ -7,15 +7,15 @@ scenario that ran there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, get_args
 
 from vxlab.errors import VxlabError
 from vxlab.results.versions import is_version, older
 
-Part = Literal["kernel", "iproute2"]
-
+#: What a known difference is of: which of the two its versions are.
+Component = Literal["kernel", "iproute2"]
 
 #: Set to ``yes`` in the environment where nothing is lost if the kernel ends.
 EXPENDABLE = "VXLAB_EXPENDABLE"
@@ -64,7 +64,7 @@ class Outcome(StrEnum):
         return self in (Outcome.FAILED, Outcome.ERROR)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class KnownDifference:
     """A finding (``docs/findings.md``) that makes a scenario fail, or differ, on some versions.
 
@@ -73,16 +73,17 @@ class KnownDifference:
     """
 
     id: str
+    _: KW_ONLY
     since: str = ""
     until: str = ""
-    of: Part = "kernel"
+    of: Component = "kernel"
     deadly: bool = False
 
     def __post_init__(self) -> None:
         if not self.id:
             raise VxlabError("known difference: id: wanted one such as K40, found ''")
-        if self.of not in get_args(Part):
-            wanted = " or ".join(get_args(Part))
+        if self.of not in get_args(Component):
+            wanted = " or ".join(get_args(Component))
             raise VxlabError(f"known difference {self.id}: of: wanted {wanted}, found {self.of!r}")
         for name, bound in (("since", self.since), ("until", self.until)):
             if bound and not is_version(bound):
@@ -95,9 +96,13 @@ class KnownDifference:
         return begun and (not self.until or older(version, self.until))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One start of the matrix; ``started`` and ``ended`` are ISO 8601 in UTC, '' where not yet."""
+    """One start of the matrix.
+
+    ``started`` and ``ended`` are ISO 8601 in UTC, '' where not yet; ``selection`` is what was to be
+    run, ``version`` vxlab's, ``host`` facts about the machine.
+    """
 
     id: int
     started: str
@@ -107,14 +112,14 @@ class Run:
     host: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """One machine's part of a run: a kernel, an iproute2 and a backend.
 
     ``release`` is its ``uname -r``, ``tools`` are the versions of its programs, ``config`` is its
-    kernel's ``.config``. Of a cell that died, ``reason`` says why, ``fingerprint`` is the same for
-    the same way to die, ``last`` is the node id of the scenario that was running, and ``log`` the
-    end of the console's log.
+    kernel's ``.config``; ``started`` is ISO 8601 in UTC, ``seconds`` how long it took.  Of a cell
+    that died, ``reason`` says why, ``fingerprint`` is the same for the same way to die, ``last`` is
+    the node id of the scenario that was running, and ``log`` the end of the console's log.
     """
 
     id: int
@@ -139,9 +144,13 @@ class Cell:
         return " / ".join((self.kernel, self.iproute2, self.backend))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What one scenario did in one cell; ``behaviour`` is the sentence that it shows."""
+    """What one scenario did in one cell.
+
+    ``seconds`` is how long it took, ``reason`` a line or a few, ``evidence`` all that it said;
+    ``behaviour`` is the sentence that it shows, ``known`` the findings that it is marked with.
+    """
 
     nodeid: str
     outcome: Outcome

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from vxlab.results.comparison import Change, Column, Kind
+from vxlab.results.comparison import Change, ChangeKind, Column
 from vxlab.results.pairs import Comparison, Pair
 from vxlab.results.timelines import DIFFERS, Timeline
 from vxlab.results.versions import version_key
@@ -19,7 +19,7 @@ DEAD = "dead cell"
 _FEW = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
     """One thing to look at.
 
@@ -43,35 +43,35 @@ class Note:
 
 
 def of_comparison(comparison: Comparison) -> list[Note]:
-    """Notes on two runs, in the order of :class:`~vxlab.results.comparison.Kind`."""
+    """Notes on two runs, in the order of :class:`~vxlab.results.comparison.ChangeKind`."""
     pairs = comparison.pairs
     notes = [_died(pair) for pair in pairs if pair.died]
     merged: dict[tuple[str, ...], list[tuple[Pair, Change]]] = {}
     for pair in pairs:
-        lost = [each for each in pair.changes if each.kind is Kind.NOT_RUN and each.is_worse]
+        lost = [each for each in pair.changes if each.kind is ChangeKind.NOT_RUN and each.is_worse]
         notes += [_lost(pair, lost, len(pairs))] if lost else []
         for change in pair.changes:
             if change not in lost:
                 merged.setdefault(_sameness(change), []).append((pair, change))
     notes += [_changed(found, len(pairs)) for found in merged.values()]
-    order = [DEAD, *Kind]
+    order = [DEAD, *ChangeKind]
     return sorted(notes, key=lambda note: (order.index(note.at), note.title))
 
 
 def of_timelines(found: Iterable[Timeline]) -> list[Note]:
     """Notes on what changes at which version, in the order of the versions."""
-    return [_moved(each) for each in sorted(found, key=_place_in_time)]
+    return [_moved(each) for each in sorted(found, key=_time_order)]
 
 
 def of_dead_cells(columns: Iterable[Column]) -> list[Note]:
     """A note for each column whose machine died."""
     return [
         Note(
-            DEAD,
-            column.name,
-            (column.cell.last,) if column.cell.last else (),
-            str(column.cell.state),
-            f"while {column.cell.last} ran" if column.cell.last else "",
+            at=DEAD,
+            title=column.name,
+            nodeids=(column.cell.last,) if column.cell.last else (),
+            what=str(column.cell.state),
+            where=f"while {column.cell.last} ran" if column.cell.last else "",
             worse=True,
             reason=column.cell.reason,
         )
@@ -94,16 +94,20 @@ def _died(pair: Pair) -> Note:
 
 def _lost(pair: Pair, lost: Sequence[Change], pairs: int) -> Note:
     """All that a cell did not get to, as one note."""
-    title = lost[0].nodeid if len(lost) == 1 else f"{len(lost)} scenarios"
-    nodeids = tuple(change.nodeid for change in lost)
-    where = name_of(pair) if pairs > 1 else ""
-    what = "not run any more"
-    return Note(Kind.NOT_RUN, title, nodeids, what, where, "", True, pair.after.unfinished)
+    return Note(
+        at=ChangeKind.NOT_RUN,
+        title=lost[0].nodeid if len(lost) == 1 else f"{len(lost)} scenarios",
+        nodeids=tuple(change.nodeid for change in lost),
+        what="not run any more",
+        where=name_of(pair) if pairs > 1 else "",
+        worse=True,
+        reason=pair.after.unfinished,
+    )
 
 
 def _sameness(change: Change) -> tuple[str, ...]:
     """What changes have in common that are told as one."""
-    what = "" if change.kind is Kind.SLOWER else change.what
+    what = "" if change.kind is ChangeKind.SLOWER else change.what
     return (change.nodeid, change.kind, what, change.known, str(change.is_worse))
 
 
@@ -118,17 +122,17 @@ def _changed(found: Sequence[tuple[Pair, Change]], pairs: int) -> Note:
         where = _some(names)
     shown = first.after if first.after and first.after.reason else first.before
     reason = shown.reason if shown else ""
-    if first.kind is Kind.OTHER_REASON and first.before and first.after:
+    if first.kind is ChangeKind.OTHER_REASON and first.before and first.after:
         reason = f"{first.before.reason}  →  {first.after.reason}"
     return Note(
-        first.kind,
-        first.nodeid,
-        (first.nodeid,),
-        first.what,
-        where,
-        first.known,
-        first.is_worse,
-        "" if first.kind is Kind.SLOWER else reason,
+        at=first.kind,
+        title=first.nodeid,
+        nodeids=(first.nodeid,),
+        what=first.what,
+        where=where,
+        known=first.known,
+        worse=first.is_worse,
+        reason="" if first.kind is ChangeKind.SLOWER else reason,
     )
 
 
@@ -138,20 +142,29 @@ def _moved(found: Timeline) -> Note:
     if len(found.where) == found.lines:
         where = "everywhere" if found.lines > 1 else ""
     else:
-        where = "with " + _some_places(found.where)
-    cases = [case for step in found.steps for case in (step.change.after, step.change.before)]
+        where = "with " + _some_lines(found.where)
+    cases = [case for each in found.transitions for case in (each.change.after, each.change.before)]
     reason = next((case.reason for case in cases if case and case.reason), "")
-    return Note(at, found.nodeid, (found.nodeid,), what, where, found.known, found.is_worse, reason)
+    return Note(
+        at=at,
+        title=found.nodeid,
+        nodeids=(found.nodeid,),
+        what=what,
+        where=where,
+        known=found.known,
+        worse=found.is_worse,
+        reason=reason,
+    )
 
 
-def _some_places(places: Sequence[str]) -> str:
-    """Places as :class:`Timeline` has them; what is the same in all of them is said once."""
-    axis = f"{places[0].partition(' ')[0]} "
-    if any(", " in place for place in places):
-        return _some(places, "; ")
-    if all(place.startswith(axis) for place in places):
-        return axis + _some([place.removeprefix(axis) for place in places])
-    return _some(places)
+def _some_lines(lines: Sequence[str]) -> str:
+    """The names of lines, as ``where`` of a timeline has them; what all have in common once."""
+    axis = f"{lines[0].partition(' ')[0]} "
+    if any(", " in line for line in lines):
+        return _some(lines, "; ")
+    if all(line.startswith(axis) for line in lines):
+        return axis + _some([line.removeprefix(axis) for line in lines])
+    return _some(lines)
 
 
 def _some(names: Sequence[str], separator: str = ", ") -> str:
@@ -159,6 +172,6 @@ def _some(names: Sequence[str], separator: str = ", ") -> str:
     return shown if len(names) <= _FEW else f"{shown}{separator}and {len(names) - _FEW} more"
 
 
-def _place_in_time(found: Timeline) -> tuple[object, ...]:
+def _time_order(found: Timeline) -> tuple[object, ...]:
     differs = found.changes_at == DIFFERS
     return differs, found.axis != "kernel", version_key(found.changes_at), found.nodeid

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
-from vxlab.results.comparison import Column, Kind, known_of
+from vxlab.results.comparison import ChangeKind, Column, known_of
 from vxlab.results.model import Case, KnownDifference, Outcome, Run
 from vxlab.results.notes import DEAD, Note
 
@@ -63,10 +63,10 @@ def page(
     notes: Sequence[Note] = (),
     facts: Sequence[str] = (),
 ) -> str:
-    """The page of some columns, which stand in this order; ``runs`` come with what they are called.
+    """The page with this ``title`` of ``columns``, which stand in this order.
 
-    Rows that a note is about are those that the button "only changes" leaves; ``facts`` are lines
-    that stand below the names of the runs.
+    ``runs`` come with what they are called.  Rows that one of ``notes`` is about are those that the
+    button "only changes" leaves; ``facts`` are lines that stand below the names of the runs.
     """
     parts = {
         "STYLE": _file("page.css"),
@@ -95,12 +95,12 @@ def embedded(value: Any) -> str:
 def data(
     runs: Iterable[tuple[str, Run]], columns: Sequence[Column], notes: Sequence[Note]
 ) -> dict[str, Any]:
-    """All that the page shows."""
+    """All that the page shows of ``runs``, ``columns`` and ``notes``, as :func:`page` has them."""
     texts = _Texts()
     nodeids = sorted({nodeid for column in columns for nodeid in column.cases}, key=_natural)
     changed: dict[str, int] = {}  # 2 where it is unexpected and worse, else 1
     for note in notes:
-        if note.at == Kind.NOT_RUN and note.worse:
+        if note.at == ChangeKind.NOT_RUN and note.worse:
             continue  # all that a dead cell lost: the map shows it, and it would hide the rest
         for nodeid in note.nodeids:
             changed[nodeid] = max(changed.get(nodeid, 1), 1 + note.is_unexpectedly_worse)
@@ -134,9 +134,9 @@ def _tiles(
         (sum(note.at == DEAD for note in notes), "dead cells", True),
     ]
     if any(column.label for column in columns):
-        for kind in Kind:
+        for kind in ChangeKind:
             scenarios = {nodeid for note in notes if note.at == kind for nodeid in note.nodeids}
-            figures += [(len(scenarios), str(kind), kind is Kind.FAILS)] if scenarios else []
+            figures += [(len(scenarios), str(kind), kind is ChangeKind.FAILS)] if scenarios else []
     else:
         cases = [column.case(nodeid) for column in columns for nodeid in nodeids]
         counts = Counter(case.outcome for case in cases if case)
@@ -174,8 +174,10 @@ def _row(nodeid: str, cases: Sequence[Case | None], texts: _Texts) -> dict[str, 
 
 def _in_words(known: KnownDifference) -> str:
     bounds = [f"from {known.since} on" * bool(known.since), f"before {known.until}"]
-    told = " and ".join(filter(None, bounds if known.until else bounds[:1])) or "with all versions"
-    return f"{known.id}: {known.of} {told}"
+    validity = (
+        " and ".join(filter(None, bounds if known.until else bounds[:1])) or "with all versions"
+    )
+    return f"{known.id}: {known.of} {validity}"
 
 
 def _column(column: Column, nodeids: Sequence[str], texts: _Texts) -> dict[str, Any]:

@@ -48,7 +48,11 @@ def compare_all(
     by: Callable[[Column], tuple[str, ...]],
     limits: Limits,
 ) -> Comparison:
-    """Compare columns with equal keys ``by``, which no two of one side may share."""
+    """Compare columns of two sides, ``before`` and ``after``, whose keys are equal.
+
+    ``by`` tells a column's key, which no two of one side may share; ``limits`` say from when on a
+    scenario counts as slower.
+    """
     old, new = ({by(column): column for column in side} for side in (before, after))
     pairs = [
         Pair(column, new[key], compare(column, new[key], limits))
@@ -56,7 +60,7 @@ def compare_all(
         if key in new
     ]
     return Comparison(
-        tuple(sorted(pairs, key=lambda pair: (pair.before.order, pair.after.order))),
-        in_order(column for key, column in old.items() if key not in new),
-        in_order(column for key, column in new.items() if key not in old),
+        pairs=tuple(sorted(pairs, key=lambda pair: (pair.before.order, pair.after.order))),
+        only_before=in_order(column for key, column in old.items() if key not in new),
+        only_after=in_order(column for key, column in new.items() if key not in old),
     )

@@ -26,7 +26,7 @@ from vxlab.results import schema
 from vxlab.results.model import Case, Cell, CellState, KnownDifference, Outcome, Run
 
 #: Seconds to wait for another process's write; SQLite holds its locks for milliseconds.
-PATIENCE = 30.0
+BUSY_TIMEOUT = 30.0
 
 
 class Results:
@@ -49,17 +49,7 @@ class Results:
             raise VxlabError(f"wanted the results file {path}, found none: give another name")
         if os.path.isdir(place):
             raise VxlabError(f"wanted the results file {path}, found a folder: name a file in it")
-        mode = "rwc" if create else "ro"
-        try:
-            connection = sqlite3.connect(
-                f"file:{quote(os.fsencode(place))}?mode={mode}",
-                uri=True,
-                timeout=PATIENCE,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-        except sqlite3.Error as error:
-            raise _unusable(place, error) from error
+        connection = _connect(place, "rwc" if create else "ro")
         try:
             if create:
                 schema.prepare(connection, place)
@@ -97,7 +87,10 @@ class Results:
     def begin_run(
         self, *, selection: Any = None, host: Mapping[str, Any] | None = None, version: str = ""
     ) -> int:
-        """Begin a run, and return its id; ``selection`` and ``host`` are anything JSON can hold."""
+        """Begin a run, and return its id.
+
+        ``selection`` and ``host`` are anything JSON can hold; ``version`` is vxlab's by default.
+        """
         if not version:
             from vxlab import __version__ as version
         return self._insert(
@@ -114,7 +107,11 @@ class Results:
         self._change("UPDATE run SET ended = '' WHERE id = ?", (run,), f"run {run}")
 
     def add_cell(self, run: int, *, kernel: str, iproute2: str, backend: str) -> int:
-        """Plan a cell of a run, and return its id."""
+        """Plan a cell of ``run``, and return its id.
+
+        ``kernel``, ``iproute2`` and ``backend`` are named as a person has named them; VxlabError
+        where the run has such a cell.
+        """
         return self._insert(
             "INSERT INTO cell (run, kernel, iproute2, backend, state) VALUES (?, ?, ?, ?, ?)",
             (run, *map(_text, (kernel, iproute2, backend)), CellState.PLANNED),
@@ -177,9 +174,9 @@ class Results:
     def end_cell(
         self, cell: int, state: CellState, *, seconds: float | None = None, **fields: Any
     ) -> None:
-        """End a cell in a state, with fields as :meth:`describe_cell` has them.
+        """End ``cell`` in ``state``, with fields as :meth:`describe_cell` has them.
 
-        Without ``seconds`` it took the time since it began.
+        Without ``seconds`` it took the time since it began.  VxlabError where there is none such.
         """
         with self._transaction():
             if seconds is None:
@@ -265,6 +262,19 @@ class Results:
         with self._transaction():
             if not self._connection.execute(query, values).rowcount:
                 raise VxlabError(f"{self.path}: wanted {what}, found none of that id")
+
+
+def _connect(path: str, mode: str) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(
+            f"file:{quote(os.fsencode(path))}?mode={mode}",
+            uri=True,
+            timeout=BUSY_TIMEOUT,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+    except sqlite3.Error as error:
+        raise _unusable(path, error) from error
 
 
 def _run(row: Mapping[str, Any]) -> Run:

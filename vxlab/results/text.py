@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from vxlab.results.comparison import Kind
+from vxlab.results.comparison import ChangeKind
 from vxlab.results.notes import DEAD, Note
 from vxlab.results.pairs import Comparison
 
@@ -33,14 +33,14 @@ def counts_of(comparison: Comparison) -> str:
     """How many changes of each kind two runs have, and how many of them matter; one line."""
     changes = [change for pair in comparison.pairs for change in pair.changes]
     kinds = Counter(change.kind for change in changes)
-    each = ", ".join(f"{kinds[kind]} {kind}" for kind in Kind if kinds[kind])
+    each = ", ".join(f"{kinds[kind]} {kind}" for kind in ChangeKind if kinds[kind])
     worse = sum(change.is_worse and change.is_unexpected for change in changes)
     known = sum(not change.is_unexpected for change in changes)
     died = sum(pair.died for pair in comparison.pairs)
-    told = f"{counted(len(changes), 'change')} in {counted(len(comparison.pairs), 'column')}"
-    told += f" ({each})" if each else ""
-    told += f": {worse} unexpected and worse, {known} known"
-    return told + (f", {counted(died, 'dead cell')}" if died else "")
+    line = f"{counted(len(changes), 'change')} in {counted(len(comparison.pairs), 'column')}"
+    line += f" ({each})" if each else ""
+    line += f": {worse} unexpected and worse, {known} known"
+    return line + (f", {counted(died, 'dead cell')}" if died else "")
 
 
 def counts_of_notes(notes: Sequence[Note]) -> str:
@@ -50,9 +50,9 @@ def counts_of_notes(notes: Sequence[Note]) -> str:
     known = sum(bool(note.known) for note in moved)
     died = len(notes) - len(moved)
     scenarios = len({note.nodeids for note in moved})
-    told = f"{counted(len(moved), 'change')} of {counted(scenarios, 'scenario')}"
-    told += f": {worse} unexpected and worse, {known} known"
-    return told + (f", {counted(died, 'dead cell')}" if died else "")
+    line = f"{counted(len(moved), 'change')} of {counted(scenarios, 'scenario')}"
+    line += f": {worse} unexpected and worse, {known} known"
+    return line + (f", {counted(died, 'dead cell')}" if died else "")
 
 
 def counted(count: int, word: str) -> str:

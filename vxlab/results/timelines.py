@@ -31,9 +31,12 @@ DIFFERS = "differs"
 _NEVER_SLOWER = Limits(factor=0)
 
 
-@dataclass(frozen=True)
-class Step:
-    """A change from one column to the next that is known; ``gap`` are the names between them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """A change from one version to the next that is known.
+
+    ``at`` is the version that differs, ``after`` the one before it, ``gap`` those between the two.
+    """
 
     at: str
     after: str
@@ -41,7 +44,7 @@ class Step:
     gap: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
     """One scenario's outcomes over columns that differ in one thing, in the order of versions.
 
@@ -53,30 +56,30 @@ class Timeline:
     axis: Axis
     versions: tuple[str, ...]
     outcomes: tuple[str, ...]
-    steps: tuple[Step, ...]
+    transitions: tuple[Transition, ...]
     where: tuple[str, ...]
     lines: int = 1
 
     @property
     def changes_at(self) -> str:
         """The first version that differs from the one before; ``differs`` where several do."""
-        if not self.steps:
+        if not self.transitions:
             return ""
-        single = len(self.steps) == 1 and self.axis != "backend"
-        return self.steps[0].at if single else DIFFERS
+        single = len(self.transitions) == 1 and self.axis != "backend"
+        return self.transitions[0].at if single else DIFFERS
 
     @property
     def known(self) -> str:
         """What explains all of it; '' where a part of it is unexplained."""
-        if any(step.change.is_unexpected for step in self.steps):
+        if any(each.change.is_unexpected for each in self.transitions):
             return ""
-        return ", ".join(dict.fromkeys(step.change.known for step in self.steps))
+        return ", ".join(dict.fromkeys(each.change.known for each in self.transitions))
 
     @property
     def is_worse(self) -> bool:
-        """Whether a step that nothing explains is one to worse; of backends, whether one is."""
-        open_steps = [step.change for step in self.steps if step.change.is_unexpected]
-        return any(change.is_worse or self.axis == "backend" for change in open_steps)
+        """Whether an unexplained transition is one to worse; of backends, whether there is one."""
+        changes = [each.change for each in self.transitions if each.change.is_unexpected]
+        return any(change.is_worse or self.axis == "backend" for change in changes)
 
     @property
     def what(self) -> str:
@@ -84,25 +87,36 @@ class Timeline:
         if self.changes_at == DIFFERS:
             each = zip(self.versions, self.outcomes, strict=True)
             return "differs: " + ", ".join(f"{version} {outcome}" for version, outcome in each)
-        step = self.steps[0]
-        old, new = (outcome_in_words(case) for case in (step.change.before, step.change.after))
-        told = f"{old} up to {step.after}, {new} from {step.at} on"
-        return told + (f" (not known: {', '.join(step.gap)})" if step.gap else "")
+        only = self.transitions[0]
+        old, new = (outcome_in_words(case) for case in (only.change.before, only.change.after))
+        text = f"{old} up to {only.after}, {new} from {only.at} on"
+        return text + (f" (not known: {', '.join(only.gap)})" if only.gap else "")
 
 
 def timeline(nodeid: str, axis: Axis, columns: Sequence[Column], where: str = "") -> Timeline:
-    """One scenario along columns, which are in order; what did not run there is passed over."""
+    """The scenario ``nodeid`` along ``columns``, which differ along ``axis`` and are in order.
+
+    What did not run there is passed over; ``where`` names what the columns have in common.
+    """
     names = tuple(value_of(column, axis) for column in columns)
     ran = [number for number, column in enumerate(columns) if _is_known(column.case(nodeid))]
-    steps = []
+    found = []
     for one, other in pairwise(ran):
         change = change_of(nodeid, columns[one], columns[other], _NEVER_SLOWER)
         if change and _outcome(change.before) != _outcome(change.after):
             if axis == "backend" and not change.known:
                 change = _explained(change, columns[one])
-            steps.append(Step(names[other], names[one], change, names[one + 1 : other]))
+            gap = names[one + 1 : other]
+            found.append(Transition(at=names[other], after=names[one], change=change, gap=gap))
     outcomes = tuple(outcome_in_words(column.case(nodeid)) for column in columns)
-    return Timeline(nodeid, axis, names, outcomes, tuple(steps), (where,))
+    return Timeline(
+        nodeid=nodeid,
+        axis=axis,
+        versions=names,
+        outcomes=outcomes,
+        transitions=tuple(found),
+        where=(where,),
+    )
 
 
 def timelines(columns: Iterable[Column]) -> tuple[Timeline, ...]:
@@ -113,13 +127,13 @@ def timelines(columns: Iterable[Column]) -> tuple[Timeline, ...]:
     found: list[Timeline] = []
     for axis in AXES:
         lines = [line for line in _lines(ordered, axis) if len(line) > 1]
-        places = [_place(line[0], [other for other in varied if other != axis]) for line in lines]
+        wheres = [_where(line[0], [other for other in varied if other != axis]) for line in lines]
         for nodeid in nodeids:
             along = (
-                timeline(nodeid, axis, line, place)
-                for line, place in zip(lines, places, strict=True)
+                timeline(nodeid, axis, line, where)
+                for line, where in zip(lines, wheres, strict=True)
             )
-            found += _told_once([each for each in along if each.steps], len(lines))
+            found += _merged([each for each in along if each.transitions], len(lines))
     return tuple(found)
 
 
@@ -146,7 +160,7 @@ def _lines(columns: Sequence[Column], axis: Axis) -> list[list[Column]]:
     return list(lines.values())
 
 
-def _place(column: Column, axes: Sequence[Axis]) -> str:
+def _where(column: Column, axes: Sequence[Axis]) -> str:
     """Where a line is, by what other lines have otherwise."""
     values = {axis: value_of(column, axis) for axis in axes}
     return ", ".join(
@@ -154,22 +168,22 @@ def _place(column: Column, axes: Sequence[Axis]) -> str:
     )
 
 
-def _told_once(found: Sequence[Timeline], lines: int) -> list[Timeline]:
+def _merged(found: Sequence[Timeline], lines: int) -> list[Timeline]:
     """One scenario's timelines along an axis; those that tell the same become one."""
-    told: list[list[Timeline]] = []
+    groups: list[list[Timeline]] = []
     for each in sorted(found, key=lambda one: one.outcomes.count(Outcome.NOT_RUN)):
-        same = next((group for group in told if _agree(group[0], each)), None)
+        same = next((group for group in groups if _agree(group[0], each)), None)
         if same is None:
-            told.append([each])
+            groups.append([each])
         else:
             same.append(each)
     return [
         replace(
             group[0],
-            where=tuple(place for each in found if each in group for place in each.where),
+            where=tuple(where for each in found if each in group for where in each.where),
             lines=lines,
         )
-        for group in told
+        for group in groups
     ]
 
 

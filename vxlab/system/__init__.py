@@ -1,1 +1,1 @@
-"""system"""
+"""Linux without VXLAN: system calls, namespaces, programs, waiting."""

@@ -1,11 +1,16 @@
 """Other kernels: a command in a throw-away virtual machine, with the project inside.
 
+    notify     who waits is told what is being done
     packages   Debian packages of any suite, fetched and unpacked, never installed
     cache      what is made once and kept, by what it is made from
     kernels    a kernel by its version, from a package, or a developer's own
+    relocation programs with their own libraries and their own loader
     bundles    versions of iproute2 that run beside the system's own
     images     what a machine boots from: first stage, root file system, modules
-    machine    QEMU: starts it, follows it, says how it ended
+    guest      what a guest starts from, and how it ended
+    qemu       QEMU's command line for a guest
+    kvm        whether KVM works here
+    machine    starts QEMU, follows it, says how it ended
     panic      what a kernel said when it ended itself
     qmp        QEMU's protocol, by which a machine is stored
     snapshots  machines that are stored once they have started, and go on from there

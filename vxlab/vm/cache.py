@@ -77,9 +77,9 @@ def lock(name: str) -> Iterator[None]:
 
 
 def keep(kind: str, name: str, make: Callable[[Path], None]) -> Path:
-    """The folder ``kind/name`` of the cache; ``make`` fills it the first time, whole or not at all.
+    """The folder ``kind``/``name`` of the cache, filled the first time, whole or not at all.
 
-    What makes it gets an empty folder beside it, which takes its name when it is done.
+    ``make`` gets an empty folder beside it, which takes its name when it is done.
     """
     final = part(kind) / name
     if final.is_dir():
@@ -125,7 +125,7 @@ def remember(kind: str, name: str, find: Callable[[], Path]) -> Path:
 def noted(name: str, find: Callable[[], T], *, now: bool = False) -> T:
     """What the mirror offers, as ``find`` found it last, where that is fresh and not asked ``now``.
 
-    It is kept as JSON, so tuples come back as lists.
+    ``name`` is that of the file that it is kept in, as JSON: tuples come back as lists.
     """
     note = part("apt") / f"{name}.json"
     with contextlib.suppress(OSError, ValueError):

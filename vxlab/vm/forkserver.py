@@ -44,8 +44,8 @@ MODULES = (
 # --- who asks --------------------------------------------------------------------------------
 
 
-def run(words: list[str]) -> None:
-    """Have a program run, and end as it ends; never returns."""
+def run_on_server(words: list[str]) -> None:
+    """Have the server run a program, and end as that ends; never returns."""
     server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * LARGEST)
     request = json.dumps({"words": words, "env": dict(os.environ)}).encode()
@@ -157,7 +157,6 @@ def wait_for(disk: str) -> None:
 
 def attend(connection: socket.socket) -> list[str]:
     """Follow a program until it ends, and tell how; returns in the program, its words."""
-    import select
     import struct
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -176,6 +175,14 @@ def attend(connection: socket.socket) -> list[str]:
         return words
     for fd in fds:
         os.close(fd)
+    follow(program, connection)
+    os._exit(0)
+
+
+def follow(program: int, connection: socket.socket) -> None:
+    """Pass on signals to a program until it ends, and tell how; it is killed with who asked."""
+    import select
+
     ended = os.pidfd_open(program)
     poll = select.poll()
     poll.register(ended, select.POLLIN)
@@ -187,7 +194,6 @@ def attend(connection: socket.socket) -> list[str]:
             os._exit(0)
     _, status = os.waitpid(program, 0)
     connection.send(str(os.waitstatus_to_exitcode(status)).encode())
-    os._exit(0)
 
 
 def traits(process: int | str) -> object:
@@ -204,7 +210,10 @@ def traits(process: int | str) -> object:
 
 
 def become(env: dict[str, str], fds: list[int], client: int) -> None:
-    """Be the program that a client asked for: as if it had started it."""
+    """Be the program that the process ``client`` asked for, as if that had started it.
+
+    ``env`` is its environment; ``fds`` are its input, output and errors, and its folder.
+    """
     import resource
     import tempfile
 
@@ -245,5 +254,5 @@ def execute(words: list[str]) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "run":
-        run(sys.argv[2:])
+        run_on_server(sys.argv[2:])
     execute(serve(sys.argv[2]))

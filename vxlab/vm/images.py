@@ -20,7 +20,8 @@ from pathlib import Path
 from vxlab.errors import VxlabError
 from vxlab.vm import cache, compiled
 from vxlab.vm.kernels import Kernel
-from vxlab.vm.packages import Say, Suite, program, silent, unpack
+from vxlab.vm.notify import Notify, silent
+from vxlab.vm.packages import Suite, program, unpack
 
 #: The suite of the root file system.  Its Python need not be this one.
 SUITE = "bookworm"
@@ -62,13 +63,13 @@ _APPLETS = (
 )
 
 
-def root(say: Say = silent) -> Path:
+def root(notify: Notify = silent) -> Path:
     """The image of the root file system, made the first time."""
     recipe = (SUITE, _PACKAGES, _ROUTERS, _LINKS, _python_packages(), same_python(), 2)
 
     def make(folder: Path) -> None:
-        say("making the root file system of virtual machines")
-        suite = Suite(SUITE, say)
+        notify("making the root file system of virtual machines")
+        suite = Suite(SUITE, notify)
         tree = folder / "tree"
         tree.mkdir()
         unpack(suite.fetch_all(_PACKAGES), tree)
@@ -78,7 +79,7 @@ def root(say: Say = silent) -> Path:
             unpack(suite.fetch(router), place)
         unpack(_libraries(suite), tree)
         _finish(tree)
-        say("installing Python packages into it")
+        notify("installing Python packages into it")
         _install_python(tree)
         ext4(tree, folder / "root.ext4", spare=16)
         shutil.rmtree(tree)
@@ -160,7 +161,6 @@ def modules(kernel: Kernel) -> Path | None:
 
 def start(kernel: Kernel) -> Path:
     """The first stage: busybox, and the modules that are needed to find the disks."""
-
     box = _busybox()
 
     def make(folder: Path) -> None:
@@ -177,23 +177,28 @@ def start(kernel: Kernel) -> Path:
         for name, script in _SCRIPTS.items():
             (tree / name).write_text(_scripts(script))
             (tree / name).chmod(0o755)
-        listed = "\n".join(str(x.relative_to(tree)) for x in sorted(tree.rglob("*")))
-        with (folder / "start.cpio").open("wb") as file:
-            done = subprocess.run(
-                [box, "cpio", "-o", "-H", "newc"],
-                input=listed.encode(),
-                stdout=file,
-                stderr=subprocess.PIPE,
-                cwd=tree,
-                check=False,
-            )
-        if done.returncode:
-            raise VxlabError(f"cpio ended with {done.returncode}: {done.stderr.decode()}")
+        _pack(tree, folder / "start.cpio", box)
         shutil.rmtree(tree)
 
     scripts = [_scripts(name) for name in _SCRIPTS.values()]
     name = cache.key(kernel.release, str(kernel.modules), box, _APPLETS, _EARLY, scripts)
     return cache.keep("starts", name, make) / "start.cpio"
+
+
+def _pack(tree: Path, archive: Path, busybox: Path) -> None:
+    """Write a folder as the kernel wants an initial file system."""
+    listed = "\n".join(str(x.relative_to(tree)) for x in sorted(tree.rglob("*")))
+    with archive.open("wb") as file:
+        done = subprocess.run(
+            [busybox, "cpio", "-o", "-H", "newc"],
+            input=listed.encode(),
+            stdout=file,
+            stderr=subprocess.PIPE,
+            cwd=tree,
+            check=False,
+        )
+    if done.returncode:
+        raise VxlabError(f"cpio ended with {done.returncode}: {done.stderr.decode()}")
 
 
 def _busybox() -> Path:
@@ -244,7 +249,10 @@ def _plain(module: Path) -> bytes:
 
 
 def ext4(tree: Path, image: Path, *, spare: int) -> None:
-    """An ext4 image of a folder, all its files root's, with ``spare`` MB to spare."""
+    """Write the folder ``tree``, all its files root's, to the file ``image`` as ext4.
+
+    ``spare`` MB of it are left free.  VxlabError where mkfs.ext4 fails.
+    """
     size = sum(x.lstat().st_size // 4096 + 1 for x in tree.rglob("*")) * 4096
     megabytes = int(size / (1 << 20) * 1.1) + 8 + spare
     words = [program("mkfs.ext4", "e2fsprogs"), "-q", "-F", "-O", "^has_journal,^metadata_csum"]

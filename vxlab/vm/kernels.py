@@ -14,18 +14,19 @@ import struct
 import subprocess
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vxlab.errors import VxlabError
 from vxlab.results.versions import version_key
 from vxlab.vm import cache
-from vxlab.vm.packages import SUITES, Say, Suite, architecture, program, silent, unpack
+from vxlab.vm.notify import Notify, silent
+from vxlab.vm.packages import SUITES, Suite, architecture, program, unpack
 
 _META = "linux-image-cloud-amd64"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
     """A kernel, unpacked: ``name`` as it was asked for, ``release`` as ``uname -r`` says.
 
@@ -40,16 +41,16 @@ class Kernel:
     config: str = ""
 
 
-def find(wanted: str, *, modules: Path | None = None, say: Say = silent) -> Kernel:
-    """The kernel for what a person wrote: a version, the path of a .deb or of a bzImage.
+def find(wanted: str, *, modules: Path | None = None, notify: Notify = silent) -> Kernel:
+    """The kernel that is ``wanted``: a version, the path of a .deb or of a bzImage.
 
-    ``modules`` is the folder with the modules of a bzImage (``lib/modules/REL``).
-    VxlabError where there is none, naming those that there are.
+    ``modules`` is the folder with the modules of a bzImage (``lib/modules/REL``); ``notify`` is
+    told what takes time. VxlabError where there is none, naming those that there are.
     """
     architecture()
     path = Path(wanted)
     if path.suffix == ".deb":
-        return _read(_unpacked([_existing(path)], wanted, say), wanted)
+        return _read(_unpacked([_existing(path)], wanted, notify), wanted)
     if "/" in wanted or path.is_file():
         return _own(_existing(path), modules)
     if modules is not None:
@@ -59,7 +60,9 @@ def find(wanted: str, *, modules: Path | None = None, say: Say = silent) -> Kern
             f"wanted a kernel like 6.12, a .deb, or the path of a bzImage, found {wanted!r}"
         )
     folder = cache.remember(
-        "kernels", wanted, lambda: _unpacked(_files(*_lookup(wanted, say), say), wanted, say)
+        "kernels",
+        wanted,
+        lambda: _unpacked(_files(*_lookup(wanted, notify), notify), wanted, notify),
     )
     return _read(folder, wanted)
 
@@ -71,20 +74,20 @@ def any_kept() -> Kernel | None:
     return None
 
 
-def offered(say: Say = silent, *, now: bool = False) -> dict[str, tuple[str, str]]:
+def offered(notify: Notify = silent, *, now: bool = False) -> dict[str, tuple[str, str]]:
     """Kernel versions that the mirror has, with the suite and the package of each.
 
     What was found last is taken where it is fresh, unless ``now``.
     """
-    found = cache.noted("kernels", lambda: _offered(say), now=now)
+    found = cache.noted("kernels", lambda: _offered(notify), now=now)
     return {version: (suite, package) for version, (suite, package) in found.items()}
 
 
-def _offered(say: Say) -> dict[str, tuple[str, str]]:
+def _offered(notify: Notify) -> dict[str, tuple[str, str]]:
     refused: list[VxlabError] = []
 
     def look(name: str) -> tuple[Suite, dict[str, str]] | None:
-        suite = Suite(name, say)
+        suite = Suite(name, notify)
         try:
             return suite, suite.fields(_META)
         except VxlabError as error:  # this mirror has no such suite, or there is no network
@@ -105,10 +108,10 @@ def _offered(say: Say) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _lookup(wanted: str, say: Say) -> tuple[str, str]:
+def _lookup(wanted: str, notify: Notify) -> tuple[str, str]:
     kernels: dict[str, tuple[str, str]] = {}
     for now in (False, True):  # it may be newer than what was found last
-        kernels = offered(say, now=now)
+        kernels = offered(notify, now=now)
         for version, place in kernels.items():
             if f"{version}.".startswith(f"{wanted}."):
                 return place
@@ -122,9 +125,9 @@ def _existing(path: Path) -> Path:
     return path.absolute()
 
 
-def _files(name: str, package: str, say: Say) -> list[Path]:
+def _files(name: str, package: str, notify: Notify) -> list[Path]:
     """A kernel's package, and those that hold the rest of it."""
-    suite = Suite(name, say)
+    suite = Suite(name, notify)
     fields = suite.fields(package)
     release = package.removeprefix("linux-image-")
     more = rf"\blinux-(?:binary|modules|base)-{re.escape(release)}(?![\w.+-])"
@@ -132,9 +135,9 @@ def _files(name: str, package: str, say: Say) -> list[Path]:
     return suite.fetch(package, *dict.fromkeys(names))
 
 
-def _unpacked(files: list[Path], name: str, say: Say) -> Path:
+def _unpacked(files: list[Path], name: str, notify: Notify) -> Path:
     def make(folder: Path) -> None:
-        say(f"unpacking the kernel {name}")
+        notify(f"unpacking the kernel {name}")
         tree = folder / "tree"
         tree.mkdir()
         unpack(files, tree)
@@ -158,11 +161,11 @@ def _unpacked(files: list[Path], name: str, say: Say) -> Path:
 def _read(folder: Path, name: str) -> Kernel:
     config, modules = folder / "config", folder / "modules"
     return Kernel(
-        name,
-        release_of(folder / "vmlinuz"),
-        folder / "vmlinuz",
-        modules if modules.is_dir() else None,
-        config.read_text() if config.exists() else "",
+        name=name,
+        release=release_of(folder / "vmlinuz"),
+        image=folder / "vmlinuz",
+        modules=modules if modules.is_dir() else None,
+        config=config.read_text() if config.exists() else "",
     )
 
 
@@ -171,8 +174,9 @@ def _own(image: Path, modules: Path | None) -> Kernel:
     release = release_of(image)
     beside = [path for name in (".config", "config") if (path := image.with_name(name)).is_file()]
     text = beside[0].read_text() if beside else ""
+    own = Kernel(name=str(image), release=release, image=image, modules=None, config=text)
     if modules is None:
-        return Kernel(str(image), release, image, None, text)
+        return own
     if not modules.is_dir() or not next(modules.rglob("*.ko*"), None):
         raise VxlabError(f"wanted a folder with modules of {release}, found {modules}")
 
@@ -182,7 +186,7 @@ def _own(image: Path, modules: Path | None) -> Kernel:
 
     stamps = sorted((str(x), x.stat().st_mtime_ns) for x in modules.rglob("*.ko*"))
     kept = cache.keep("kernels", cache.key(release, stamps), make)
-    return Kernel(str(image), release, image, kept / "modules", text)
+    return replace(own, modules=kept / "modules")
 
 
 def _build_links(_: str, names: Iterable[str]) -> set[str]:

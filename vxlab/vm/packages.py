@@ -11,21 +11,15 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vxlab.errors import MissingProgram, VxlabError
 from vxlab.vm import cache
+from vxlab.vm.notify import Notify, silent
 
 #: Suites in which packages are looked for, those that change least first.
 SUITES = ("bookworm", "bullseye", "trixie", "sid", "bookworm-backports", "trixie-backports")
-
-#: Says what is being done, for a person who waits.
-Say = Callable[[str], None]
-
-
-def silent(_: str) -> None:
-    """Says nothing."""
 
 
 def program(name: str, package: str) -> str:
@@ -48,8 +42,8 @@ def architecture() -> str:
 class Suite:
     """One suite of the mirror, ``bookworm`` or ``sid``."""
 
-    def __init__(self, name: str, say: Say = silent) -> None:
-        self.name, self._say = name, say
+    def __init__(self, name: str, notify: Notify = silent) -> None:
+        self.name, self._notify = name, notify
         self._folder = cache.part("apt", name)
         for below in ("lists/partial", "archives/partial"):
             (self._folder / below).mkdir(parents=True, exist_ok=True)
@@ -64,7 +58,7 @@ class Suite:
         with cache.lock(f"apt-{self.name}"):
             old = not stamp.exists() or time.time() - stamp.stat().st_mtime > cache.FRESH
             if now or old:
-                self._say(f"fetching the list of packages of {self.name}")
+                self._notify(f"fetching the list of packages of {self.name}")
                 # else what cannot be fetched is a warning, and the exit code 0
                 self._apt("apt-get", "update", "-o", "APT::Update::Error-Mode=any")
                 stamp.touch()

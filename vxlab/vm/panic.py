@@ -32,7 +32,7 @@ def fingerprint(log: str) -> str:
     return f"{digest} {kind}" + (f" in {' < '.join(functions)}" if functions else "")
 
 
-def telling(log: str) -> str:
+def excerpt(log: str) -> str:
     """The lines of a log that say most: a panic with its call trace, else the end."""
     found = _PANIC.search(log)
     lines = log[found.start() :].splitlines()[:40] if found else log.splitlines()[-12:]

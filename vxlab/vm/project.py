@@ -118,7 +118,11 @@ def _programs(folder: Path) -> None:
 def pack(
     project: Path, tar: Path, command: Iterable[str], environment: Mapping[str, str] | None = None
 ) -> None:
-    """Write the tar that a guest gets: the project, vxlab, and the lines of its command."""
+    """Write the file ``tar`` that a guest gets: the folder ``project``, vxlab, and its command.
+
+    ``command`` are lines of shell, ``environment`` are variables for them beside vxlab's own.
+    VxlabError where the project is too large.
+    """
     exports = {
         "PYTHONPATH": _LIBRARY,
         "PYTHONDONTWRITEBYTECODE": "1",

@@ -13,7 +13,8 @@ from typing import Any
 
 from vxlab.errors import VxlabError
 
-Message = dict[str, Any]
+#: What QEMU sends: a greeting, an answer or an event, as JSON.
+QmpMessage = dict[str, Any]
 
 #: Seconds that QEMU has for each message.
 _PATIENCE = 60.0
@@ -43,7 +44,7 @@ def save(process: subprocess.Popen[bytes], place: Path) -> None:
     _ask(process, messages, "quit")
 
 
-def _messages(process: subprocess.Popen[bytes]) -> Iterator[Message]:
+def _messages(process: subprocess.Popen[bytes]) -> Iterator[QmpMessage]:
     assert process.stdout
     while select.select([process.stdout], [], [], _PATIENCE)[0]:
         line = process.stdout.readline()
@@ -54,7 +55,10 @@ def _messages(process: subprocess.Popen[bytes]) -> Iterator[Message]:
 
 
 def _ask(
-    process: subprocess.Popen[bytes], messages: Iterator[Message], command: str, **arguments: object
+    process: subprocess.Popen[bytes],
+    messages: Iterator[QmpMessage],
+    command: str,
+    **arguments: object,
 ) -> Any:
     assert process.stdin
     request = {"execute": command, "arguments": arguments}

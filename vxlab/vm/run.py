@@ -1,4 +1,4 @@
-"""A command on another kernel: all that it takes, from a version to an outcome."""
+"""A command on another kernel: all that it takes, from a version to how it ended."""
 
 from __future__ import annotations
 
@@ -10,21 +10,27 @@ from dataclasses import replace
 from pathlib import Path
 
 from vxlab.errors import VxlabError
-from vxlab.vm import images, kernels, machine, project, snapshots
-from vxlab.vm.machine import Guest, Machine, Outcome, Report
-from vxlab.vm.packages import Say, silent
+from vxlab.vm import images, kernels, project, snapshots
+from vxlab.vm.guest import Guest, GuestExit
+from vxlab.vm.kvm import has_kvm
+from vxlab.vm.machine import JsonObject, Machine
+from vxlab.vm.notify import Notify, silent
 from vxlab.vm.scratch import Scratch
 
 
 def parts(
-    kernel: kernels.Kernel, *, memory: int = 1024, snapshot: bool = True, say: Say = silent
+    kernel: kernels.Kernel, *, memory: int = 1024, snapshot: bool = True, notify: Notify = silent
 ) -> Guest:
-    """All that a guest of this kernel starts from, made where it is not there yet; no input."""
-    root, modules, start = images.root(say), images.modules(kernel), images.start(kernel)
-    guest = Guest(kernel.image, start, root, modules, memory=memory)
+    """All that a guest of ``kernel`` starts from, made where it is not there yet; no input.
+
+    ``memory`` is in MB.  With ``snapshot`` it goes on from where one of its kind was stored, if it
+    is emulated; ``notify`` is told what takes time.
+    """
+    root, modules, start = images.root(notify), images.modules(kernel), images.start(kernel)
+    guest = Guest(kernel=kernel.image, start=start, root=root, modules=modules, memory=memory)
     if not snapshot:
         return guest
-    return snapshots.with_snapshot(guest, kvm=machine.has_kvm(), say=say)
+    return snapshots.with_snapshot(guest, kvm=has_kvm(), notify=notify)
 
 
 @contextmanager
@@ -36,18 +42,22 @@ def guest(
     memory: int = 1024,
     snapshot: bool = True,
     environment: Mapping[str, str] | None = None,
-    say: Say = silent,
+    notify: Notify = silent,
 ) -> Iterator[Guest]:
-    """What to start for lines of shell, with the project in ``folder`` (by default this one)."""
-    found = parts(kernel, memory=memory, snapshot=snapshot, say=say)
+    """What to start for the lines of shell ``command``, with the project in ``folder``.
+
+    ``folder`` is by default this one, ``environment`` are variables of the command; ``kernel``,
+    ``memory``, ``snapshot`` and ``notify`` are as :func:`parts` has them.
+    """
+    found = parts(kernel, memory=memory, snapshot=snapshot, notify=notify)
     with Scratch() as scratch:
-        say("packing the project")
+        notify("packing the project")
         files = scratch.file()
         project.pack(folder or Path.cwd(), files, command, environment)
         yield replace(found, files=files)
 
 
-def run(
+def run_command(
     command: Sequence[str],
     *,
     kernel: str,
@@ -58,16 +68,17 @@ def run(
     snapshot: bool = True,
     files: Path | None = None,
     output: Callable[[bytes], object] = lambda _: None,
-    report: Callable[[Report], object] = lambda _: None,
-    say: Say = silent,
-) -> Outcome:
-    """Run lines of shell on another kernel, in the project, and say how that ended.
+    report: Callable[[JsonObject], object] = lambda _: None,
+    notify: Notify = silent,
+) -> GuestExit:
+    """Run lines of shell, the ``command``, on another kernel, and say how that ended.
 
-    ``kernel`` is what :func:`vxlab.vm.kernels.find` takes, ``deadline`` in seconds, ``memory`` in
-    MB.  With ``snapshot`` an emulated machine goes on from where one of its kind was stored after
-    its start (:mod:`vxlab.vm.snapshots`).  What the command leaves in ``$VXLAB_OUTPUT`` goes to the
-    folder ``files``.
-    VxlabError where the kernel, a program or the mirror is not there.
+    ``kernel`` and ``modules`` are what :func:`vxlab.vm.kernels.find` takes, ``deadline`` is in
+    seconds, ``memory`` in MB.  The project in ``folder`` (by default this one) is inside.  With
+    ``snapshot`` an emulated machine goes on from where one of its kind was stored after its start
+    (:mod:`vxlab.vm.snapshots`).  What the command leaves in ``$VXLAB_OUTPUT`` goes to the folder
+    ``files``; ``output`` gets what it prints, ``report`` what it reports, ``notify`` is told what
+    takes time.  VxlabError where the kernel, a program or the mirror is not there.
     """
     if files is not None:  # before all that takes time
         try:
@@ -76,34 +87,42 @@ def run(
             raise VxlabError(
                 f"wanted a folder for what comes back, found {files}: {error.strerror}"
             ) from error
-    chosen = kernels.find(kernel, modules=modules, say=say)
+    chosen = kernels.find(kernel, modules=modules, notify=notify)
     with guest(
-        command, kernel=chosen, folder=folder, memory=memory, snapshot=snapshot, say=say
+        command, kernel=chosen, folder=folder, memory=memory, snapshot=snapshot, notify=notify
     ) as built:
-        say(_starting(chosen, built))
+        notify(_starting(chosen, built))
         with Machine(built, deadline=deadline, output=output, report=report) as running:
-            outcome = running.run()
+            ended = running.run()
             if files is not None:
                 running.unpack(files)
-    return outcome
+    return ended
 
 
-def ready(*, kernel: str, modules: Path | None = None, say: Say = silent) -> None:
-    """Fetch and make all that a guest of this kernel boots from, where that is not done yet."""
-    parts(kernels.find(kernel, modules=modules, say=say), say=say)
+def prepare_kernel(*, kernel: str, modules: Path | None = None, notify: Notify = silent) -> None:
+    """Fetch and make all that a guest of a kernel boots from, where that is not done yet.
+
+    ``kernel`` and ``modules`` are what :func:`vxlab.vm.kernels.find` takes; ``notify`` is told what
+    takes time.  VxlabError where the kernel, a program or the mirror is not there.
+    """
+    parts(kernels.find(kernel, modules=modules, notify=notify), notify=notify)
 
 
 def _starting(kernel: kernels.Kernel, guest: Guest) -> str:
     if guest.snapshot is not None:
         return f"starting {kernel.release} from a snapshot, in emulation"
-    return f"booting {kernel.release}" + ("" if machine.has_kvm() else " in emulation")
+    return f"booting {kernel.release}" + ("" if has_kvm() else " in emulation")
 
 
-def shell(
-    *, kernel: str, modules: Path | None, memory: int, snapshot: bool = True, say: Say
+def run_shell(
+    *, kernel: str, modules: Path | None, memory: int, snapshot: bool = True, notify: Notify
 ) -> int:
-    """A prompt on another kernel, at this process's terminal."""
-    chosen = kernels.find(kernel, modules=modules, say=say)
+    """A prompt on another kernel, at this process's terminal; the shell's exit code.
+
+    ``kernel``, ``modules``, ``memory``, ``snapshot`` and ``notify`` are as :func:`run_command` has
+    them, and so are the errors.
+    """
+    chosen = kernels.find(kernel, modules=modules, notify=notify)
     size = os.get_terminal_size(sys.stdin.fileno())
     lines = [
         f"stty sane rows {size.lines or 24} cols {size.columns or 80}",
@@ -112,9 +131,9 @@ def shell(
     seen = {"TERM": os.environ.get("TERM") or "dumb", "PS1": f"{chosen.release}:\\w# "}
     with (
         guest(
-            lines, kernel=chosen, memory=memory, snapshot=snapshot, environment=seen, say=say
+            lines, kernel=chosen, memory=memory, snapshot=snapshot, environment=seen, notify=notify
         ) as built,
         Machine(built, deadline=float("inf")) as running,
     ):
-        say(_starting(chosen, built))
+        notify(_starting(chosen, built))
         return running.interact()

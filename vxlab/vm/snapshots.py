@@ -15,9 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from vxlab.errors import VxlabError
-from vxlab.vm import cache, machine
-from vxlab.vm.machine import Guest, Machine
-from vxlab.vm.packages import Say, program
+from vxlab.vm import cache, qemu
+from vxlab.vm.guest import Guest
+from vxlab.vm.machine import Machine
+from vxlab.vm.notify import Notify
 
 #: Names the start of this machine (random(4)).
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -32,36 +33,36 @@ _LEAST = 512
 _OLD = 24 * 3600.0
 
 
-def with_snapshot(guest: Guest, *, kvm: bool, say: Say) -> Guest:
-    """The guest, to go on from its snapshot, which is made the first time.
+def with_snapshot(guest: Guest, *, kvm: bool, notify: Notify) -> Guest:
+    """``guest``, to go on from its snapshot, which is made the first time; ``notify`` is told so.
 
-    It is to boot, as it was, where it is not emulated; where its kernel is a developer's own, the
+    It is to boot, as it was, where ``kvm`` runs it; where its kernel is a developer's own, the
     next one will be another; and where making one fails, for the boot will tell why.
     """
     kept = guest.modules is not None and guest.kernel.is_relative_to(cache.folder())
     if kvm or not kept or guest.memory < _LEAST:
         return guest
     try:
-        return replace(guest, snapshot=_snapshot(guest, say))
+        return replace(guest, snapshot=_snapshot(guest, notify))
     except VxlabError as error:
-        say(f"no snapshot: {error}")
+        notify(f"no snapshot: {error}")
         return guest
 
 
-def _snapshot(guest: Guest, say: Say) -> Path:
+def _snapshot(guest: Guest, notify: Notify) -> Path:
     # A guest's clock goes on at the rate of the machine that it was stored on.
     boot = _BOOT.read_text()
 
     def make(folder: Path) -> None:
-        say("storing a machine that has started, for the next time")
+        notify("storing a machine that has started, for the next time")
         _remove_old()
         with Machine(guest, deadline=_DEADLINE, kvm=False) as running:
-            outcome = running.save(folder / "state")
+            ended = running.save(folder / "state")
         if not (folder / "state").exists():
-            raise VxlabError(f"{outcome.end}: {outcome.reason}")
+            raise VxlabError(f"{ended.kind}: {ended.reason}")
 
     parts = [str(part) for part in (guest.kernel, guest.start, guest.root, guest.modules)]
-    name = cache.key(parts, guest.memory, Path(machine.__file__), _qemu(), boot)
+    name = cache.key(parts, guest.memory, Path(qemu.__file__), _qemu(), boot)
     found = cache.keep("snapshots", name, make)
     with contextlib.suppress(OSError):  # another user's
         os.utime(found)
@@ -75,6 +76,6 @@ def _remove_old() -> None:
 
 
 def _qemu() -> tuple[object, ...]:
-    path = os.path.realpath(program("qemu-system-x86_64", "qemu-system-x86"))
+    path = os.path.realpath(qemu.executable())
     found = os.stat(path)
     return path, found.st_size, found.st_mtime_ns

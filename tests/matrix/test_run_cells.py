@@ -1,4 +1,4 @@
-"""How a cell's pytest is run and heard; what a whole job does is in test_places_here.py."""
+"""How a cell's pytest is run and heard; what a whole job does is in test_local_target.py."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 SCRIPT = """
 import array, fcntl, os, termios
-from vxlab.matrix import inside
+from vxlab.matrix import run_cells
 
 def taken():  # by who reads our output
     left = array.array("i", [1])
@@ -22,9 +22,9 @@ def be_pytest(arguments):
     exec(arguments[0])
     os._exit(3)
 
-inside._pytest = be_pytest
+run_cells._pytest = be_pytest
 print("before")  # into a buffer, that a fork copies
-code, said = inside._forked([{body!r}])
+code, said = run_cells._forked([{body!r}])
 print("\\nfound", code, repr(said))
 """
 

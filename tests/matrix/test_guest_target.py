@@ -16,10 +16,13 @@ import pytest
 
 from tests.matrix_tools import Watcher
 from vxlab.errors import VxlabError
-from vxlab.matrix import run
+from vxlab.matrix.events import CaseStarted, Event
+from vxlab.matrix.executors import LocalThreads
+from vxlab.matrix.run import run_matrix
+from vxlab.matrix.selection import Selection, begin_run
 from vxlab.results import CellState, Results
 from vxlab.vm import bundles, machine, packages
-from vxlab.vm.run import ready
+from vxlab.vm.run import prepare_kernel
 
 KERNEL, IPROUTE2 = "6.1", "6.1"
 
@@ -51,13 +54,13 @@ PROJECT = """
 class _Killer(Watcher):
     """Kills QEMU where it is to be lost."""
 
-    def event(self, event):
+    def event(self, event: Event) -> None:
         super().event(event)
-        place = self.planned[event["cell"]] if "cell" in event else None
-        second = event["event"] == "start" and event["nodeid"].endswith("test_second")
-        if second and place.iproute2 == IPROUTE2 and place.backend == "netlink":
-            (pid,) = machines()
-            os.kill(pid, signal.SIGKILL)
+        if isinstance(event, CaseStarted) and event.nodeid.endswith("test_second"):
+            combination = self.planned[event.cell]
+            if combination.iproute2 == IPROUTE2 and combination.backend == "netlink":
+                (pid,) = machines()
+                os.kill(pid, signal.SIGKILL)
 
 
 def machines() -> list[int]:
@@ -79,7 +82,7 @@ def test_each_machine_is_told_as_it_ended_and_the_rest_goes_on(tmp_path, monkeyp
         pytest.skip("boots in emulation take long: VXLAB_BOOTS=1 runs all of them")
     try:
         packages.program("qemu-system-x86_64", "qemu-system-x86")
-        ready(kernel=KERNEL)
+        prepare_kernel(kernel=KERNEL)
         bundles.find(IPROUTE2)
     except VxlabError as error:
         pytest.skip(f"no virtual machine here: {error}")
@@ -89,22 +92,22 @@ def test_each_machine_is_told_as_it_ended_and_the_rest_goes_on(tmp_path, monkeyp
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     (project / "pytest.ini").write_text("[pytest]\n")
     (project / "test_ends.py").write_text(textwrap.dedent(PROJECT))
-    request = run.Request(
-        [KERNEL],
-        ["system", IPROUTE2],
-        ["netlink", "iproute2", "script"],
-        ["test_ends.py"],
+    selection = Selection(
+        kernels=[KERNEL],
+        iproute2=["system", IPROUTE2],
+        backends=["netlink", "iproute2", "script"],
+        arguments=["test_ends.py"],
         deadline=90.0,
     )
     with Results.open(tmp_path / "results.sqlite", create=True) as results:
-        number = run.begin(results, request)
-        run.run(
+        number = begin_run(results, selection)
+        run_matrix(
             results,
             number,
-            request,
+            selection,
             project=project,
             watcher=_Killer(),
-            execute=run.Threads(1),
+            execute=LocalThreads(1),
             junit=tmp_path / "junit",
         )
         cells = {(cell.iproute2, cell.backend): cell for cell in results.cells(number)}

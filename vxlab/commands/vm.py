@@ -8,7 +8,8 @@ import signal
 import sys
 from pathlib import Path
 
-from vxlab.commands import Command, seconds
+from vxlab.commands.option_types import seconds
+from vxlab.commands.subcommand import Subcommand
 from vxlab.errors import VxlabError
 
 _DEFAULTS = "default: %(default)s"
@@ -19,8 +20,8 @@ _LEAST = 192
 NO_RESULT = 125
 
 
-def _options(options: argparse.ArgumentParser) -> None:
-    below = options.add_subparsers(required=True, metavar="run|shell|fetch|clean")
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    below = parser.add_subparsers(required=True, metavar="run|shell|fetch|clean")
     run = below.add_parser(
         "run",
         help="run a command there, with this folder inside",
@@ -30,36 +31,48 @@ def _options(options: argparse.ArgumentParser) -> None:
     shell = below.add_parser("shell", help="a prompt there, with this folder inside")
     fetch = below.add_parser("fetch", help="make ready what a machine needs, and boot none")
     for each in (run, shell, fetch):
-        each.add_argument(
-            "--kernel",
-            required=True,
-            metavar="VERSION|FILE",
-            help="a version that the system's mirror offers (6.12), a .deb, or a bzImage",
-        )
-        each.add_argument("--modules", type=Path, help="the modules of a bzImage (lib/modules/REL)")
+        _add_kernel(each)
     for each in (run, shell):
-        each.add_argument("--memory", type=_memory, default=1024, metavar="MB", help=_DEFAULTS)
-        each.add_argument(
-            "--no-snapshot",
-            dest="snapshot",
-            action="store_false",
-            help="boot the kernel, also where a machine that has started was stored",
-        )
-    run.add_argument("--deadline", type=seconds, default=3600, metavar="SECONDS", help=_DEFAULTS)
-    run.add_argument(
+        _add_machine(each)
+    _add_command(run)
+    run.set_defaults(what=_run_command)
+    shell.set_defaults(what=_run_shell)
+    fetch.set_defaults(what=_fetch)
+    clean = below.add_parser("clean", help="remove kernels, images and packages that were kept")
+    clean.set_defaults(what=_clean)
+
+
+def _add_kernel(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--kernel",
+        required=True,
+        metavar="VERSION|FILE",
+        help="a version that the system's mirror offers (6.12), a .deb, or a bzImage",
+    )
+    parser.add_argument("--modules", type=Path, help="the modules of a bzImage (lib/modules/REL)")
+
+
+def _add_machine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--memory", type=_memory, default=1024, metavar="MB", help=_DEFAULTS)
+    parser.add_argument(
+        "--no-snapshot",
+        dest="snapshot",
+        action="store_false",
+        help="boot the kernel, also where a machine that has started was stored",
+    )
+
+
+def _add_command(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--deadline", type=seconds, default=3600, metavar="SECONDS", help=_DEFAULTS)
+    parser.add_argument(
         "--files", type=Path, metavar="DIR", help="put here what the command left in $VXLAB_OUTPUT"
     )
-    run.add_argument(
+    parser.add_argument(
         "arguments",
         nargs="*",
         metavar="-- COMMAND",
         help=f"default: {' '.join(_DEFAULT)}",
     )
-    run.set_defaults(what=_run)
-    shell.set_defaults(what=_shell)
-    fetch.set_defaults(what=_fetch)
-    clean = below.add_parser("clean", help="remove kernels, images and packages that were kept")
-    clean.set_defaults(what=_clean)
 
 
 def _memory(text: str) -> int:
@@ -68,7 +81,7 @@ def _memory(text: str) -> int:
     return int(text)
 
 
-def _vm(arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     """Run a subcommand; what ends it from outside leaves nothing behind either."""
     before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
@@ -89,16 +102,17 @@ def _end(number: int, _: object) -> None:
     sys.exit(128 + number)
 
 
-def say(text: str) -> None:
+def notify(text: str) -> None:
     """Tell a person who waits what is being done."""
     print(f"vxlab vm: {text}", file=sys.stderr, flush=True)
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run_command(arguments: argparse.Namespace) -> int:
     from vxlab.vm import machine, panic, run
+    from vxlab.vm.guest import ExitKind
 
     words = arguments.arguments or list(_DEFAULT)
-    outcome = run.run(
+    ended = run.run_command(
         [shlex.join(words)],
         kernel=arguments.kernel,
         modules=arguments.modules,
@@ -107,37 +121,37 @@ def _run(arguments: argparse.Namespace) -> int:
         snapshot=arguments.snapshot,
         files=arguments.files,
         output=machine.to_terminal,
-        say=say,
+        notify=notify,
     )
-    if outcome.end is machine.End.DONE and outcome.code is not None:
-        return outcome.code
+    if ended.kind is ExitKind.DONE and ended.code is not None:
+        return ended.code
     sys.stdout.flush()
-    told = panic.telling(outcome.log)
-    print(f"vxlab vm: {outcome.end}: {outcome.reason}", file=sys.stderr)
-    if told:
-        print(f"from the kernel's log:\n{told}", file=sys.stderr)
+    excerpt = panic.excerpt(ended.log)
+    print(f"vxlab vm: {ended.kind}: {ended.reason}", file=sys.stderr)
+    if excerpt:
+        print(f"from the kernel's log:\n{excerpt}", file=sys.stderr)
     return NO_RESULT
 
 
-def _shell(arguments: argparse.Namespace) -> int:
+def _run_shell(arguments: argparse.Namespace) -> int:
     from vxlab.vm import run
 
     if not sys.stdin.isatty():
         raise VxlabError("vxlab vm shell: wanted a terminal, found none: use `vxlab vm run`")
-    say("the prompt ends with `exit`")
-    return run.shell(
+    notify("the prompt ends with `exit`")
+    return run.run_shell(
         kernel=arguments.kernel,
         modules=arguments.modules,
         memory=arguments.memory,
         snapshot=arguments.snapshot,
-        say=say,
+        notify=notify,
     )
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
     from vxlab.vm import run
 
-    run.ready(kernel=arguments.kernel, modules=arguments.modules, say=say)
+    run.prepare_kernel(kernel=arguments.kernel, modules=arguments.modules, notify=notify)
     return 0
 
 
@@ -148,4 +162,6 @@ def _clean(_: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = (Command("vm", "run a command on another kernel", _options, _vm),)
+COMMAND = Subcommand(
+    name="vm", summary="run a command on another kernel", add_options=_add_options, run=_run
+)

@@ -14,7 +14,9 @@ _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, 
 
 
 def arguments_of(make: Callable[..., Any], name: str, settings: Sequence[str]) -> dict[str, Any]:
-    """Settings ``key=value`` as arguments of ``make``, which is called ``name`` in messages.
+    """The ``settings``, each ``key=value``, as arguments of ``make``.
+
+    That is called ``name`` in messages.
 
     VxlabError where there is no such parameter, it is set twice, or the value is not of its type.
     """

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from vxlab.commands import Command
+from vxlab.commands.subcommand import Subcommand
 
 
-def _options(options: argparse.ArgumentParser) -> None:
-    options.add_argument(
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "wanted",
         nargs="?",
         metavar="VERSION|DIR",
@@ -18,20 +18,25 @@ def _options(options: argparse.ArgumentParser) -> None:
     )
 
 
-def say(text: str) -> None:
+def notify(text: str) -> None:
     """Tell a person who waits what is being done."""
     print(f"vxlab iproute2: {text}", file=sys.stderr, flush=True)
 
 
-def _iproute2(arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     from vxlab.vm import bundles
 
     if arguments.wanted is None:
-        for version, suite in bundles.offered(say).items():
+        for version, suite in bundles.offered(notify).items():
             print(f"{version}  {suite}")
     else:
-        print(bundles.find(arguments.wanted, say).folder)
+        print(bundles.find(arguments.wanted, notify).folder)
     return 0
 
 
-COMMANDS = (Command("iproute2", "get iproute2 of another version", _options, _iproute2),)
+COMMAND = Subcommand(
+    name="iproute2",
+    summary="get iproute2 of another version",
+    add_options=_add_options,
+    run=_run,
+)

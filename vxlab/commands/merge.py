@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vxlab.commands import Command
+from vxlab.commands.subcommand import Subcommand
 from vxlab.errors import VxlabError
 
 if TYPE_CHECKING:
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 _KEPT = ("seconds", "release", "tools", "config", "reason", "fingerprint", "last", "log")
 
 
-def _options(options: argparse.ArgumentParser) -> None:
-    options.add_argument("out", metavar="OUT", type=Path, help="made, or given one more run")
-    options.add_argument(
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", metavar="OUT", type=Path, help="made, or given one more run")
+    parser.add_argument(
         "files", metavar="FILE", type=Path, nargs="+", help="results, of each the latest run"
     )
 
 
-def _merge(arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     """Add a run to OUT that has the cells of all files; VxlabError where two have the same one."""
     from vxlab.results import Results
 
@@ -77,4 +77,9 @@ def _copy(out: Results, run: int, cell: Cell, cases: list[Case]) -> None:
     out.end_cell(added, state, **{name: getattr(cell, name) for name in _KEPT})
 
 
-COMMANDS = (Command("merge", "make one run of several results files", _options, _merge),)
+COMMAND = Subcommand(
+    name="merge",
+    summary="make one run of several results files",
+    add_options=_add_options,
+    run=_run,
+)

@@ -1,13 +1,12 @@
 """What runs on a kernel: the scenarios once for each cell, all cells from one warm Python.
 
-    python3 -m vxlab.matrix.inside JOB
+    python3 -m vxlab.matrix.run_cells JOB
 
 JOB is a file with one object of JSON: ``arguments`` of pytest, the file ``reports``, and ``cells``,
 each with a ``cell`` (its id), a ``backend``, the folder of its ``iproute2`` ('' for the one in
 PATH), and the node ids of tests not to be run, since they were ``seen``.  To the reports of
-:mod:`vxlab.plugin.reports` it adds ``{"begin": cell, "tools": {…}}`` before and ``{"end": cell,
-"code": exit code of pytest, "full": folders, "said": the end of its output}`` after those of a
-cell.
+:mod:`vxlab.plugin.reports` it adds one before and one after those of a cell
+(:mod:`vxlab.matrix.reports`).
 
 Under emulation most of the time goes into importing, and into collecting the tests.  So this
 program does both once, and forks for each cell.
@@ -26,9 +25,10 @@ import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from vxlab import sandbox
+from vxlab.matrix.reports import PytestEnded, PytestStarted, encode
 from vxlab.vm import forkserver
 
 #: Bytes below which a file system counts as full.
@@ -58,11 +58,6 @@ def main(path: str) -> int:
         sandbox.enter(keep=[os.getcwd()])
     job = json.loads(Path(path).read_text())
     with open(job["reports"], "a", encoding="utf-8") as reports:
-
-        def say(**fields: object) -> None:
-            reports.write(json.dumps(fields) + "\n")
-            reports.flush()
-
         _warm_up(job["arguments"])
         if len(job["cells"]) > 1:  # a lone one finds out what it needs, and no more
             _probe()
@@ -70,18 +65,27 @@ def main(path: str) -> int:
         gc.freeze()  # what all cells share is not looked through again in each
         gc.set_threshold(50_000, 20, 20)  # and what they make is not looked through so often
         for cell in job["cells"]:
-            say(begin=cell["cell"], tools=_tools(cell["iproute2"]))
-            with tempfile.NamedTemporaryFile("w", suffix=".json") as seen:
-                json.dump(cell["seen"], seen)
-                seen.flush()
-                options = _options(cell, job["reports"])
-                arguments = [*job["arguments"], *options, f"--vxlab-seen={seen.name}"]
-                code, said = _forked(arguments)
-            full = _full()
-            say(end=cell["cell"], code=code, full=full, said=said)
-            if full:
+            if _run_cell(job, cell, reports).full:
                 return 1
     return 0
+
+
+def _run_cell(job: Mapping[str, Any], cell: Mapping[str, Any], reports: IO[str]) -> PytestEnded:
+    _write(reports, PytestStarted(cell["cell"], _tools(cell["iproute2"])))
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as seen:
+        json.dump(cell["seen"], seen)
+        seen.flush()
+        options = _options(cell, job["reports"])
+        arguments = [*job["arguments"], *options, f"--vxlab-seen={seen.name}"]
+        code, said = _forked(arguments)
+    ended = PytestEnded(cell=cell["cell"], code=code, full=_full(), said=said)
+    _write(reports, ended)
+    return ended
+
+
+def _write(reports: IO[str], report: PytestStarted | PytestEnded) -> None:
+    reports.write(json.dumps(encode(report)) + "\n")
+    reports.flush()
 
 
 def _options(cell: Mapping[str, Any], reports: str) -> list[str]:
@@ -175,7 +179,7 @@ def _tools(iproute2: str) -> dict[str, str]:
     return found
 
 
-def _full() -> list[str]:
+def _full() -> tuple[str, ...]:
     """The folders that nothing can be written to any more."""
     folders = dict.fromkeys(("/", "/tmp", os.environ.get("TMPDIR", "/tmp"), "/dev/shm"))
     full = []
@@ -183,7 +187,7 @@ def _full() -> list[str]:
         found = os.statvfs(folder)
         if found.f_blocks and found.f_bavail * found.f_frsize < _NOTHING:
             full.append(folder)
-    return full
+    return tuple(full)
 
 
 if __name__ == "__main__":

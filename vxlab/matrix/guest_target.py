@@ -1,0 +1,106 @@
+"""A kernel in virtual machines, one after another, as a target."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tarfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from vxlab.matrix import reports
+from vxlab.matrix.cancellation import Cancellation
+from vxlab.matrix.job import Cells, Job
+from vxlab.matrix.job_file import bundles_of, job_text
+from vxlab.matrix.reports import OnReport
+from vxlab.matrix.target import FULL, LOG, Seen, Termination, last_line
+from vxlab.matrix.time_limits import TimeLimits
+from vxlab.results.model import CellState
+from vxlab.vm import bundles, kernels
+from vxlab.vm.forkserver import REPORTS
+from vxlab.vm.guest import ExitKind, GuestExit
+from vxlab.vm.machine import JsonObject, Machine
+from vxlab.vm.notify import Notify
+from vxlab.vm.run import parts
+from vxlab.vm.scratch import Scratch
+
+#: Where a guest finds its job.
+JOB = "/vxlab/job"
+
+
+class GuestTarget:
+    """A kernel in virtual machines (:class:`vxlab.matrix.target.Target`)."""
+
+    def __init__(self, job: Job, archive: Path, cancellation: Cancellation, notify: Notify) -> None:
+        self._job, self._archive, self._cancellation = job, archive, cancellation
+        modules = Path(job.modules) if job.modules else None
+        kernel = kernels.find(job.kernel, modules=modules, notify=notify)
+        self.release, self.config = kernel.release, kernel.config
+        self._bundles = bundles_of(job, notify)
+        self._tools, self._mount = None, Path()
+        if self._bundles:
+            self._tools, self._mount = bundles.image(tuple(self._bundles.values()))
+        self._parts = parts(kernel, memory=job.memory, notify=notify)
+        self._scratch = Scratch()
+        self._tar = self._scratch.file()
+
+    def __enter__(self) -> GuestTarget:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._scratch.close()
+
+    def run(self, cells: Cells, on_report: OnReport, seen: Seen) -> Termination:
+        """Boot a machine, and run ``cells`` in it without the scenarios ``seen``.
+
+        ``on_report`` gets each report as it comes.
+        """
+        guest = replace(self._parts, files=self._files(cells, seen), tools=self._tools)
+        output = bytearray()
+        began, limits = time.monotonic(), TimeLimits(self._job)
+
+        def take(found: JsonObject) -> None:
+            if (report := reports.decode(found)) is not None:
+                if (seconds := limits.after(report)) is not None:
+                    machine.deadline = time.monotonic() - began + seconds
+                on_report(report)
+
+        def end() -> None:
+            machine.deadline = 0.0
+
+        machine = Machine(guest, deadline=self._job.boot, output=output.extend, report=take)
+        with machine, self._cancellation.calls(end):
+            ended = machine.run()
+        return self._judge(ended, limits, output.decode(errors="replace"))
+
+    def _judge(self, ended: GuestExit, limits: TimeLimits, output: str) -> Termination:
+        log = ended.log
+        state, reason = CellState(str(ended.kind)), ended.reason
+        if self._cancellation.reason:
+            state, reason = CellState.INTERRUPTED, self._cancellation.reason
+        elif ended.kind is ExitKind.DEADLINE:
+            state, reason = limits.state, limits.reason
+        elif ended.kind is ExitKind.DONE and ended.code not in (0, FULL):
+            state, reason, log = CellState.ABORTED, last_line(output), output
+        elif ended.kind is ExitKind.FULL:  # of which the cell's own report has told
+            state = CellState.DONE
+        return Termination(
+            state=state, reason=reason, fingerprint=ended.fingerprint, log=log[-LOG:]
+        )
+
+    def _files(self, cells: Cells, seen: Seen) -> Path:
+        """What the guest unpacks: the project, its job, and where its iproute2 belongs."""
+        shutil.copyfile(self._archive, self._tar)
+        text = job_text(self._job, cells, seen=seen, bundles=self._bundles, reports=REPORTS)
+        with tarfile.open(self._tar, "a", format=tarfile.GNU_FORMAT) as packed:
+            _add(packed, JOB, text)
+            if self._tools is not None:
+                _add(packed, "/vxlab/tools", str(self._mount))
+        return self._tar
+
+
+def _add(packed: tarfile.TarFile, path: str, text: str) -> None:
+    info = tarfile.TarInfo(path.lstrip("/"))
+    info.size = len(text.encode())
+    packed.addfile(info, io.BytesIO(text.encode()))
