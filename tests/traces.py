@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vxlab.system import namespaces
+from vxlab.system import launcher
 from vxlab.system.waiting import wait_until
 
 KINDS = ("net", "uts", "mnt", "pid")
@@ -94,7 +94,7 @@ def nothing_left(folder: Path) -> Iterator[None]:
     The thread that starts programs stays, and so do its descriptors: it is there beforehand.
     Captures close their sockets in threads of their own, which are waited for.
     """
-    namespaces._get_launcher()
+    launcher.get_launcher()
     wait_until(lambda: not closing(), "captures to be closed")
     folder.mkdir(parents=True, exist_ok=True)
     old, tempfile.tempdir = tempfile.tempdir, str(folder)

@@ -18,7 +18,7 @@ from traces import nothing_left, traces
 
 from vxlab.errors import MissingProgram, SandboxError, VxlabError
 from vxlab.observe import packetsocket
-from vxlab.system import namespaces
+from vxlab.system import launcher
 from vxlab.system.namespaces import Namespaces
 from vxlab.system.waiting import wait_until
 
@@ -262,17 +262,17 @@ def test_the_launcher_goes_home_with_the_last_node_it_was_in(tmp_path: Path) -> 
     with Namespaces("n1") as one, Namespaces("n2") as two:
         run(one, "true")
         run(two, "true")
-        assert namespaces._get_launcher().visited is two
+        assert launcher.get_launcher().visited is two
         one.close()
-        assert namespaces._get_launcher().visited is two
-    assert namespaces._get_launcher().visited is None
-    assert namespaces._get_launcher().call(here) == HOME
+        assert launcher.get_launcher().visited is two
+    assert launcher.get_launcher().visited is None
+    assert launcher.get_launcher().call(here) == HOME
 
 
 def in_child(code: str, *wrapper: str) -> str:
     """The output of a Python program in a process of its own."""
     argv = [*wrapper, sys.executable, "-W", "error", "-c", code]
-    root = str(Path(namespaces.__file__).parents[2])
+    root = str(Path(launcher.__file__).parents[2])
     env = {**os.environ, "PYTHONPATH": root}
     done = subprocess.run(argv, capture_output=True, text=True, env=env, timeout=60)
     assert done.returncode == 0, done.stderr
