@@ -143,7 +143,7 @@ BAD: list[tuple[str, Any, str]] = [
     (
         "daemon with one card",
         lambda: lan(Router("r", (card(),))),
-        "router r: nics: wanted 2 to 31 for smcroute to route between, found 1: add a card, or",
+        "router r: nics: wanted 2 to 31 for smcroute to route between, found 1: add an interface",
     ),
     (
         "daemon with too many cards",
@@ -163,7 +163,7 @@ BAD: list[tuple[str, Any, str]] = [
     (
         "pimd alone",
         lambda: lan(Router("r", (card(), card(1, "eth1", "wan")), "pimd")),
-        "router r: daemon: pimd starts with the help of a host beside it, found none",
+        "router r: daemon: pimd needs a host on one of its subnets to start, found none",
     ),
     (
         "pimd and source-specific groups",
@@ -292,7 +292,7 @@ def test_what_fits_is_accepted(make: Any) -> None:
 
 
 def test_the_limits_are_those_of_the_daemons() -> None:
-    assert rules.DAEMON_CARDS == (2, MAX_INTERFACES)
+    assert rules.ROUTER_INTERFACES == (2, MAX_INTERFACES)
     assert rules.SMCROUTE_LINE == LONGEST_LINE
     assert rules.SOURCE_SPECIFIC == SOURCE_SPECIFIC
 

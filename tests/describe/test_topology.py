@@ -146,7 +146,9 @@ def test_the_mtu_behind_a_vtep() -> None:
         t = two_hosts(family)
         assert t.mtu(t.host("h1"), t.vtep("h1", "red")) == mtu
     bare = Host("x", vteps=(Vtep("red"),))
-    with pytest.raises(TopologyError, match="host x vtep vxlan0: nic: wanted a card on a switch"):
+    with pytest.raises(
+        TopologyError, match="host x vtep vxlan0: nic: wanted an interface on a switch"
+    ):
         two_hosts().mtu(bare, bare.vteps[0])
 
 
@@ -189,7 +191,7 @@ def test_changing_a_host_a_vtep_and_a_router_leaves_the_rest() -> None:
 def test_a_change_is_checked_like_a_new_topology() -> None:
     with pytest.raises(TopologyError, match="vtep vxlan0: tll: wanted a vxlan attribute"):
         two_hosts().with_vtep("h1", "red", tll=9)
-    with pytest.raises(TopologyError, match="host h1 vtep vxlan0: nic: wanted the card eth7"):
+    with pytest.raises(TopologyError, match="host h1 vtep vxlan0: nic: wanted the interface eth7"):
         two_hosts().with_vtep("h1", "red", nic="eth7")
 
 

@@ -205,8 +205,8 @@ BAD: dict[str, tuple[Any, str, str, str]] = {
         "device",
         "wanted a free name, found a vxlan device",
     ),
-    "device as a card": (lambda: vtep(device="eth0"), "host h1 vtep eth0", "device", "a network"),
-    "bridge as a card": (lambda: vtep(bridge="eth0"), "host h1", "bridge", "eth0 is a network"),
+    "device as a card": (lambda: vtep(device="eth0"), "host h1 vtep eth0", "device", "an underlay"),
+    "bridge as a card": (lambda: vtep(bridge="eth0"), "host h1", "bridge", "eth0 is an underlay"),
     "card twice": (
         lambda: red().switch("wan", "10.0.1.0/24").nic("h1", "wan"),
         "host h1",
@@ -285,7 +285,7 @@ BAD: dict[str, tuple[Any, str, str, str]] = {
         lambda: fresh().segment("red", 5).host("h1").vtep("h1", "red"),
         "host h1 vtep vxlan0",
         "nic",
-        "wanted the card (any), found none",
+        "wanted the interface (any), found none",
     ),
     "container of an unknown host": (
         lambda: with_containers().container("c3", "h9", "br0"),
@@ -313,13 +313,13 @@ BAD: dict[str, tuple[Any, str, str, str]] = {
         lambda: red(group="ff08::1").vtep("h1", "red"),
         "host h1 vtep vxlan0",
         "group",
-        "wanted IPv4 as the card eth0 has, found ff08::1",
+        "wanted IPv4 as eth0 has, found ff08::1",
     ),
     "IPv6 remote on IPv4": (
         lambda: vtep(remotes=("fd00::2",)),
         "host h1 vtep vxlan0",
         "remotes",
-        "wanted IPv4 as the card eth0 has, found fd00::2",
+        "wanted IPv4 as eth0 has, found fd00::2",
     ),
     "group as a remote": (
         lambda: vtep(remotes=("239.1.1.1",)),
