@@ -28,11 +28,13 @@ unpack_two_u16 = struct.Struct("!HH").unpack_from
 
 
 class IpHeader(NamedTuple):
-    """Where things are in an IP packet, as offsets into the frame.
+    """What an IP header says, and where things are in the packet, as offsets into the frame.
 
     ``payload`` is behind all IP headers; ``end`` is behind the packet, as its header has it
-    (link padding comes later, and a frame may be cut before).  ``fragment`` is True for each
-    piece of a fragmented packet, ``later`` for all of them but the first.
+    (link padding comes later, and a frame may be cut before).  ``protocol`` is the number of what
+    it carries, ``ttl`` the time to live or hop limit.  ``fragment`` is True for each piece of a
+    fragmented packet, ``later`` for all of them but the first.  ``source`` and ``destination`` are
+    addresses of 4 or 16 bytes.
     """
 
     payload: int

@@ -2,7 +2,7 @@
 
 Pure: the same topology always gives the same plan.  The order is: all namespaces; their
 settings, so that new devices are born with them; switches with the links to machines; routers
-and hosts; containers; daemons, which get ready while the packet filter rules are set.
+and hosts; containers; services, which get ready while the packet filter rules are set.
 Operations of one node stand together as far as the order allows, because a backend sends such
 a run as one batch.
 """
@@ -54,8 +54,8 @@ _PLAIN = {
     "net.ipv4.ip_forward": "0",
 }
 
-# IPv6 speaks unasked, so it is off unless an address asks for it, and then does not ask for
-# routers or for owners of the address that it is given.
+# IPv6 sends messages of its own accord, so it is off unless an address needs it, and then it
+# solicits no routers and does not look for duplicates of its addresses.
 _QUIET_IPV6 = {
     "net.ipv6.conf.default.disable_ipv6": "1",
     "net.ipv6.conf.default.accept_dad": "0",
@@ -68,7 +68,7 @@ _QUIET_BRIDGE = (("stp_state", 0), ("forward_delay", 0), ("mcast_snooping", 0))
 
 
 def make_plan(topology: Topology) -> Plan:
-    """The operations that build ``topology``."""
+    """The operations that build ``topology``, in order; the same each time."""
     return tuple(_Planner(topology).operations())
 
 
@@ -253,9 +253,9 @@ class _Planner:
                     hosts.setdefault(nic.switch, link)
             for vtep in host.vteps:
                 group = self.topology.attributes(host, vtep).get("group")
-                card = self.topology.nic(host, vtep)
-                if group and card and card.switch in switches:
-                    members.setdefault(str(group), {})[switches[card.switch].device] = None
+                lower = self.topology.nic(host, vtep)
+                if group and lower and lower.switch in switches:
+                    members.setdefault(str(group), {})[switches[lower.switch].device] = None
         return StartDaemon(
             router.name,
             daemon,

@@ -21,7 +21,7 @@ from vxlab.netlink.messages import (
     TUNNEL,
     attributes,
 )
-from vxlab.observe.state.rows import MdbEntry, NextHop, Vni
+from vxlab.observe.state.forwarding_rows import MdbEntry, NextHop, Vni
 
 Names = Callable[[int], str]
 
