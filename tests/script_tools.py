@@ -13,7 +13,7 @@ from typing import Any
 
 from vxlab.errors import MissingProgram
 from vxlab.live.lab import Lab
-from vxlab.services import daemon_program
+from vxlab.services import service_program
 from vxlab.system.programs import find_program
 
 #: All that a script may use beside the shell and the daemon of its topology.
@@ -59,7 +59,7 @@ class Place:
     def provide(self, name: str) -> None:
         """Put a program into PATH, where this machine has it."""
         try:
-            found = daemon_program(name) if name in DAEMONS else find_program(name)
+            found = service_program(name) if name in DAEMONS else find_program(name)
         except MissingProgram:
             return
         (self.programs / name).symlink_to(found)

@@ -185,7 +185,7 @@ def test_a_daemon_is_started_awaited_and_stopped(site: Site) -> None:
     router(site)
     start = StartDaemon("r", "smcroute", ("eth0", "eth1"))
     apply(site, start)
-    daemon = site.daemons["r", "smcroute"]
+    daemon = site.services["r", "smcroute"]
     assert daemon.alive
     assert list(site.folder.iterdir())
     with pytest.raises(ApplyError, match=r"ip netns exec r smcroute .*: it runs already: stop it"):
@@ -196,32 +196,32 @@ def test_a_daemon_is_started_awaited_and_stopped(site: Site) -> None:
     with pytest.raises(ApplyError, match="wanted a daemon that was started, found none"):
         apply(site, StopDaemon("r", "smcroute"))
     apply(site, start)
-    assert site.daemons["r", "smcroute"].alive
+    assert site.services["r", "smcroute"].alive
 
 
 def test_an_unknown_daemon_is_not_taken_for_another(site: Site) -> None:
     router(site)
     with pytest.raises(ApplyError, match="wanted smcroute or pimd, found 'bird'"):
         apply(site, StartDaemon("r", "bird", ("eth0", "eth1")))
-    assert not site.daemons
+    assert not site.services
 
 
 def test_a_daemon_that_died_does_not_stand_in_the_way_of_other_changes(site: Site) -> None:
     router(site)
     apply(site, StartDaemon("r", "smcroute", ("eth0", "eth1")))
-    daemon = site.daemons["r", "smcroute"]
+    daemon = site.services["r", "smcroute"]
     daemon._process.kill()
     daemon._process.wait()
     apply(site, SetLink("h0", "eth0", up=False))
     apply(site, StartDaemon("r", "smcroute", ("eth0", "eth1")))
-    assert site.daemons["r", "smcroute"].alive
+    assert site.services["r", "smcroute"].alive
 
 
 def test_a_daemon_starts_beside_a_link_that_is_down_on_purpose(site: Site) -> None:
     router(site)
     apply(site, SetLink("h1", "eth0", up=False))
     apply(site, StartDaemon("r", "smcroute", ("eth0", "eth1")))
-    assert site.daemons["r", "smcroute"].alive
+    assert site.services["r", "smcroute"].alive
 
 
 def test_links_that_never_settle_are_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +243,7 @@ def test_closing_releases_all_and_is_safe_twice(site: Site) -> None:
     router(site)
     apply(site, StartDaemon("r", "smcroute", ("eth0", "eth1")))
     folder = site.folder
-    daemon = site.daemons["r", "smcroute"]
+    daemon = site.services["r", "smcroute"]
     site.close()
     assert not folder.exists()
     assert not daemon.alive

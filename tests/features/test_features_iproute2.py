@@ -82,7 +82,7 @@ def test_iproute2_knows_a_word_if_its_help_names_it(name: str, words: str, shown
     [
         ("echo 'vxlan: unknown command \"ttl\"?'; exit 255", 'said: vxlan: unknown command "ttl"?'),
         ("kill -SEGV $$", "said: ip died of SIGSEGV (Segmentation fault)"),
-        ("exit 1", "said: ip ended with 1, without a word"),
+        ("exit 1", "said: ip ended with 1, and printed nothing"),
     ],
 )
 def test_an_attribute_that_ip_refuses_is_not_sent(fake: Any, text: str, reason: str) -> None:

@@ -17,17 +17,17 @@ from vxlab.errors import DaemonError, MissingProgram, TopologyError
 from vxlab.services import (
     MulticastRouter,
     Pimd,
-    RunningDaemon,
+    RunningService,
     Smcroute,
     base,
-    daemon_program,
     pimd,
+    service_program,
     wait_all_ready,
 )
 from vxlab.system import programs
 from vxlab.system.waiting import wait_until
 
-Start = Callable[..., RunningDaemon]
+Start = Callable[..., RunningService]
 Kind = type[Smcroute] | type[Pimd]
 
 KINDS = [
@@ -56,7 +56,7 @@ def start() -> Iterator[Start]:
     """Start a daemon on a lab's router; all are stopped at the end."""
     with ExitStack() as stack:
 
-        def launch(lab: RouterLab, daemon: Smcroute | Pimd, name: str = "r1") -> RunningDaemon:
+        def launch(lab: RouterLab, daemon: Smcroute | Pimd, name: str = "r1") -> RunningService:
             need(daemon.program)
             running = daemon.start(lab.router, name, lab.folder, lab.helpers)
             stack.callback(running.stop)
@@ -68,7 +68,7 @@ def start() -> Iterator[Start]:
 def need(program: str) -> None:
     """Skip where a daemon is not installed."""
     try:
-        daemon_program(program)
+        service_program(program)
     except MissingProgram as missing:
         pytest.skip(str(missing))
 
@@ -562,7 +562,7 @@ def test_programs_are_looked_for_in_order(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     monkeypatch.setenv("VXLAB_TOOLS", str(tmp_path / "tools"))
     with pytest.raises(MissingProgram, match=name):
-        daemon_program(name)
+        service_program(name)
     packed = f"{name}/usr/sbin"
     for folder in (
         tmp_path / "var" / packed,
@@ -571,12 +571,12 @@ def test_programs_are_looked_for_in_order(tmp_path: Path, monkeypatch: pytest.Mo
         tmp_path / "tools" / packed,
     ):
         script(folder, name, "exit 0")
-        assert daemon_program(name) == str(folder / name)
+        assert service_program(name) == str(folder / name)
     script(tmp_path / "own", name, "exit 0")
     monkeypatch.setenv("VXLAB_TOOLS", str(tmp_path / "own"))
-    assert daemon_program(name) == str(tmp_path / "own" / name)
+    assert service_program(name) == str(tmp_path / "own" / name)
     monkeypatch.delenv("VXLAB_TOOLS")
-    assert daemon_program(name) == str(tmp_path / "path" / name)
+    assert service_program(name) == str(tmp_path / "path" / name)
 
 
 def test_without_a_cache_variable_the_home_folder_is_searched(
@@ -587,4 +587,4 @@ def test_without_a_cache_variable_the_home_folder_is_searched(
     monkeypatch.setenv("HOME", str(tmp_path))
     folder = tmp_path / ".cache/vxlab/tools" / name / "usr/sbin"
     script(folder, name, "exit 0")
-    assert daemon_program(name) == str(folder / name)
+    assert service_program(name) == str(folder / name)

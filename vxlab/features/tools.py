@@ -8,7 +8,7 @@ import subprocess
 
 from vxlab.errors import CapabilityError, MissingProgram
 from vxlab.features.model import Check
-from vxlab.services.base import daemon_program
+from vxlab.services.base import service_program
 from vxlab.system.programs import PACKAGES
 from vxlab.system.waiting import DEADLINE
 
@@ -25,7 +25,7 @@ def version_in(said: str) -> str:
 def _attempt(name: str, option: str) -> str:
     """The version of a program, or ``found`` where it does not tell it."""
     try:
-        argv = [daemon_program(name), option]
+        argv = [service_program(name), option]
     except MissingProgram:
         raise CapabilityError("not found in PATH") from None
     try:

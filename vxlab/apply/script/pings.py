@@ -1,4 +1,4 @@
-"""Which pings show that a topology works: along each segment, once round."""
+"""Which pings show that a topology works: in each segment, from each VTEP to the next."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from vxlab.describe.topology import Topology
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PingLine:
-    """A ping from ``node`` to ``address``; ``vrf`` is the VRF it leaves from, if any."""
+    """A ping from ``node`` to ``address``; ``vrf`` is the VRF it leaves from, if any.
+
+    ``segment`` is the name of the segment that it shows to work.
+    """
 
     segment: str
     node: str
@@ -58,9 +61,9 @@ def _first(topology: Topology, host: Host, vtep: Vtep) -> _Endpoint | None:
 
 
 def _common(source: _Endpoint, target: _Endpoint) -> str | None:
-    """The first address of the target that is of a family which the source speaks."""
-    spoken = {ipaddress.ip_interface(address).version for address in source.addresses}
+    """The first address of the target that is of a family which the source has too."""
+    families = {ipaddress.ip_interface(address).version for address in source.addresses}
     for address in map(ipaddress.ip_interface, target.addresses):
-        if address.version in spoken:
+        if address.version in families:
             return str(address.ip)
     return None
