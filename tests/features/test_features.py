@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from vxlab import features, vxlan
-from vxlab.describe.vxlan import Attribute
+from vxlab.describe.vxlan import Attribute, spelling
 from vxlab.errors import (
     ApplyError,
     CapabilityError,
@@ -198,7 +198,7 @@ def test_an_attribute_is_there_if_ip_can_set_it_and_show_it(attribute: Attribute
 def test_an_attribute_from_the_future_is_not_there() -> None:
     future = Attribute("imaginary", 900, "u8", "imaginary", default=0, low=0, high=9)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vxlan, "BY_NAME", {**vxlan.BY_NAME, "imaginary": future})
+        patch.setattr(spelling, "BY_NAME", {**vxlan.BY_NAME, "imaginary": future})
         found = attributes.check_of(future).feature()
     assert found.name == "vxlan.imaginary"
     assert found.reason == "the kernel does not know attribute 900 of vxlan devices"

@@ -5,9 +5,9 @@ namespace of its own and read back by netlink.  An attribute that the kernel doe
 sends back, counts as sent where ip takes the word, for ip refuses the words of vxlan devices that
 it does not know.
 
-``bridge`` passes over many words that it does not know (``fdb flush … dst``, ``mdb add … dst`` in
-6.1), so having run it proves nothing.  There a word is given nonsense for its value: only who knows
-the word complains of that.
+``bridge`` ignores many words that it does not know (``fdb flush … dst``, ``mdb add … dst`` in 6.1),
+so having run it proves nothing.  There a word is given nonsense for its value: only a version that
+knows the word complains of that.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _minds(*words: str) -> Callable[[], str]:
 
 
 def _takes(*words: str) -> Callable[[], str]:
-    """Probe of ip: whether it takes these words; what the kernel says to them is another matter."""
+    """Probe of ip: whether it accepts these words, even where the kernel refuses them."""
 
     def attempt() -> str:
         with scratch() as namespaces:

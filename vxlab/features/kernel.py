@@ -40,7 +40,7 @@ MRT_SOCKETS = {
 
 
 def scratch() -> Namespaces:
-    """Namespaces in which a probe may do as it likes; SandboxError where there can be none."""
+    """Namespaces for a probe alone; SandboxError where none can be made."""
     try:
         return Namespaces("probe")
     except OSError as error:

@@ -21,10 +21,10 @@ ANOTHER_KERNEL = "run on a kernel with {} (`vagrant up` starts such a machine)"
 class Feature:
     """One thing that a kernel or a machine may offer, and whether this one does.
 
-    ``title`` says what it is.  ``version`` is a program's own word, and never decides anything;
-    ``reason`` says why it is not available, ``hint`` what to do about it; both are empty where it
-    is.  Without a ``required`` feature no scenario runs; without another one, those that need it
-    are skipped.
+    ``name`` is the word that users type, ``title`` says what it is; ``available`` is True where it
+    is there.  ``version`` is what a program prints, and never decides anything; ``reason`` says why
+    it is not available, ``hint`` what to do about it; both are empty where it is.  Without a
+    ``required`` feature no scenario runs; without another, those that need it are skipped.
     """
 
     name: str
@@ -46,8 +46,9 @@ class Feature:
 class Check:
     """How one feature is looked for.
 
-    ``attempt`` tries it, and returns a version or an empty string; it raises OSError or one of
-    vxlab's errors where the feature is not there.  ``hint`` is for the reader when it is not.
+    ``name``, ``title`` and ``required`` are those of the :class:`Feature`.  ``attempt`` tries it,
+    and returns a version or an empty string; it raises OSError or one of vxlab's errors where the
+    feature is not there.  ``hint`` says what to do then.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Probes of programs: where they are, and what version they say they are."""
+"""Probes of programs: whether they are installed, and which version they print."""
 
 from __future__ import annotations
 
@@ -48,7 +48,10 @@ def _attempt(name: str, option: str) -> str:
 
 
 def installed(name: str, title: str, option: str) -> Check:
-    """A program that ``make setup`` provides."""
+    """The probe of a program that ``make setup`` provides.
+
+    ``name`` is the program, ``title`` what it is for, ``option`` makes it print its version.
+    """
     hint = f"run `make setup`, or install the package {PACKAGES[name]}"
     if name in ("smcrouted", "pimd"):
         hint = f"run `make setup`, which unpacks {PACKAGES[name]} (installing it starts it)"
@@ -63,7 +66,11 @@ def installed(name: str, title: str, option: str) -> Check:
 
 
 def optional(name: str, title: str, option: str, hint: str) -> Check:
-    """A program that scenarios can do without."""
+    """The probe of a program that scenarios can do without.
+
+    ``name`` is the program, ``title`` what it is for, ``option`` makes it print its version;
+    ``hint`` says what to do where it is missing.
+    """
     return Check(
         name=name, title=title, attempt=functools.partial(_attempt, name, option), hint=hint
     )

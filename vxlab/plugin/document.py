@@ -41,7 +41,8 @@ _ACRONYMS = {"vni": "VNI", "vnis": "VNIs", "udp": "UDP", "arp": "ARP", "fdb": "F
 class Scenario:
     """One test function, with all its cases.
 
-    ``file`` is its path; ``name`` its name below that; ``title`` that of its file.
+    ``file`` is its path; ``name`` its name below that; ``title`` that of its file; ``items`` are
+    its cases.
     """
 
     file: str

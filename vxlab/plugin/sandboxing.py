@@ -58,7 +58,10 @@ def add_options(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser, args: list[str]
 ) -> None:
-    """Replace this process by a sandbox that runs the same command, where that is called for."""
+    """Replace this process by a sandbox that runs the same command, where that is wanted.
+
+    ``early_config``, ``parser`` and ``args`` are what pytest calls this hook with.
+    """
     if sandbox.inside():
         return
     reason = _reason_to_stay(early_config)
@@ -94,11 +97,7 @@ def require(config: pytest.Config) -> None:
 def _reason_to_stay(config: pytest.Config) -> str | None:
     """Why this run is not to enter a sandbox; None where it is."""
     options = config.known_args_namespace
-    mode = config.getini("vxlab_sandbox")
-    if mode not in ("auto", "always", "never"):
-        raise pytest.UsageError(
-            f"vxlab_sandbox: wanted auto, always or never, found {mode!r}: mend the ini file"
-        )
+    mode = _mode(config)
     if options.no_sandbox:
         return "--no-sandbox was given"
     if mode == "never":
@@ -119,6 +118,15 @@ def _reason_to_stay(config: pytest.Config) -> str | None:
             "(`vxlab.sandbox.run`)"
         )
     return None
+
+
+def _mode(config: pytest.Config) -> str:
+    mode = str(config.getini("vxlab_sandbox"))
+    if mode not in ("auto", "always", "never"):
+        raise pytest.UsageError(
+            f"vxlab_sandbox: wanted auto, always or never, found {mode!r}: mend the ini file"
+        )
+    return mode
 
 
 def _is_command_line() -> bool:
