@@ -42,7 +42,7 @@ def shellcheck() -> str | None:
 
 
 @dataclass
-class Place:
+class ScriptFolder:
     """A folder for one test: scripts, the programs they may use, and a mark on their processes."""
 
     folder: Path

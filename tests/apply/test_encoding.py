@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import pytest
-from wire_tools import MAC, NEW, OTHER, attributes, decode, encode, info
+from encoding_tools import MAC, NEW, OTHER, attributes, decode, encode, info
 
 from vxlab.describe.vxlan import ATTRIBUTES
 from vxlab.netlink import messages

@@ -6,7 +6,7 @@ import struct
 from typing import Any
 
 import pytest
-from wire_tools import MAC, NEW, attributes, decode, encode
+from encoding_tools import MAC, NEW, attributes, decode, encode
 
 from vxlab.netlink import messages
 from vxlab.operations import (

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from script_tools import (
     SHELLS,
-    Place,
+    ScriptFolder,
     differences,
     shellcheck,
     state_of_lab,
@@ -38,11 +38,11 @@ every_topology = pytest.mark.parametrize(("name", "family"), EVERY)
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def folder(tmp_path: Path) -> Iterator[ScriptFolder]:
     """Where a script is run; nothing of it may be left at the end."""
-    place = Place(tmp_path)
-    yield place
-    wait_until(lambda: not place.left(), "nothing left", found=lambda: str(place.left()))
+    folder = ScriptFolder(tmp_path)
+    yield folder
+    wait_until(lambda: not folder.left(), "nothing left", found=lambda: str(folder.left()))
 
 
 def odd() -> Topology:
@@ -80,24 +80,26 @@ def answers(topology: Topology) -> list[str]:
 # --- on its own ------------------------------------------------------------------------------
 
 
-def test_there_is_no_python_where_scripts_are_tried(place: Place) -> None:
-    path = os.pathsep.join([str(place.programs), "/usr/sbin", "/sbin"])  # as in the script
+def test_there_is_no_python_where_scripts_are_tried(folder: ScriptFolder) -> None:
+    path = os.pathsep.join([str(folder.programs), "/usr/sbin", "/sbin"])  # as in the script
     assert shutil.which("ip", path=path)
     assert not [name for name in ("python3", "python", "env") if shutil.which(name, path=path)]
 
 
 @every_topology
-def test_every_topology_stands_alone_and_answers(place: Place, name: str, family: int) -> None:
+def test_every_topology_stands_alone_and_answers(
+    folder: ScriptFolder, name: str, family: int
+) -> None:
     topology = CATALOG[name](family=family)
-    done = place.run(script_of(topology))
+    done = folder.run(script_of(topology))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == answers(topology)
 
 
 @pytest.mark.slow
-def test_pimd_needs_no_help_but_time(place: Place) -> None:
+def test_pimd_needs_no_help_but_time(folder: ScriptFolder) -> None:
     topology = catalog.kim_and_lee(router="pimd")
-    done = place.run(script_of(topology))
+    done = folder.run(script_of(topology))
     assert (done.returncode, done.stderr) == (0, "")
     first, *rest = done.stdout.splitlines()
     assert first.startswith("pimd takes 10 to 60 s")
@@ -105,20 +107,20 @@ def test_pimd_needs_no_help_but_time(place: Place) -> None:
 
 
 @pytest.mark.parametrize("shell", SHELLS[1:])
-def test_any_posix_shell_will_do(place: Place, shell: str) -> None:
-    if not (place.programs / shell).exists():
+def test_any_posix_shell_will_do(folder: ScriptFolder, shell: str) -> None:
+    if not (folder.programs / shell).exists():
         pytest.skip(f"wanted the shell {shell}, found none: install the package {shell}")
     words = [shell, "sh"] if shell == "busybox" else [shell]
-    done = place.run(kim(), by=["unshare", "-Urnm", *words])
+    done = folder.run(kim(), by=["unshare", "-Urnm", *words])
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == answers(catalog.kim_and_lee())
 
 
-def test_strange_names_and_words_are_quoted(place: Place) -> None:
-    done = place.run(script_of(odd()))
+def test_strange_names_and_words_are_quoted(folder: ScriptFolder) -> None:
+    done = folder.run(script_of(odd()))
     assert (done.returncode, done.stderr) == (0, "")
     given = "ip netns exec up iptables -S OUTPUT"
-    shown = place.run(script_of(odd()), "shell", given=given).stdout
+    shown = folder.run(script_of(odd()), "shell", given=given).stdout
     assert shown.splitlines()[-1].endswith('$1 `x`"')
 
 
@@ -126,20 +128,20 @@ def test_strange_names_and_words_are_quoted(place: Place) -> None:
 
 
 @pytest.mark.parametrize("by", [["sh"], ["unshare", "-Ur", "sh"], ["unshare", "-nm", "sh"]])
-def test_it_enters_namespaces_of_its_own(place: Place, by: list[str]) -> None:
+def test_it_enters_namespaces_of_its_own(folder: ScriptFolder, by: list[str]) -> None:
     with Lab(catalog.point_to_point()) as lab:
         before = state_of_lab(lab)
-        env = [f"{key}={value}" for key, value in place.env.items()]
-        done = lab["a"].run("env", "-i", *env, *by, place.file(quick()), check=False, timeout=60)
+        env = [f"{key}={value}" for key, value in folder.env.items()]
+        done = lab["a"].run("env", "-i", *env, *by, folder.file(quick()), check=False, timeout=60)
         assert (done.code, done.stderr) == (0, "")
         assert done.stdout.splitlines() == answers(catalog.point_to_point())
         assert not differences(before, state_of_lab(lab))
 
 
-def test_it_refuses_a_place_that_is_not_its_own(place: Place) -> None:
+def test_it_refuses_a_place_that_is_not_its_own(folder: ScriptFolder) -> None:
     with Lab(catalog.point_to_point()) as lab:
         before = state_of_lab(lab)
-        done = lab["a"].run("sh", place.file(quick()), "--inside", check=False)
+        done = lab["a"].run("sh", folder.file(quick()), "--inside", check=False)
         assert done.code == 1
         assert "wanted namespaces of its own, found others" in done.stderr
         assert not differences(before, state_of_lab(lab))
@@ -147,18 +149,18 @@ def test_it_refuses_a_place_that_is_not_its_own(place: Place) -> None:
 
 @pytest.mark.parametrize(("limit", "code"), [("user", 0), ("net", 1)])
 def test_it_does_without_user_namespaces_but_not_without_others(
-    place: Place, limit: str, code: int
+    folder: ScriptFolder, limit: str, code: int
 ) -> None:
     prepare = f'echo 0 >/proc/sys/user/max_{limit}_namespaces && exec sh "$@"'
-    done = place.run(quick(), by=["unshare", "-Ur", "sh", "-c", prepare, "sh"])
+    done = folder.run(quick(), by=["unshare", "-Ur", "sh", "-c", prepare, "sh"])
     assert done.returncode == code
     assert ("needs user namespaces or root: see sysctl user.max_" in done.stderr) == bool(code)
 
 
-def test_a_sandbox_is_left_as_it_was(place: Place) -> None:
+def test_a_sandbox_is_left_as_it_was(folder: ScriptFolder) -> None:
     look = "cat /proc/self/mountinfo; echo"
     twice = f'{look}; sh "$1"; {look}; sh "$1"; ip -o link; ip netns'
-    done = place.run(quick(), by=["unshare", "-Urnm", "sh", "-c", twice, "sh"])
+    done = folder.run(quick(), by=["unshare", "-Urnm", "sh", "-c", twice, "sh"])
     assert done.stderr == ""
     before, _, rest = done.stdout.partition("\n\n")
     first, _, rest = rest.partition("\n\n")
@@ -173,25 +175,25 @@ def test_a_sandbox_is_left_as_it_was(place: Place) -> None:
 
 
 @pytest.mark.parametrize("words", [["nonsense"], ["shell", "x"], ["state", "state"], ["-x"]])
-def test_a_wrong_command_line_ends_with_2(place: Place, words: list[str]) -> None:
-    done = place.run(quick(), *words)
+def test_a_wrong_command_line_ends_with_2(folder: ScriptFolder, words: list[str]) -> None:
+    done = folder.run(quick(), *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert "sh point-to-point.sh shell" in done.stderr
 
 
 @pytest.mark.parametrize("word", ["-h", "--help"])
-def test_help_is_the_usage_in_its_head(place: Place, word: str) -> None:
-    done = place.run(quick(), word)
+def test_help_is_the_usage_in_its_head(folder: ScriptFolder, word: str) -> None:
+    done = folder.run(quick(), word)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Usage:\n  sh point-to-point.sh  ")
     assert len(done.stdout.splitlines()) < 8
 
 
 @pytest.mark.parametrize("missing", ["ping", "iptables", "smcrouted"])
-def test_it_names_the_program_that_is_missing(place: Place, missing: str) -> None:
-    place.remove(missing)
+def test_it_names_the_program_that_is_missing(folder: ScriptFolder, missing: str) -> None:
+    folder.remove(missing)
     text = kim().replace(":/usr/sbin:/sbin", "")
-    done = place.run(text)
+    done = folder.run(text)
     assert done.returncode == 1
     assert done.stdout == ""
     assert f"needs {missing}: put it in PATH (Debian has it in the package " in done.stderr
@@ -208,27 +210,29 @@ def test_it_names_the_program_that_is_missing(place: Place, missing: str) -> Non
         ("iptables -w -t mangle", "iptables -w -t jungle"),
     ],
 )
-def test_a_line_that_fails_is_named_and_ends_it(place: Place, right: str, wrong: str) -> None:
+def test_a_line_that_fails_is_named_and_ends_it(
+    folder: ScriptFolder, right: str, wrong: str
+) -> None:
     text = kim().replace(right, wrong, 1)
     (number,) = (at for at, line in enumerate(text.splitlines(), 1) if wrong in line)
-    done = place.run(text)
+    done = folder.run(text)
     assert done.returncode == 1
     assert done.stdout == ""
     assert f"it.sh: failed, line {number}: " in done.stderr.splitlines()[-1]
 
 
-def test_a_ping_without_an_answer_ends_with_1_after_the_others(place: Place) -> None:
+def test_a_ping_without_an_answer_ends_with_1_after_the_others(folder: ScriptFolder) -> None:
     topology = catalog.kim_and_lee().with_vtep("lxc2", "kim", id=11)
-    done = place.run(script_of(topology).replace("patience=10", "patience=1"))
+    done = folder.run(script_of(topology).replace("patience=10", "patience=1"))
     assert done.returncode == 1
     said = [line for line in done.stdout.splitlines() if " -> " in line]
     assert [line.partition(": ")[2] for line in said] == 2 * ["NO ANSWER in 1 s"] + 2 * ["answered"]
     assert "100% packet loss" in done.stdout
 
 
-def test_a_shell_reaches_the_nodes_and_decides_the_exit_code(place: Place) -> None:
+def test_a_shell_reaches_the_nodes_and_decides_the_exit_code(folder: ScriptFolder) -> None:
     given = "ip netns exec a ping -n -c 1 -W 5 172.18.1.3 && exit 42"
-    done = place.run(quick(), "shell", given=given)
+    done = folder.run(quick(), "shell", given=given)
     assert (done.returncode, done.stderr) == (42, "")
     assert "1 received" in done.stdout
 
@@ -237,11 +241,11 @@ def test_a_shell_reaches_the_nodes_and_decides_the_exit_code(place: Place) -> No
 
 
 @contextlib.contextmanager
-def waiting(place: Place) -> Iterator[subprocess.Popen[Any]]:
+def waiting(folder: ScriptFolder) -> Iterator[subprocess.Popen[Any]]:
     """A script that has set all up, and waits for what stdin says."""
     with subprocess.Popen(
-        ["unshare", "-Urnm", "sh", place.file(kim()), "shell"],
-        env=place.env,
+        ["unshare", "-Urnm", "sh", folder.file(kim()), "shell"],
+        env=folder.env,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -252,42 +256,44 @@ def waiting(place: Place) -> Iterator[subprocess.Popen[Any]]:
         process.stdin.write("echo here\n")
         process.stdin.flush()
         assert process.stdout.readline() == "here\n"
-        assert any("smcrouted" in line for line in place.processes())
+        assert any("smcrouted" in line for line in folder.processes())
         yield process
 
 
 @pytest.mark.parametrize("name", ["HUP", "INT", "TERM"])
-def test_a_signal_tears_it_down(place: Place, name: str) -> None:
+def test_a_signal_tears_it_down(folder: ScriptFolder, name: str) -> None:
     number = signal.Signals[f"SIG{name}"]
-    with waiting(place) as process:
+    with waiting(folder) as process:
         process.send_signal(number)
         _, said = process.communicate("exit\n", timeout=30)  # a shell first waits for its child
         assert (process.returncode, said) == (128 + number, "")
-        assert not place.left()
+        assert not folder.left()
 
 
-def test_even_killed_it_leaves_no_daemon(place: Place) -> None:
-    with waiting(place) as process:
+def test_even_killed_it_leaves_no_daemon(folder: ScriptFolder) -> None:
+    with waiting(folder) as process:
         process.kill()
         process.communicate(timeout=30)
-        wait_until(lambda: not place.left(), "its processes gone", found=lambda: str(place.left()))
+        wait_until(
+            lambda: not folder.left(), "its processes gone", found=lambda: str(folder.left())
+        )
 
 
 # --- what it builds --------------------------------------------------------------------------
 
 
 @every_topology
-def test_it_builds_what_netlink_builds(place: Place, name: str, family: int) -> None:
+def test_it_builds_what_netlink_builds(folder: ScriptFolder, name: str, family: int) -> None:
     topology = CATALOG[name](family=family)
-    done = place.run(script_of(topology), "state")
+    done = folder.run(script_of(topology), "state")
     assert (done.returncode, done.stderr) == (0, "")
     with Lab(topology) as lab:
         assert not differences(state_of_script(done.stdout), state_of_lab(lab))
 
 
-def test_the_states_compared_show_a_difference(place: Place) -> None:
+def test_the_states_compared_show_a_difference(folder: ScriptFolder) -> None:
     topology = catalog.point_to_point()
-    done = place.run(script_of(topology.with_vtep("b", "overlay", ttl=9)), "state")
+    done = folder.run(script_of(topology.with_vtep("b", "overlay", ttl=9)), "state")
     with Lab(topology) as lab:
         found = differences(state_of_script(done.stdout), state_of_lab(lab))
     assert set(found) == {("b", "ip -d link"), ("b", "ip -d address")}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from traces import nothing_left, traces
+from resource_tools import nothing_left, resources
 
 from vxlab.apply.netlink import NetlinkBackend
 from vxlab.apply.site import Site
@@ -142,11 +142,11 @@ def test_a_refused_rule_leaves_no_process(site: Site) -> None:
     apply(site, AddNamespace("a"), AddNamespace("b"), AddNamespace("c"))
     for node in "abc":
         site.node(node).popen(["true"]).communicate()
-    before = traces()
+    before = resources()
     bad = AddRule("b", ("--no-such-option",))
     with pytest.raises(ApplyError, match=r"ip netns exec b iptables --no-such-option: .*unknown"):
         site.add_rules([accept("a", 1), bad, accept("c", 2)])
-    assert traces() == before
+    assert resources() == before
 
 
 def test_a_missing_filter_program(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +162,7 @@ def test_a_filter_program_that_hangs_is_killed(
 ) -> None:
     apply(site, AddNamespace("a"))
     site.node("a").popen(["true"]).communicate()
-    before = traces()
+    before = resources()
     fake = tmp_path / "iptables"
     fake.write_text("#!/bin/sh\nexec sleep 60\n")
     fake.chmod(0o755)
@@ -170,7 +170,7 @@ def test_a_filter_program_that_hangs_is_killed(
     monkeypatch.setattr("vxlab.apply.site._RULE_DEADLINE", 0.05)
     with pytest.raises(ApplyError, match=r"iptables -A .*: waited 0\.05 s for it to end; killed"):
         site.add_rules([accept("a", 1)])
-    assert traces() == before
+    assert resources() == before
 
 
 def test_rules_keep_their_place_among_other_operations(site: Site) -> None:

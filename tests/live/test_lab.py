@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from lab_tools import EditingBackend, describe, two_hosts, with_containers
-from traces import closing, nothing_left, traces
+from resource_tools import captures_closing, nothing_left, resources
 
 from vxlab import catalog
 from vxlab.describe.builder import TopologyBuilder
@@ -445,11 +445,11 @@ def test_the_ports_of_the_topology_are_looked_at(tmp_path: Path) -> None:
 def test_a_place_that_is_not_there(
     lab: Lab, place: str, error: type[VxlabError], message: str
 ) -> None:
-    before = traces()
+    before = resources()
     with pytest.raises(error, match=message):
         lab.capture("h2", place).__enter__()
-    wait_until(lambda: not closing(), "captures to be closed")
-    assert traces() == before
+    wait_until(lambda: not captures_closing(), "captures to be closed")
+    assert resources() == before
 
 
 def test_the_interface_a_node_is_known_by(tmp_path: Path) -> None:

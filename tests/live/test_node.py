@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from lab_tools import two_hosts
-from traces import nothing_left
+from resource_tools import nothing_left
 
 from vxlab.errors import ApplyError, CommandError, MissingProgram, VxlabError, WaitTimeout
 from vxlab.live.lab import Lab

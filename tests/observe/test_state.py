@@ -7,7 +7,7 @@ from dataclasses import astuple
 from typing import Any
 
 import pytest
-from state_lab import agree, ip, ip_between, one_node, run, shown, two_nodes
+from state_tools import agree, ip, ip_between, one_node, run, shown, two_nodes
 
 from vxlab import state, vxlan
 from vxlab.errors import VxlabError

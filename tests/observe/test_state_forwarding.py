@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from state_lab import agree, bridge, ip, new_node, one_node, run, shown, two_nodes
+from state_tools import agree, bridge, ip, new_node, one_node, run, shown, two_nodes
 
 from vxlab import state
 from vxlab.errors import VxlabError

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from state_lab import bridge, ip, one_node, run, two_nodes
+from state_tools import bridge, ip, one_node, run, two_nodes
 
 from vxlab import state
 from vxlab.errors import VxlabError

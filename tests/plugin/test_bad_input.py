@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from lab_tools import EditingBackend, FailingBackend, describe, two_hosts, with_containers
-from traces import closing, nothing_left, traces
+from resource_tools import captures_closing, nothing_left, resources
 
 from vxlab import catalog
 from vxlab.describe.builder import TopologyBuilder
@@ -526,10 +526,10 @@ def test_what_is_refused_in_a_live_lab_leaves_it_alive(
     with Lab(two_hosts()) as lab:
         for node in lab.values():
             node.run("true")
-        before = traces()
+        before = resources()
         with pytest.raises(VxlabError, match=message):
             lab.apply(*operations)
-        assert _without_temp(traces()) == _without_temp(before)
+        assert _without_temp(resources()) == _without_temp(before)
         assert lab["h1"].ping("172.16.0.2", timeout=5)
 
 
@@ -738,11 +738,11 @@ def test_a_capture_that_was_made_before_the_end() -> None:
 def test_a_question_that_makes_no_sense(ask: Any, error: type[VxlabError], message: str) -> None:
     with Lab(two_hosts()) as lab:
         lab["h1"].run("true")
-        before = traces()
+        before = resources()
         with pytest.raises(error, match=message):
             ask(lab)
-        wait_until(lambda: not closing(), "captures to be closed")
-        assert traces() == before
+        wait_until(lambda: not captures_closing(), "captures to be closed")
+        assert resources() == before
 
 
 def test_bad_input_again_and_again_adds_up_to_nothing() -> None:

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from plugin_project import NO_SANDBOX, PYTEST, counts, run, strict_project
-from sandbox_project import REPOSITORY, Project
+from plugin_tools import NO_SANDBOX, PYTEST, counts, run, strict_project
+from project_tools import REPOSITORY, Project
 
 from vxlab import catalog, operations
 from vxlab.errors import (

@@ -8,8 +8,8 @@ import stat
 from pathlib import Path
 
 import pytest
-from plugin_project import NO_SANDBOX, counts, run, strict_project
-from sandbox_project import Project
+from plugin_tools import NO_SANDBOX, counts, run, strict_project
+from project_tools import Project
 
 from vxlab.system.programs import find_program
 

@@ -9,8 +9,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
-from plugin_project import HEAD, NO_SANDBOX, PYTEST, counts, passed, run, strict_project
-from sandbox_project import Project, environment
+from plugin_tools import HEAD, NO_SANDBOX, PYTEST, counts, passed, run, strict_project
+from project_tools import Project, environment
 
 INSTALLED = any(point.value == "vxlab.plugin.hooks" for point in entry_points(group="pytest11"))
 

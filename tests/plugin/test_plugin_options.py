@@ -8,8 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from plugin_project import NO_SANDBOX, counts, part, run, strict_project
-from sandbox_project import Project
+from plugin_tools import NO_SANDBOX, counts, part, run, strict_project
+from project_tools import Project
 
 from vxlab import Lab, catalog
 from vxlab.errors import VxlabError

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugin_project import HEAD, NO_SANDBOX, counts, run, strict_project
-from sandbox_project import Project
+from plugin_tools import HEAD, NO_SANDBOX, counts, run, strict_project
+from project_tools import Project
 
 from vxlab.plugin.reports import LONGEST
 from vxlab.results.model import EXPENDABLE

@@ -11,10 +11,10 @@ import socket
 import threading
 
 import pytest
+from resource_tools import nothing_left
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
-from traces import nothing_left
 
 from vxlab import catalog
 from vxlab.errors import VxlabError, WaitTimeout

@@ -17,17 +17,8 @@ import uuid
 from pathlib import Path
 
 import pytest
-from sandbox_project import (
-    BOXED,
-    FACTS,
-    PYTEST,
-    Project,
-    carrying,
-    children,
-    environment,
-    forbidding,
-    here,
-)
+from project_tools import FACTS, PYTEST, Project, environment
+from sandbox_tools import BOXED, carrying, children, forbidding, here
 
 from vxlab import sandbox
 from vxlab.errors import SandboxError

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from daemon_lab import GROUP, GROUP6, RouterLab, ip, router_lab
+from multicast_router_tools import GROUP, GROUP6, RouterLab, ip, router_lab
 
 from vxlab.errors import DaemonError, MissingProgram, TopologyError
 from vxlab.services import (

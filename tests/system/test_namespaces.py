@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from traces import nothing_left, traces
+from resource_tools import nothing_left, resources
 
 from vxlab.errors import MissingProgram, SandboxError, VxlabError
 from vxlab.observe import packetsocket
@@ -153,10 +153,10 @@ def test_the_name_a_program_is_started_by(node: Namespaces) -> None:
 
 
 def test_a_missing_program_starts_nothing(node: Namespaces) -> None:
-    before = traces()
+    before = resources()
     with pytest.raises(MissingProgram, match="'no-such-program'"):
         node.popen(["no-such-program"])
-    assert traces() == before
+    assert resources() == before
 
 
 def test_without_unshare_there_is_no_first_process(

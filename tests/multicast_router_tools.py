@@ -1,4 +1,4 @@
-"""A small lab for the tests of the daemons: one router, hosts on subnets of their own.
+"""A small lab for the tests of multicast routers: one router, hosts on subnets of their own.
 
   h1            h2            h3
 vxlan10       vxlan10       vxlan10        172.16.0.N/24, fd16::N/64
