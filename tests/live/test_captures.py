@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,6 @@ from vxlab.errors import CaptureError, VxlabError
 from vxlab.live.captures import Captures
 from vxlab.live.lab import Lab
 from vxlab.system.waiting import wait_until
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    with nothing_left(tmp_path / "temp"), Lab(two_hosts()) as lab:
-        yield lab
 
 
 def test_captures_at_several_places(lab: Lab) -> None:

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,6 @@ from vxlab.live.node import Node
 from vxlab.operations import DelLink
 from vxlab.plan.planner import make_plan
 from vxlab.system.waiting import wait_until
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    with nothing_left(tmp_path / "temp"), Lab(two_hosts()) as lab:
-        yield lab
 
 
 def test_a_lab_is_a_mapping_of_its_nodes(lab: Lab) -> None:

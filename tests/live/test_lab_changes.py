@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,6 @@ from resource_tools import nothing_left
 from vxlab.errors import VxlabError
 from vxlab.live.lab import Lab
 from vxlab.operations import AddAddress, AddLink, AddNamespace, DelLink, Operation, Peer, SetLink
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    with nothing_left(tmp_path / "temp"), Lab(two_hosts()) as lab:
-        yield lab
 
 
 def test_a_link_goes_and_comes_back(lab: Lab) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,6 @@ from resource_tools import nothing_left
 from vxlab import catalog
 from vxlab.live.lab import Lab
 from vxlab.operations import AddAddress, AddLink, AddNamespace, SetLink
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    with nothing_left(tmp_path / "temp"), Lab(two_hosts()) as lab:
-        yield lab
 
 
 def outside() -> dict[str, str]:

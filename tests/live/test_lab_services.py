@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lab_tools import EditingBackend, two_hosts
+from lab_tools import EditingBackend
 
 from vxlab import catalog
 from vxlab.errors import DaemonError, VxlabError
@@ -38,12 +37,6 @@ def test_a_daemon_that_is_never_ready(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(base.wait_all_ready, "__defaults__", (0.2,))
     with pytest.raises(DaemonError, match=r"start smcrouted in router: waited 0\.2 s for"):
         Lab(catalog.kim_and_lee()).open()
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab(two_hosts()) as lab:
-        yield lab
 
 
 @pytest.mark.parametrize("router", ["smcroute", "pimd"])

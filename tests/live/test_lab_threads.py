@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,12 +13,6 @@ from resource_tools import nothing_left
 
 from vxlab.live.lab import Lab
 from vxlab.operations import AddFdb, SetLink
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    with nothing_left(tmp_path / "temp"), Lab(two_hosts()) as lab:
-        yield lab
 
 
 def test_a_lab_used_from_several_threads(lab: Lab) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,12 +16,6 @@ LISTEN = (
     "import socket; s = socket.socket(); s.bind(('10.0.0.1', 4321)); s.listen(); "
     "print('ready', flush=True); import time; time.sleep(1000)"
 )
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    with nothing_left(tmp_path / "temp"), Lab(two_hosts()) as lab:
-        yield lab
 
 
 def test_commands(lab: Lab) -> None:
