@@ -14,7 +14,7 @@ from vxlab.live.lab import Lab
 from vxlab.system.waiting import wait_until
 
 
-def test_captures_at_several_places(lab: Lab) -> None:
+def test_captures_are_started_at_several_places(lab: Lab) -> None:
     with lab.capture("h1", "h2:vxlan0", "lan") as seen:
         assert isinstance(seen, Captures)
         assert list(seen) == ["h1", "h2:vxlan0", "lan"]
@@ -62,7 +62,7 @@ def test_the_ports_of_the_topology_are_looked_at(tmp_path: Path) -> None:
         ("h1:vxlan1", CaptureError, "h1: wanted the interface 'vxlan1'"),
     ],
 )
-def test_a_place_that_is_not_there(
+def test_a_place_that_is_not_there_is_named(
     lab: Lab, place: str, error: type[VxlabError], message: str
 ) -> None:
     before = resources()

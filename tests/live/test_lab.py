@@ -77,7 +77,7 @@ def test_a_lab_may_be_opened_again(tmp_path: Path) -> None:
             assert lab["h1"].ping("172.16.0.2", timeout=5)
 
 
-def test_a_lab_of_nothing(tmp_path: Path) -> None:
+def test_a_lab_of_nothing_opens(tmp_path: Path) -> None:
     with nothing_left(tmp_path / "temp"), Lab(Topology("empty")) as lab:
         assert len(lab) == 0
         with pytest.raises(VxlabError, match="found it open already"):
@@ -139,7 +139,7 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_the_interface_a_node_is_known_by(tmp_path: Path) -> None:
+def test_a_node_is_known_by_its_first_interface(tmp_path: Path) -> None:
     t = with_containers()
     t.host("bare")
     with nothing_left(tmp_path / "temp"), Lab(t.build()) as lab:
@@ -149,7 +149,7 @@ def test_the_interface_a_node_is_known_by(tmp_path: Path) -> None:
         assert lab.first_interface("bare") == "switch"
 
 
-def test_the_state_of_all_nodes(lab: Lab) -> None:
+def test_the_state_of_all_nodes_is_read(lab: Lab) -> None:
     taken = lab.state()
     assert list(taken) == ["lan", "h1", "h2"]
     assert {name: node.name for name, node in taken.items()} == {name: name for name in lab}
@@ -170,7 +170,9 @@ def _fail() -> None:
     raise ZeroDivisionError
 
 
-def test_opening_asks_no_clock_for_a_nap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_opening_a_lab_sleeps_for_20_ms_at_most(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """What waits, waits for a condition, in pauses of at most 20 ms."""
     naps = []
 

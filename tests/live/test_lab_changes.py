@@ -24,7 +24,7 @@ def test_a_link_goes_and_comes_back(lab: Lab) -> None:
     assert lab["h1"].ping("172.16.0.2", timeout=5)
 
 
-def test_a_new_node_in_the_middle_of_a_test(tmp_path: Path) -> None:
+def test_a_node_is_added_in_the_middle_of_a_test(tmp_path: Path) -> None:
     with nothing_left(tmp_path / "temp"), Lab(two_hosts(), recorder=True) as lab:
         lab.apply(
             AddNamespace("h3"),

@@ -68,7 +68,7 @@ def test_frames_of_a_lab_are_not_seen_outside(lab: Lab) -> None:
         assert not [frame for frame in heard if b"inside" in frame]
 
 
-def test_two_labs_at_the_same_time_with_equal_names(tmp_path: Path) -> None:
+def test_two_labs_with_equal_names_do_not_meet(tmp_path: Path) -> None:
     with nothing_left(tmp_path / "temp"), Lab(two_hosts()) as one, Lab(two_hosts()) as two:
         one.apply(SetLink("h2", "vxlan0", up=False))
         assert not one["h1"].ping("172.16.0.2", timeout=0.2)

@@ -33,7 +33,7 @@ def test_a_closed_lab_refuses_everything() -> None:
     assert lab.state() == {}
 
 
-def test_a_capture_that_was_made_before_the_end() -> None:
+def test_a_capture_of_a_closed_lab_is_refused() -> None:
     with Lab(two_hosts()) as lab:
         captures = lab.capture("h1")
     with pytest.raises(
@@ -77,7 +77,9 @@ def test_a_capture_that_was_made_before_the_end() -> None:
         (lambda lab: lab.apply("ip link"), VxlabError, "wanted operations, found 'ip link'"),
     ],
 )
-def test_a_question_that_makes_no_sense(ask: Any, error: type[VxlabError], message: str) -> None:
+def test_a_question_that_makes_no_sense_is_refused(
+    ask: Any, error: type[VxlabError], message: str
+) -> None:
     with Lab(two_hosts()) as lab:
         lab["h1"].run("true")
         before = resources()

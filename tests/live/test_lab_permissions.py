@@ -45,19 +45,19 @@ def attempt(*wrapper: str, code: str = ATTEMPT) -> str:
     return done.stdout
 
 
-def test_root_without_capabilities() -> None:
+def test_root_without_capabilities_may_not_build_a_lab() -> None:
     said = attempt("setpriv", "--bounding-set=-all", "--inh-caps=-all")
     assert (
         "wanted a network namespace for 'vbr', found no permission to make one: run inside" in said
     )
 
 
-def test_another_user() -> None:
+def test_another_user_may_not_build_a_lab() -> None:
     said = attempt("unshare", "--user")  # with no id mapped, one is nobody
     assert "wanted to build a lab, found no right to make namespaces: " in said
 
 
-def test_in_the_namespaces_of_somebody_else() -> None:
+def test_namespaces_of_another_user_are_not_left() -> None:
     """There one could leave, and never come back; so one does not leave."""
     where = "os.readlink('/proc/self/ns/net')"
     code = f"import os\nhome = {where}\n{ATTEMPT}\nassert {where} == home\n"
@@ -65,7 +65,7 @@ def test_in_the_namespaces_of_somebody_else() -> None:
     assert "wanted a network namespace for 'vbr', found no permission to make one" in said
 
 
-def test_no_more_namespaces() -> None:
+def test_a_limit_on_namespaces_is_named() -> None:
     limit = "with open('/proc/sys/user/max_net_namespaces', 'w') as file:\n    file.write('3')\n"
     said = attempt("unshare", "--user", "--map-root-user", "--net", "--uts", code=limit + ATTEMPT)
     assert "wanted a network namespace for 'b', found" in said
@@ -73,7 +73,7 @@ def test_no_more_namespaces() -> None:
 
 
 @pytest.mark.parametrize("spare", range(3, 10))
-def test_no_more_open_files(spare: int) -> None:
+def test_a_limit_on_open_files_is_named(spare: int) -> None:
     limit = (
         "import os, resource\n"
         "from vxlab import Lab, catalog\n"

@@ -17,7 +17,9 @@ from vxlab.services import base
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
-def test_a_daemon_that_dies_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_daemon_that_dies_at_once_is_quoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fake = tmp_path / "smcrouted"
     fake.write_text("#!/bin/sh\necho cannot go on >&2\nexit 7\n")
     fake.chmod(0o755)
@@ -29,7 +31,9 @@ def test_a_daemon_that_dies_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "wanted" in str(caught.value)
 
 
-def test_a_daemon_that_is_never_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_daemon_that_is_never_ready_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fake = tmp_path / "smcrouted"
     fake.write_text("#!/bin/sh\nexec sleep 1234\n")
     fake.chmod(0o755)
@@ -53,7 +57,7 @@ def test_a_daemon_is_stopped_and_started_again(router: str) -> None:
             lab.start_daemon("router")
 
 
-def test_a_daemon_that_was_not_planned(lab: Lab) -> None:
+def test_a_daemon_that_was_not_planned_is_not_started(lab: Lab) -> None:
     for change in (lab.start_daemon, lab.stop_daemon):
         with pytest.raises(VxlabError, match="lab two-hosts: wanted a daemon on 'h1', found none"):
             change("h1")

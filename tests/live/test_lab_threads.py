@@ -15,7 +15,7 @@ from vxlab.live.lab import Lab
 from vxlab.operations import AddFdb, SetLink
 
 
-def test_a_lab_used_from_several_threads(lab: Lab) -> None:
+def test_a_lab_is_used_from_several_threads(lab: Lab) -> None:
     def work(number: int) -> str:
         node = lab["h1" if number % 2 else "h2"]
         there = "172.16.0.2" if number % 2 else "172.16.0.1"
@@ -53,7 +53,7 @@ def test_recorders_are_emptied_by_one_thread_at_a_time(tmp_path: Path) -> None:
         assert met == []
 
 
-def test_labs_opened_by_several_threads(tmp_path: Path) -> None:
+def test_labs_are_opened_by_several_threads(tmp_path: Path) -> None:
     def work(number: int) -> bool:
         topology = two_hosts().with_vtep("h1", "red", addresses=(f"172.16.0.{100 + number}/24",))
         with Lab(topology) as lab:
@@ -64,7 +64,7 @@ def test_labs_opened_by_several_threads(tmp_path: Path) -> None:
         pool.shutdown()
 
 
-def test_a_lab_opened_in_one_thread_and_closed_in_another(tmp_path: Path) -> None:
+def test_a_lab_is_opened_in_one_thread_and_closed_in_another(tmp_path: Path) -> None:
     with nothing_left(tmp_path / "temp"):
         lab = Lab(two_hosts()).open()
         lab["h1"].run("true")

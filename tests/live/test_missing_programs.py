@@ -37,7 +37,7 @@ def bare(nothing_is_left: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ],
 )
 @pytest.mark.usefixtures("bare")
-def test_a_missing_program_in_mid_plan(make: Any, program: str, package: str) -> None:
+def test_a_missing_program_in_mid_plan_is_named(make: Any, program: str, package: str) -> None:
     with pytest.raises(MissingProgram, match=f"'{program}'.*install the package {package}"):
         Lab(make()).open()
 

@@ -19,7 +19,7 @@ from vxlab.observe.frames import MARK_PREFIX
 from vxlab.operations import SetLink
 
 
-def test_ping(h1: Node) -> None:
+def test_a_ping_counts_its_replies(h1: Node) -> None:
     answered = h1.ping("10.0.0.2", count=3, interval=0.01, size=1000)
     assert answered
     assert (answered.sent, answered.received) == (3, 3)
@@ -44,7 +44,7 @@ def test_ping_that_cannot_even_be_sent_says_why(h1: Node) -> None:
         h1.ping("10.0.0.2", interface="eth7")
 
 
-def test_ping_of_another_kind_that_gives_no_summary(
+def test_a_ping_without_a_summary_is_an_error(
     h1: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = tmp_path / "ping"
@@ -65,12 +65,12 @@ def test_ip_and_bridge_answer_in_lists_and_dicts(h1: Node) -> None:
     assert h1.ip("link", "set", "eth0", "down") == []
 
 
-def test_ip_that_refuses(h1: Node) -> None:
+def test_a_refusal_by_ip_is_an_error(h1: Node) -> None:
     with pytest.raises(CommandError, match=r"h1: `ip -j link show eth7` ended with 1: .*eth7"):
         h1.ip("link", "show", "eth7")
 
 
-def test_ip_that_does_not_speak_json(h1: Node) -> None:
+def test_output_of_ip_that_is_not_json_is_an_error(h1: Node) -> None:
     with pytest.raises(VxlabError, match=r"h1: wanted JSON from `ip -j -V`, found 'ip utility"):
         h1.ip("-V")
 
@@ -82,7 +82,7 @@ def test_sysctl_reads_and_sets(h1: Node) -> None:
     assert h1.run("sysctl", "-n", "net.ipv4.ip_forward").stdout == "1\n"
 
 
-def test_sysctl_of_an_interface_with_a_dot(lab: Lab) -> None:
+def test_sysctl_takes_an_interface_with_a_dot(lab: Lab) -> None:
     lab["h1"].run("ip", "link", "add", "br.5", "type", "bridge")
     assert lab["h1"].sysctl("net.ipv4.conf.br/5.rp_filter", 1) == "1"
 
@@ -96,12 +96,12 @@ def test_sysctl_of_an_interface_with_a_dot(lab: Lab) -> None:
         ("net.ipv4", None, "h1: wanted the setting net.ipv4, found: Is a directory"),
     ],
 )
-def test_sysctl_that_is_refused(h1: Node, key: str, value: str | None, message: str) -> None:
+def test_a_refused_sysctl_is_an_error(h1: Node, key: str, value: str | None, message: str) -> None:
     with pytest.raises(VxlabError, match=message):
         h1.sysctl(key, value)
 
 
-def test_sockets_of_a_node(lab: Lab) -> None:
+def test_sockets_are_those_of_the_node(lab: Lab) -> None:
     with lab["h1"].socket(socket.AF_INET, socket.SOCK_STREAM) as server:
         server.bind(("10.0.0.1", 7))
         server.listen()
@@ -115,7 +115,7 @@ def test_sockets_of_a_node(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(("family", "address"), [(4, "10.0.0.2"), (6, "fd00::2")])
-def test_a_marked_datagram(family: int, address: str) -> None:
+def test_a_marked_datagram_arrives(family: int, address: str) -> None:
     with Lab(two_hosts(family)) as lab:
         kind = socket.AF_INET if family == 4 else socket.AF_INET6
         with lab["h2"].socket(kind, socket.SOCK_DGRAM) as receiver:
@@ -128,7 +128,7 @@ def test_a_marked_datagram(family: int, address: str) -> None:
         assert seen["h2"].payloads() == [b"hello"]
 
 
-def test_a_marked_datagram_to_another_port_and_to_all(lab: Lab) -> None:
+def test_a_marked_datagram_may_go_to_another_port_and_to_all(lab: Lab) -> None:
     with lab["h2"].socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("", 5000))
         receiver.settimeout(10)
@@ -145,12 +145,14 @@ def test_a_marked_datagram_to_another_port_and_to_all(lab: Lab) -> None:
         ("10.0.0.2", 65536, "h1: wanted a port from 1 to 65535, found 65536"),
     ],
 )
-def test_a_datagram_that_cannot_be_sent(h1: Node, address: str, port: int, message: str) -> None:
+def test_a_datagram_that_cannot_be_sent_is_an_error(
+    h1: Node, address: str, port: int, message: str
+) -> None:
     with pytest.raises(VxlabError, match=message):
         h1.send_marked(address, b"x", port=port)
 
 
-def test_the_state_of_a_node(lab: Lab) -> None:
+def test_the_state_of_a_node_is_read(lab: Lab) -> None:
     taken = lab["h1"].state
     assert taken.name == "h1"
     assert [link.name for link in taken.links] == ["lo", "eth0", "vxlan0"]
@@ -159,7 +161,7 @@ def test_the_state_of_a_node(lab: Lab) -> None:
     assert changed != taken
 
 
-def test_the_node_s_host_name(lab: Lab) -> None:
+def test_the_host_name_is_that_of_the_node(lab: Lab) -> None:
     for name in lab:
         assert lab[name].run("uname", "-n").stdout == f"{name}\n"
 
@@ -191,12 +193,12 @@ def test_a_raw_link_is_made_and_read_as_bytes(h1: Node) -> None:
     assert dict([vni, port]).items() <= h1.raw_link("vx7").items()
 
 
-def test_a_raw_link_that_the_kernel_refuses(h1: Node) -> None:
+def test_a_raw_link_that_the_kernel_refuses_is_an_error(h1: Node) -> None:
     with pytest.raises(ApplyError, match="failed policy validation") as refused:
         h1.add_raw_link("vx7", "vxlan", [(1, b"\1")])
     assert refused.value.errno == errno.ERANGE
 
 
-def test_a_raw_link_that_is_not_there(h1: Node) -> None:
+def test_a_raw_link_that_is_not_there_is_an_error(h1: Node) -> None:
     with pytest.raises(VxlabError, match="h1: wanted the device 'vx7', found none"):
         h1.raw_link("vx7")

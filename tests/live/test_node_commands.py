@@ -46,14 +46,14 @@ def test_run_feeds_stdin_and_environment(h1: Node) -> None:
     assert h1.run("sh", "-c", "echo $WHO", env={"WHO": "me"}).stdout == "me\n"
 
 
-def test_much_output_on_both_streams(h1: Node) -> None:
+def test_much_output_on_both_streams_is_read(h1: Node) -> None:
     result = h1.run(
         "sh", "-c", "head -c 300000 /dev/zero | tr '\\0' x; head -c 300000 /dev/zero >&2"
     )
     assert (len(result.stdout), len(result.stderr)) == (300000, 300000)
 
 
-def test_output_that_is_no_text(h1: Node) -> None:
+def test_output_that_is_no_text_has_replacement_characters(h1: Node) -> None:
     assert h1.run("printf", r"a\377b").stdout == "a\ufffdb"
 
 

@@ -13,7 +13,7 @@ from frame_tools import ARP, ETHERNET, A, ethernet, frame, made, vxlan_frame
 from vxlab.observe.frames import MARK_PORT, MARK_PREFIX, decapsulate
 
 
-def test_macs_and_ethertype() -> None:
+def test_macs_and_ethertype_are_decoded() -> None:
     arp = frame(ARP)
     assert (arp.src, arp.dst, arp.ethertype) == (A, "ff:ff:ff:ff:ff:ff", 0x0806)
     assert arp.is_arp
@@ -44,7 +44,7 @@ def test_vlan_tags_are_skipped_and_listed(layers: Any, tags: str, vlans: tuple[i
     assert tagged.udp_ports == (1, 2)
 
 
-def test_ipv4_with_options(layers: Any) -> None:
+def test_ipv4_options_are_skipped(layers: Any) -> None:
     options = [layers.IPOption_Router_Alert()]
     seen = made(
         ethernet(layers),
@@ -54,7 +54,7 @@ def test_ipv4_with_options(layers: Any) -> None:
     assert seen.udp_ports == (53, 9)
 
 
-def test_ipv6_with_extension_headers(layers: Any) -> None:
+def test_ipv6_extension_headers_are_skipped(layers: Any) -> None:
     seen = made(
         ethernet(layers),
         layers.IPv6(src="fd00::1", dst="fd00::2", hlim=33),
@@ -68,7 +68,7 @@ def test_ipv6_with_extension_headers(layers: Any) -> None:
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_fragments(layers: Any, version: int) -> None:
+def test_only_the_first_fragment_has_ports(layers: Any, version: int) -> None:
     udp = layers.UDP(sport=5, dport=MARK_PORT) / layers.Raw(MARK_PREFIX + b"x" * 50)
     if version == 4:
         first = layers.IP(flags="MF", proto=17) / layers.Raw(bytes(udp)[:32])
@@ -91,7 +91,7 @@ def test_an_ipv6_packet_that_is_all_of_it_is_no_fragment(layers: Any) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"hello", bytes(range(256)), MARK_PREFIX])
 @pytest.mark.parametrize("version", [4, 6])
-def test_marked_payloads(layers: Any, version: int, data: bytes) -> None:
+def test_marked_payloads_are_found(layers: Any, version: int, data: bytes) -> None:
     ip = (
         layers.IP(src="1.1.1.1", dst="1.1.1.2")
         if version == 4
@@ -130,7 +130,7 @@ def test_a_mark_within_a_tunnel_is_the_inner_frames(layers: Any) -> None:
     assert found.inner.mark == b"deep"
 
 
-def test_decapsulation(layers: Any) -> None:
+def test_decapsulation_gives_header_and_inner_frame(layers: Any) -> None:
     outer = vxlan_frame(layers)
     found = decapsulate(outer, [8472])
     assert found

@@ -40,7 +40,7 @@ def summaries() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("expression", "line"), summaries())
-def test_summary_of_ip(layers: Any, expression: str, line: str) -> None:
+def test_ip_packets_have_a_summary(layers: Any, expression: str, line: str) -> None:
     names = {name: getattr(layers, name) for name in dir(layers) if not name.startswith("_")}
     if line.startswith("IGMP"):
         ip, layer = (
@@ -57,7 +57,7 @@ def test_summary_of_ip(layers: Any, expression: str, line: str) -> None:
     assert made(ethernet(layers), ip, layer).summary() == line
 
 
-def test_summary_of_arp_and_others() -> None:
+def test_arp_and_others_have_a_summary() -> None:
     assert frame(ARP).summary() == "ARP who-has 1.1.1.2 tell 1.1.1.1"
     reply = ARP[:21] + b"\2" + ARP[22:]
     assert frame(reply).summary() == f"ARP reply 1.1.1.1 is-at {A}"

@@ -36,7 +36,7 @@ def without_settings(topology: Topology) -> list[str]:
     return [str(each) for each in make_plan(topology) if not isinstance(each, SetSysctl)]
 
 
-def test_the_plan_of_two_hosts_line_by_line() -> None:
+def test_the_plan_of_two_hosts_is_these_lines() -> None:
     assert without_settings(two_hosts()) == [
         "ip netns add lan",
         "ip netns add h1",

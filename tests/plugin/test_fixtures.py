@@ -72,7 +72,7 @@ def test_a_lab_may_be_closed_by_its_test(lab):
 """
 
 
-def test_fixtures(project):
+def test_fixtures_make_one_fresh_lab_a_test(project):
     done = run(project, "import vxlab\n" + FIXTURES)
     assert len(passed(done)) == FIXTURES.count("def test_") + 1
     assert re.search(r"^vxlab: kernel .*, in a sandbox$", done.stdout, re.MULTILINE)
@@ -127,7 +127,7 @@ if sandbox.inside() and features.probe("vrf").available:
 """
 
 
-def test_requires(project):
+def test_requires_skips_with_the_reason(project):
     project.write("conftest.py", WITHOUT_VRF)
     done = run(project, REQUIRES)
     assert counts(done) == {"passed": 2, "skipped": 3, "error": 2}

@@ -46,7 +46,7 @@ INNER_V4, INNER_V6 = b"\x45" + bytes(19), b"\x60" + bytes(39)
         ("8c00000300002a00", FRAME, "gpe", "wanted no other flags, found 0x80"),
     ],
 )
-def test_what_a_header_may_say(first8, inner, mode, problem):
+def test_what_is_wrong_with_a_header_is_named(first8, inner, mode, problem):
     modes = {mode: True} if mode else {}
     found = header.problem(bytes.fromhex(first8) + inner, 42, **modes)
     assert bool(found) == bool(problem)

@@ -21,7 +21,7 @@ from vxlab.errors import VxlabError
 
 
 @pytest.mark.topology(one_kernel_vtep, **FAMILIES)
-def test_the_outer_packet_under_full_control(lab):
+def test_every_field_of_the_outer_packet_is_as_asked(lab):
     spoofed = ip_of(lab, "a")[:-1] + "9"
     with lab.capture("a") as seen, reference(lab) as far:
         payload = far.encapsulate(FRAME, vni=7, flags=0x18, reserved1=5, reserved2=6)
@@ -45,7 +45,7 @@ def right_sum(udp):
 
 @pytest.mark.topology(one_kernel_vtep, **FAMILIES)
 @pytest.mark.parametrize("fragment", [None, 1400])
-def test_a_zero_and_a_wrong_checksum(lab, fragment):
+def test_a_checksum_may_be_zero_or_wrong(lab, fragment):
     with lab.capture("a") as seen, reference(lab) as far:
         for ttl, checksum in ((3, "zero"), (4, "wrong"), (5, "right")):
             payload = far.encapsulate(FRAME)
@@ -58,7 +58,7 @@ def test_a_zero_and_a_wrong_checksum(lab, fragment):
 
 
 @pytest.mark.topology(one_kernel_vtep())
-def test_the_dont_fragment_bit(lab):
+def test_the_dont_fragment_bit_is_as_asked(lab):
     with lab.capture("a") as seen, reference(lab) as far:
         for ttl, df in ((3, True), (4, False)):
             far.send_outer(far.encapsulate(FRAME), ttl=ttl, df=df)
@@ -93,7 +93,7 @@ def test_bytes_go_as_they_are(lab):
 
 
 @pytest.mark.topology(one_kernel_vtep())
-def test_sending_to_where_no_way_leads(lab):
+def test_sending_to_where_no_route_leads_is_an_error(lab):
     with reference(lab) as far:
         for send in (far.send_bytes, far.send_outer):
             with pytest.raises(VxlabError, match=r"to 10.9.9.9, found: Network is unreachable"):

@@ -91,7 +91,7 @@ def test_who_only_listens_does_not_answer(lab):
 
 
 @pytest.mark.topology(one_kernel_vtep, **FAMILIES)
-def test_a_frame_as_large_as_the_overlay_takes(lab):
+def test_a_frame_may_be_as_large_as_the_mtu_of_the_overlay(lab):
     with reference(lab):
         size = device(lab).mtu - 28
         assert lab["a"].ping(B, size=size)

@@ -36,7 +36,7 @@ from vxlab.reference import ReferenceVtep
         ({"gpe": None}, "gpe: wanted True or False, found None"),
     ],
 )
-def test_bad_settings(options, found):
+def test_bad_settings_are_refused(options, found):
     with pytest.raises(VxlabError, match=f"^reference VTEP on b: {found}"):
         ReferenceVtep(Node("b", None), **options)
 
@@ -71,13 +71,13 @@ def test_what_is_no_frame_is_refused(inner):
         ("send_outer", {"fragment": 0}, "fragment: wanted 8 to 65528, found 0"),
     ],
 )
-def test_bad_things_to_send(lab, call, options, found):
+def test_bad_things_to_send_are_refused(lab, call, options, found):
     with reference(lab) as far, pytest.raises(VxlabError, match=found):
         getattr(far, call)(FRAME, **options)
 
 
 @pytest.mark.topology(without_vteps())
-def test_a_ping_without_an_own_address(lab):
+def test_a_ping_without_an_own_address_is_refused(lab):
     with reference(lab) as far:
         with pytest.raises(VxlabError, match=r"to reach fd42::2 from, found 172.18.1.3/24"):
             far.ping("fd42::2")

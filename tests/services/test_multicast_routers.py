@@ -44,7 +44,7 @@ def test_the_first_packet_after_ready_gets_through(
 
 
 @EACH_KIND
-def test_eight_interfaces_and_two_tunnels_in_one_group(
+def test_eight_interfaces_and_two_tunnels_share_one_group(
     labs: Callable[[int], RouterLab], start: Start, kind: Kind
 ) -> None:
     lab = labs(8)

@@ -40,14 +40,14 @@ assert os.listdir("/proc/self/fd") == before
 """
 
 
-def test_without_the_right_to_make_namespaces() -> None:
+def test_a_missing_right_to_make_namespaces_is_told() -> None:
     said = in_child(ATTEMPT, "setpriv", "--bounding-set=-all", "--inh-caps=-all")
     assert (
         "wanted a network namespace for 'n1', found no permission to make one: run inside" in said
     )
 
 
-def test_at_the_limit_of_namespaces() -> None:
+def test_a_limit_on_namespaces_is_told() -> None:
     limit = "with open('/proc/sys/user/max_net_namespaces', 'w') as file:\n    file.write('1')\n"
     said = in_child(limit + ATTEMPT, "unshare", "--user", "--map-root-user", "--net", "--uts")
     assert "No space left on device: raise the limit" in said
@@ -55,7 +55,7 @@ def test_at_the_limit_of_namespaces() -> None:
 
 
 @pytest.mark.parametrize("spare", range(6))
-def test_at_the_limit_of_open_files(spare: int) -> None:
+def test_a_limit_on_open_files_is_told(spare: int) -> None:
     """Whichever descriptor is one too many, the ones before it are closed again."""
     packetsocket.settle()  # captures of the test before may still be closing
     used = len(os.listdir("/proc/self/fd"))

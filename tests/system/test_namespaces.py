@@ -33,7 +33,7 @@ def test_the_caller_is_home_after_an_error_too(node: Namespaces) -> None:
     assert here() == HOME
 
 
-def test_entering_a_node_from_within_another(node: Namespaces) -> None:
+def test_a_node_is_entered_from_within_another(node: Namespaces) -> None:
     with Namespaces("n2") as other, node.entered():
         outer = here()
         with other.entered():
@@ -105,7 +105,7 @@ def test_its_path_leads_other_programs_into_it(node: Namespaces) -> None:
     assert os.readlink(node.path()) == inside
 
 
-def test_many_threads_at_once(node: Namespaces) -> None:
+def test_many_threads_use_a_node_at_once(node: Namespaces) -> None:
     def work(number: int) -> tuple[str, str]:
         with node.entered():
             inside = os.readlink("/proc/thread-self/ns/net")
@@ -117,7 +117,7 @@ def test_many_threads_at_once(node: Namespaces) -> None:
     assert [said for _, said in found] == [f"{number}\n" for number in range(24)]
 
 
-def test_nodes_made_by_several_threads(tmp_path: Path) -> None:
+def test_nodes_are_made_by_several_threads(tmp_path: Path) -> None:
     def work(number: int) -> str:
         with Namespaces(f"n{number}") as node:
             return run(node, "uname", "-n")

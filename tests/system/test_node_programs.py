@@ -44,7 +44,7 @@ def test_programs_see_the_files_and_the_folder_of_the_caller(
     assert run(node, "pwd") == "/\n"
 
 
-def test_in_mounts(node: Namespaces) -> None:
+def test_a_function_runs_among_the_mounts_of_the_node(node: Namespaces) -> None:
     assert run(node, "touch", "/run/mine") == ""
     assert "mine" in node.in_mounts(lambda: os.listdir("/run"))
     assert node.in_mounts(threading.current_thread) is not threading.current_thread()
@@ -53,7 +53,7 @@ def test_in_mounts(node: Namespaces) -> None:
     assert "mine" not in os.listdir("/run")
 
 
-def test_streams_environment_and_text(node: Namespaces) -> None:
+def test_a_program_gets_streams_environment_and_text(node: Namespaces) -> None:
     process = node.popen(["cat"], stdin=subprocess.PIPE)
     assert process.communicate("in and out") == ("in and out", "")
     process = node.popen(["sh", "-c", "echo $A; echo bad >&2"], env={"A": "b"})
@@ -64,7 +64,7 @@ def test_streams_environment_and_text(node: Namespaces) -> None:
     assert process.communicate()[0] == "a\ufffdb"
 
 
-def test_the_name_a_program_is_started_by(node: Namespaces) -> None:
+def test_a_program_is_started_by_another_name(node: Namespaces) -> None:
     process = node.popen(["sh", "-c", "echo $0"], argv0="other")
     assert process.communicate()[0] == "other\n"
 
