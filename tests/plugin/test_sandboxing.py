@@ -11,7 +11,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
-from sandbox_project import FACTS, PLUGINS, PYTEST, Project, environment, forbidding, here
+from project_tools import FACTS, PLUGINS, PYTEST, Project, environment
+from sandbox_tools import forbidding, here
 
 from vxlab.plugin import sandboxing
 
