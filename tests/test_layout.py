@@ -175,6 +175,16 @@ def test_modules_and_functions_stay_small() -> None:
     assert lengths[int(len(lengths) * 0.95)] <= 26
 
 
+def test_no_two_types_have_one_name() -> None:
+    """One word, one thing: also where one of the types is private to its module."""
+    found: dict[str, list[str]] = {}
+    for name, path in MODULES.items():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name.strip("_"), []).append(name)
+    assert {word: places for word, places in found.items() if len(places) > 1} == {}
+
+
 def test_the_picture_shows_every_room() -> None:
     """docs/architecture.md names all packages, in this order."""
     text = (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from matrix_tools import Machines, dead, tiny
-from sandbox_project import carrying, environment
+from project_tools import environment
+from sandbox_tools import carrying
 
 from vxlab.commands import main
 from vxlab.errors import VxlabError

@@ -1,8 +1,4 @@
-"""How elements must fit together: each misfit is refused with its element and field named.
-
-The first table is of misfits on the underlay and between elements; the VTEPs' own are in
-test_consistency_vteps.py.
-"""
+"""Where elements do not fit together, the error names the element and its field."""
 
 from __future__ import annotations
 

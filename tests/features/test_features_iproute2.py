@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_features import run, script
+from feature_tools import run, write_program
 
 from vxlab import features, vxlan
 from vxlab.describe.vxlan import Attribute
@@ -27,7 +27,7 @@ def fake(tmp_path: Path) -> Iterator[Callable[[str], None]]:
     def put(text: str) -> None:
         for name in ("ip", "bridge"):
             said = f'#!/bin/sh\n[ "$1" = -V ] && echo {name} 9.8.7 && exit\nread line\n{text}\n'
-            script(tmp_path, name, said)
+            write_program(tmp_path, name, said)
         programs.use_iproute2(str(tmp_path))
 
     yield put

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from state_lab import ip
+from state_tools import ip
 
 from vxlab.errors import VxlabError
 from vxlab.netlink.dumps import dump, open_socket
-from vxlab.netlink.messages import RTM_GETADDR, RTM_GETLINK, Answer, receive
+from vxlab.netlink.messages import RTM_GETADDR, RTM_GETLINK, NetlinkMessage, receive
 from vxlab.observe.state.linkinfo import link_row
 from vxlab.system.namespaces import Namespaces
 
@@ -94,6 +94,6 @@ def test_messages_of_one_datagram_come_one_by_one() -> None:
         end = struct.pack("=IHHIIi", 20, 3, 2, 7, 0, -95)
         theirs.send(one + end)
         found = receive(ours, bytearray(64))
-    assert found == [Answer(16, 2, 7, one[:17]), Answer(3, 2, 7, end)]
+    assert found == [NetlinkMessage(16, 2, 7, one[:17]), NetlinkMessage(3, 2, 7, end)]
     assert [each.body for each in found] == [b"x", struct.pack("=i", -95)]
     assert found[1].error == 95

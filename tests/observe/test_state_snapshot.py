@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from state_lab import bridge, ip, one_node, run, two_nodes
+from state_tools import bridge, ip, one_node, run, two_nodes
 
 from vxlab import state
 from vxlab.errors import VxlabError
@@ -51,7 +51,7 @@ def test_a_snapshot_holds_what_the_functions_read(node: Namespaces) -> None:
     assert pickle.loads(pickle.dumps(taken)) == taken
 
 
-def test_a_snapshot_as_json(node: Namespaces) -> None:
+def test_a_snapshot_becomes_json(node: Namespaces) -> None:
     ip(node, "link add vx type vxlan id 5 dstport 4789 srcport 5 6")
     plain = state.snapshot(node).to_json()
     assert json.loads(json.dumps(plain)) == plain
@@ -62,7 +62,7 @@ def test_a_snapshot_as_json(node: Namespaces) -> None:
     assert plain["counters"]["Udp.NoPorts"] == 0
 
 
-def test_a_snapshot_as_text(node: Namespaces) -> None:
+def test_a_snapshot_becomes_text(node: Namespaces) -> None:
     ip(node, "link add vx type vxlan id 5 dstport 4789 local 10.0.0.1 nolearning")
     bridge(node, "fdb add 02:00:00:00:00:01 dev vx dst 10.0.0.2 vni 6")
     text = state.snapshot(node).text()
@@ -80,7 +80,7 @@ def test_a_snapshot_as_text(node: Namespaces) -> None:
     assert "nhid" not in lines[head + 1], "a column without values is left out"
 
 
-def test_an_empty_state_as_text() -> None:
+def test_an_empty_state_is_one_line_of_text() -> None:
     assert NodeState("nobody").text() == "state of nobody\n"
 
 

@@ -32,7 +32,7 @@ def lab() -> Iterator[Lab]:
         yield lab
 
 
-def test_vnis_with_their_flood_lists(lab: Lab) -> None:
+def test_vnis_are_read_with_their_flood_lists(lab: Lab) -> None:
     lab.apply(
         AddVni("a", "vx", 7),
         AddVni("a", "vx", 100, last=102, remote="192.168.57.54"),
@@ -57,7 +57,7 @@ def test_the_statistics_of_a_vni_are_no_part_of_its_identity() -> None:
     assert "rx_packets=1" in before.text()
 
 
-def test_group_entries(lab: Lab) -> None:
+def test_group_entries_are_read(lab: Lab) -> None:
     plain = {"interface": "vxlan0", "port_name": "vxlan0", "dst": "192.168.57.54"}
     lab.apply(
         AddMdb("a", "vxlan0", "239.1.1.1", "192.168.57.54", port=4000, vni=9, via="eth0"),
@@ -76,7 +76,7 @@ def test_group_entries(lab: Lab) -> None:
     assert len(lab["a"].state.mdb) == 3
 
 
-def test_next_hops(lab: Lab) -> None:
+def test_next_hops_are_read(lab: Lab) -> None:
     lab.apply(
         AddNexthop("a", 1, via="192.168.57.54"),
         AddNexthop("a", 2, via="192.168.57.55"),

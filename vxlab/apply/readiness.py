@@ -38,7 +38,7 @@ _IFA_F_TENTATIVE = 0x40  # linux/if_addr.h
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Link:
+class _RisingLink:
     """A link that is up; ``operstate`` as in RFC 2863, ``master`` is 0 where it has none."""
 
     index: int
@@ -79,7 +79,7 @@ def tentative_addresses(netlink: NetlinkSocket) -> list[int]:
     return found
 
 
-def _links(netlink: NetlinkSocket) -> list[_Link]:
+def _links(netlink: NetlinkSocket) -> list[_RisingLink]:
     """All links that are up."""
     links = []
     for message in netlink.dump(RTM_GETLINK, IFINFO.pack(socket.AF_UNSPEC, 0, 0, 0, 0)):
@@ -88,7 +88,7 @@ def _links(netlink: NetlinkSocket) -> list[_Link]:
             found = dict(attributes(message[HEADER.size + IFINFO.size :]))
             info = dict(attributes(found.get(IFLA_LINKINFO, b"")))
             links.append(
-                _Link(
+                _RisingLink(
                     index=index,
                     name=found[IFLA_IFNAME].rstrip(b"\0").decode(),
                     kind=info.get(IFLA_INFO_KIND, b"").rstrip(b"\0"),
@@ -109,7 +109,7 @@ def _ask_carrier(netlink: NetlinkSocket, name: str) -> None:
         fcntl.ioctl(netlink, _SIOCETHTOOL, request)
 
 
-def _late(links: Sequence[_Link]) -> list[_Link]:
+def _late(links: Sequence[_RisingLink]) -> list[_RisingLink]:
     """Those links that will be up by themselves, but are not yet.
 
     That is a veth that has its carrier, and a bridge of which any port has it.  Other kinds have

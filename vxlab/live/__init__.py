@@ -1,1 +1,1 @@
-"""Labs that exist: the lab, its nodes and captures, and what runs in them."""
+"""A topology that exists: the lab, its nodes, what is captured there."""

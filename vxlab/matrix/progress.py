@@ -27,7 +27,7 @@ _SILENCE = 60.0
 
 
 @dataclass(kw_only=True)
-class _Cell:
+class _CellProgress:
     combination: Combination
     counts: Counter[str] = field(default_factory=Counter)
     expected: int = 0
@@ -55,7 +55,7 @@ class ProgressDisplay:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
         self._live = self._console.is_terminal
-        self._cells: dict[int, _Cell] = {}
+        self._cells: dict[int, _CellProgress] = {}
         self._began = self._said = time.monotonic()
         self._width = 0
         self._bars = Progress(
@@ -83,7 +83,7 @@ class ProgressDisplay:
 
     def cells(self, cells: Mapping[int, Combination]) -> None:
         """These are going to be run."""
-        self._cells = {number: _Cell(combination=each) for number, each in cells.items()}
+        self._cells = {number: _CellProgress(combination=each) for number, each in cells.items()}
         self._width = max((len(each.name) for each in cells.values()), default=0)
         self._print(f"matrix: {_count(len(cells), 'cell')}")
 
@@ -111,12 +111,12 @@ class ProgressDisplay:
         if not self._live and time.monotonic() - self._said >= _SILENCE:
             self._print(f"  {self._done()} of {_count(self._all(), 'scenario')}, {self._left()}")
 
-    def _count_case(self, cell: _Cell, case: Case) -> None:
+    def _count_case(self, cell: _CellProgress, case: Case) -> None:
         cell.counts[case.outcome] += 1
         if case.outcome.is_bad and not self._live:
             self._print(f"  {cell.combination.name}: {case.nodeid} {case.outcome}")
 
-    def _end(self, cell: _Cell, event: CellEnded) -> None:
+    def _end(self, cell: _CellProgress, event: CellEnded) -> None:
         self._remove_bar(cell)
         cell.state = event.state
         bad = event.state is not CellState.DONE
@@ -130,17 +130,17 @@ class ProgressDisplay:
         if not self._live:
             self._print(f"  {self._left()}")
 
-    def _forget(self, cell: _Cell) -> None:
+    def _forget(self, cell: _CellProgress) -> None:
         self._remove_bar(cell)
         cell.counts.clear()
         cell.state = None
 
-    def _remove_bar(self, cell: _Cell) -> None:
+    def _remove_bar(self, cell: _CellProgress) -> None:
         if cell.task is not None:
             self._bars.remove_task(cell.task)
             cell.task = None
 
-    def _show(self, cell: _Cell) -> None:
+    def _show(self, cell: _CellProgress) -> None:
         if cell.task is not None:
             bad = cell.counts["failed"] + cell.counts["error"]
             status = f"{bad} failed  " * bool(bad) + cell.running

@@ -40,7 +40,7 @@ def raw(slot: Any) -> bytes:
     return bytes(cell.data[cell.offset + 4 : cell.offset + cell.length])
 
 
-class Message:
+class DecodedMessage:
     """One rtnetlink message: ``message["field"]`` of its fixed header, ``get`` of its attributes.
 
     ``kind`` is a pyroute2 class (``ifinfmsg``, ``ndmsg`` …), ``data`` the message with its header.

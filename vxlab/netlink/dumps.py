@@ -21,7 +21,7 @@ from vxlab.netlink.messages import (
     NLMSG_DONE,
     NLMSG_ERROR,
     SOL_NETLINK,
-    Answer,
+    NetlinkMessage,
     message,
     receive,
     refusal,
@@ -69,9 +69,9 @@ def dump(sock: socket.socket, message_type: int, payload: bytes) -> list[bytes]:
     )
 
 
-def _collect(sock: socket.socket, number: int) -> list[Answer]:
+def _collect(sock: socket.socket, number: int) -> list[NetlinkMessage]:
     """The messages of one dump, its end among them; OSError where the kernel refuses."""
-    found: list[Answer] = []
+    found: list[NetlinkMessage] = []
     buffer = bytearray(BUFFER)
     while True:
         for answer in receive(sock, buffer):

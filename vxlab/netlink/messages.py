@@ -89,7 +89,7 @@ class Request(NamedTuple):
     body: bytes
 
 
-class Answer(NamedTuple):
+class NetlinkMessage(NamedTuple):
     """One message of the kernel; ``data`` are all its bytes, its header among them."""
 
     type: int
@@ -137,7 +137,7 @@ def message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
     return HEADER.pack(len(body) + HEADER.size, kind, flags, sequence, 0) + body
 
 
-def receive(sock: socket.socket, buffer: bytearray) -> list[Answer]:
+def receive(sock: socket.socket, buffer: bytearray) -> list[NetlinkMessage]:
     """The messages of the next datagram, waiting for it.
 
     VxlabError where it does not fit into ``buffer``, or is no sequence of netlink messages.
@@ -148,14 +148,14 @@ def receive(sock: socket.socket, buffer: bytearray) -> list[Answer]:
     return list(_split(bytes(buffer[:size])))
 
 
-def _split(data: bytes) -> Iterator[Answer]:
+def _split(data: bytes) -> Iterator[NetlinkMessage]:
     at = 0
     while at + HEADER.size <= len(data):
         length, kind, flags, sequence, _ = HEADER.unpack_from(data, at)
         if length < HEADER.size:
             raise VxlabError(f"wanted a netlink message, found one of {length} bytes")
         whole = data[at : at + length]
-        yield Answer(type=kind, flags=flags, sequence=sequence, data=whole)
+        yield NetlinkMessage(type=kind, flags=flags, sequence=sequence, data=whole)
         at += (length + 3) & ~3
 
 

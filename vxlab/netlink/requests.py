@@ -15,7 +15,7 @@ from vxlab.netlink.messages import (
     NLM_F_ACK_TLVS,
     NLMSG_ERROR,
     SOL_NETLINK,
-    Answer,
+    NetlinkMessage,
     Request,
     attributes,
     message,
@@ -89,7 +89,7 @@ class NetlinkSocket:
                     return
 
 
-def _explanation(answer: Answer) -> str:
+def _explanation(answer: NetlinkMessage) -> str:
     """The text of the extended acknowledgement, or ""."""
     if answer.flags & NLM_F_ACK_TLVS:
         for number, payload in attributes(answer.data[_ATTRIBUTES_AT:]):

@@ -145,7 +145,7 @@ class Capture:
             ps.attach_filter(sock, load_index, wanted, on_lo, load_type, is_probe, take, _DEAF)
         ps.listen(sock, self._link.number if direct and self.interface else 0)
 
-    def _find_up(self, name: str) -> ps.Interface:
+    def _find_up(self, name: str) -> ps.InterfaceInfo:
         assert self._sender
         found = ps.find_interface(self._sender, name)
         if found is None:

@@ -36,7 +36,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _closing: list[threading.Thread] = []
 
 
-class Interface(NamedTuple):
+class InterfaceInfo(NamedTuple):
     """An interface as the kernel describes it.
 
     ``name`` is its name and ``number`` its interface index; ``up`` is True where it is set up;
@@ -50,7 +50,7 @@ class Interface(NamedTuple):
     driver: str
 
 
-def find_interface(sock: socket.socket, name: str) -> Interface | None:
+def find_interface(sock: socket.socket, name: str) -> InterfaceInfo | None:
     """The interface of that name in the socket's namespace, or None."""
 
     def ask(request: int, fill: bytes = b"") -> bytes:
@@ -67,7 +67,7 @@ def find_interface(sock: socket.socket, name: str) -> Interface | None:
         ask(0x8946, struct.pack("P", ctypes.addressof(info)))  # SIOCETHTOOL
     driver = info.raw[4:36].partition(b"\0")[0].decode(errors="replace")
     # IFF_UP, IFF_LOOPBACK
-    return Interface(
+    return InterfaceInfo(
         name=name,
         number=index,
         up=bool(flags & 0x1),

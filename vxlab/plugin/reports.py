@@ -67,7 +67,7 @@ def configure(config: pytest.Config) -> None:
     seen: Path | None = config.getoption("vxlab_seen")
     if seen is not None:
         place = config.invocation_params.dir / seen
-        config.pluginmanager.register(_Seen(place), f"{_NAME}-seen")
+        config.pluginmanager.register(_SeenRecorder(place), f"{_NAME}-seen")
     path: Path | None = config.getoption("vxlab_reports")
     if path is None:
         return
@@ -105,7 +105,7 @@ class _Markers:
                 )
 
 
-class _Seen:
+class _SeenRecorder:
     """Leaves out what an earlier run has seen, after all others have chosen what to run."""
 
     def __init__(self, path: Path) -> None:

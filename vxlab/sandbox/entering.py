@@ -70,17 +70,18 @@ def reenter(argv: Sequence[str], *, keep: Iterable[str] = ()) -> None:
     os.execve(command[0], command, _environment(os.environ))
 
 
-def enter(*, keep: Iterable[str] = ()) -> None:
+def enter(argv: Sequence[str] | None = None, *, keep: Iterable[str] = ()) -> None:
     """Move the calling program, as it stands, into a sandbox; for one with a single thread.
 
     It continues as a new process.  The one that called stays outside, passes signals on and ends as
-    the program does.  Refusal and ``keep`` as for :func:`reenter`.
+    the program does.  ``argv`` are words that may name files it needs (default: ``sys.argv``).
+    Refusal and ``keep`` as for :func:`reenter`.
     """
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
     os.environ.update(_environment(os.environ))
-    boot.enter(_kept(sys.argv, keep))
+    boot.enter(_kept(sys.argv if argv is None else argv, keep))
     if tempfile := sys.modules.get("tempfile"):  # its choice may be a folder that is now hidden
         vars(tempfile)["tempdir"] = None
 

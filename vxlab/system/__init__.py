@@ -1,1 +1,1 @@
-"""Linux without VXLAN: system calls, namespaces, programs, waiting."""
+"""Linux without VXLAN: system calls, namespaces, programs, waiting for conditions."""

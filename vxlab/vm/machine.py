@@ -36,7 +36,7 @@ JsonObject = dict[str, Any]
 
 
 @dataclass
-class _Reader:
+class _OutputReader:
     """Lines of a file that grows."""
 
     path: Path
@@ -149,7 +149,7 @@ class Machine:
         """Follow the guest until it has ended, or its time has."""
         assert self._process
         began = time.monotonic()
-        out, reports = _Reader(self._ports.output), _Reader(self._ports.reports)
+        out, reports = _OutputReader(self._ports.output), _OutputReader(self._ports.reports)
         late = False
         ended = os.pidfd_open(self._process.pid)
         try:

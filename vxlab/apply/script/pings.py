@@ -24,7 +24,7 @@ class PingLine:
 
 
 @dataclass(frozen=True, slots=True)
-class _Endpoint:
+class _PingEnd:
     node: str
     addresses: tuple[str, ...]
     vrf: str | None = None
@@ -49,18 +49,18 @@ def _ring(topology: Topology, segment: str) -> Iterator[PingLine]:
             yield PingLine(segment=segment, node=end.node, address=address, vrf=end.vrf)
 
 
-def _first(topology: Topology, host: Host, vtep: Vtep) -> _Endpoint | None:
+def _first(topology: Topology, host: Host, vtep: Vtep) -> _PingEnd | None:
     """The first endpoint behind a VTEP: the host itself, or a container at the same bridge."""
     if vtep.addresses:
-        return _Endpoint(host.name, vtep.addresses, vtep.vrf)
+        return _PingEnd(host.name, vtep.addresses, vtep.vrf)
     for container in topology.containers:
         at_bridge = container.host == host.name and container.bridge == vtep.bridge
         if at_bridge and container.addresses:
-            return _Endpoint(container.name, container.addresses)
+            return _PingEnd(container.name, container.addresses)
     return None
 
 
-def _common(source: _Endpoint, target: _Endpoint) -> str | None:
+def _common(source: _PingEnd, target: _PingEnd) -> str | None:
     """The first address of the target that is of a family which the source has too."""
     families = {ipaddress.ip_interface(address).version for address in source.addresses}
     for address in map(ipaddress.ip_interface, target.addresses):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import shlex
-import socket
-import struct
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +12,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from vxlab.errors import MissingProgram
+from vxlab.netlink.dumps import dump, open_socket
+from vxlab.netlink.messages import NETLINK_NETFILTER
 from vxlab.observe import state
 from vxlab.system.namespaces import Namespaces
 
@@ -26,10 +26,8 @@ _HIDDEN = re.compile("incompatible|Warning")
 
 #: Seconds that listing the packet filter rules may take; it takes milliseconds.
 _RULES_DEADLINE = 30.0
-#: A question for all tables of nf_tables, and its answers (linux/netlink.h, linux/netfilter/).
-_DUMP = struct.Struct("=IHHII")
-_NETFILTER, _REQUEST_DUMP = 12, 0x301
-_NEWTABLE, _GETTABLE = 0xA00, 0xA01
+#: Asks for all tables of nf_tables (NFNL_SUBSYS_NFTABLES, linux/netfilter/nf_tables.h).
+_NFT_MSG_GETTABLE = 0xA01
 _DROPPING = (("-j", "DROP"), ("-j", "REJECT"))
 
 
@@ -84,11 +82,11 @@ def _has_rules(namespaces: Namespaces) -> bool:
         with contextlib.suppress(OSError):  # a kernel without that kind
             if namespaces.read(f"/proc/thread-self/net/{name}").strip():
                 return True
-    asked = struct.pack("=IHHII4x", _DUMP.size + 4, _GETTABLE, _REQUEST_DUMP, 1, 0)
-    with namespaces.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETFILTER) as sock:
-        sock.send(asked)
-        _, kind, *_ = _DUMP.unpack_from(sock.recv(1 << 16))
-    return bool(kind == _NEWTABLE)
+    with open_socket(namespaces, NETLINK_NETFILTER) as sock:
+        try:
+            return bool(dump(sock, _NFT_MSG_GETTABLE, bytes(4)))  # struct nfgenmsg: all families
+        except OSError:  # a kernel without nf_tables
+            return False
 
 
 def _dropping_rules(

@@ -13,7 +13,7 @@ from socket import AF_INET, AF_INET6
 from typing import Any
 
 from vxlab.describe import entries
-from vxlab.netlink.decoding import Message, raw, slots
+from vxlab.netlink.decoding import DecodedMessage, raw, slots
 from vxlab.netlink.messages import (
     HEADER,
     NEIGHBOUR,
@@ -112,7 +112,7 @@ def address_row(data: bytes, name_of: Names) -> Address | None:
     """An RTM_NEWADDR message; None where it is of another family."""
     from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 
-    message = Message(ifaddrmsg, data)
+    message = DecodedMessage(ifaddrmsg, data)
     family = FAMILIES.get(message["family"])
     if family is None:
         return None
@@ -141,7 +141,7 @@ def neighbour_row(data: bytes, name_of: Names) -> Neighbour | None:
     """
     from pyroute2.netlink.rtnl.ndmsg import ndmsg
 
-    message = Message(ndmsg, data)
+    message = DecodedMessage(ndmsg, data)
     state, flags = message["state"], message["flags"]
     shown = flags & (NTF_PROXY | NTF_EXT_LEARNED) or state & ~NUD_NOARP
     if message["family"] not in FAMILIES or not shown:
@@ -194,7 +194,7 @@ def route_rows(data: bytes, name_of: Names) -> list[Route]:
     from pyroute2.netlink.rtnl import rt_proto, rt_type
     from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-    message = Message(rtmsg, data)
+    message = DecodedMessage(rtmsg, data)
     if message["family"] not in FAMILIES or message["flags"] & RTM_F_CLONED:
         return []
     return [
@@ -216,7 +216,7 @@ def route_rows(data: bytes, name_of: Names) -> list[Route]:
     ]
 
 
-def _next_hops(message: Message) -> list[tuple[Callable[[str], Any], int, int, int]]:
+def _next_hops(message: DecodedMessage) -> list[tuple[Callable[[str], Any], int, int, int]]:
     """Of each next hop of a route: attributes, interface, flags and weight."""
     several = message.get("RTA_MULTIPATH")
     if several:
@@ -230,7 +230,7 @@ def _next_hop(hop: Any) -> tuple[Callable[[str], Any], int, int, int]:
     return values.get, hop["oif"], hop["flags"], hop["hops"] + 1
 
 
-def _destination(message: Message) -> str:
+def _destination(message: DecodedMessage) -> str:
     length = message["dst_len"]
     if not length:
         return "default"
@@ -247,7 +247,7 @@ def multicast_route_row(data: bytes, name_of: Names) -> MulticastRoute | None:
     if family is None:
         return None
     # pyroute2 decodes addresses by the family in the header, and knows the unicast ones only.
-    message = Message(rtmsg, data[:16] + bytes([family]) + data[17:])
+    message = DecodedMessage(rtmsg, data[:16] + bytes([family]) + data[17:])
     iif = message.get("RTA_IIF")
     # struct rta_mfc_stats; pyroute2 (0.8 to 0.9 at least) fails on it.
     counted = raw(message.slot("RTA_MFC_STATS")).ljust(24, b"\0")

@@ -13,7 +13,7 @@ from typing import Any
 
 from vxlab.describe.vxlan import ATTRIBUTES, Attribute, Value
 from vxlab.netlink import values
-from vxlab.netlink.decoding import Message, raw, slots
+from vxlab.netlink.decoding import DecodedMessage, raw, slots
 from vxlab.netlink.messages import IFF_LOWER_UP, IFF_RUNNING, IFF_UP, attributes
 from vxlab.observe.state.rows import Counters, Link
 
@@ -50,7 +50,7 @@ def link_row(data: bytes, name_of: Callable[[int], str]) -> Link:
     """Decode one RTM_NEWLINK message; ``name_of`` finds the name of an interface's index."""
     from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
-    message = Message(ifinfmsg, data)
+    message = DecodedMessage(ifinfmsg, data)
     info = slots(message.get("IFLA_LINKINFO"))
     master = message.get("IFLA_MASTER")
     # An index of another namespace must not be looked up in this one.
@@ -75,7 +75,7 @@ def link_row(data: bytes, name_of: Callable[[int], str]) -> Link:
     )
 
 
-def _counters(message: Message) -> Counters:
+def _counters(message: DecodedMessage) -> Counters:
     found = dict(message.get("IFLA_STATS64") or {})
     return Counters(**{name: found.get(name, 0) for name in Counters.__slots__})
 
@@ -91,7 +91,7 @@ def _flags(bits: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _hardware_address(message: Message) -> str:
+def _hardware_address(message: DecodedMessage) -> str:
     """A MAC; an IP address for the tunnels that have one instead; empty for devices without.
 
     pyroute2 takes six bytes whatever there is, so this reads the bytes.

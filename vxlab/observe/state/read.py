@@ -51,7 +51,7 @@ def _neighbour_header(family: int, index: int = 0, flags: int = 0) -> bytes:
     return NEIGHBOUR.pack(family, index, 0, flags, 0)
 
 
-class Reader:
+class NodeReader:
     """The state of one node's network namespace, read once for each call; see :func:`reading`."""
 
     def __init__(self, namespaces: Namespaces, sock: socket.socket) -> None:
@@ -162,10 +162,10 @@ class Reader:
 
 
 @contextlib.contextmanager
-def reading(namespaces: Namespaces, what: str) -> Iterator[Reader]:
-    """A :class:`Reader` of a node, for the length of the block; errors as :func:`explained`."""
+def reading(namespaces: Namespaces, what: str) -> Iterator[NodeReader]:
+    """A :class:`NodeReader` of a node, for the length of the block; errors as :func:`explained`."""
     with explained(namespaces, what), open_socket(namespaces) as sock:
-        yield Reader(namespaces, sock)
+        yield NodeReader(namespaces, sock)
 
 
 @contextlib.contextmanager

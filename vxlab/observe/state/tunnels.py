@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from vxlab.describe import entries
 from vxlab.netlink.messages import (
@@ -21,9 +21,8 @@ from vxlab.netlink.messages import (
     TUNNEL,
     attributes,
 )
+from vxlab.observe.state.decode import Names
 from vxlab.observe.state.forwarding_rows import MdbEntry, NextHop, Vni
-
-Names = Callable[[int], str]
 
 _MDBA_MDB, _MDBA_MDB_ENTRY_INFO, _MDBA_MDB_EATTR_SRC_LIST, _MDBA_MDB_SRCATTR_ADDRESS = 1, 1, 2, 1
 _VXLAN_VNIFILTER_ENTRY, _VXLAN_VNIFILTER_ENTRY_STATS = 1, 5

@@ -1,4 +1,4 @@
-"""What the tests of vxlab.observe.state share: two small labs made with `ip` alone."""
+"""Two small labs made with `ip` alone, and what `ip` and `bridge` show of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a lab could leave behind in the process that made it, for tests that nothing is left."""
+"""The resources a process holds, for tests that a lab gives back all it took."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from vxlab.system.waiting import wait_until
 KINDS = ("net", "uts", "mnt", "pid")
 
 
-@dataclass(frozen=True)
-class Traces:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
     """Everything of this process that outlives a function call, and is not memory.
 
     ``descriptors`` are its open files by number, ``namespaces`` those its threads, its processes
@@ -32,7 +32,7 @@ class Traces:
     files: frozenset[str]
 
 
-def traces() -> Traces:
+def resources() -> Resources:
     """What there is now."""
     descriptors = _descriptors()
     held = {target for _, target in descriptors if target.split(":")[0] in KINDS}
@@ -43,12 +43,12 @@ def traces() -> Traces:
         held |= _namespaces_of(f"/proc/{pid}")
     files = {str(path) for path in Path(tempfile.gettempdir()).iterdir()}
     threads = sorted(thread.name for thread in threading.enumerate())
-    return Traces(
-        tuple(descriptors),
-        frozenset(held),
-        frozenset(processes),
-        tuple(threads),
-        frozenset(files),
+    return Resources(
+        descriptors=tuple(descriptors),
+        namespaces=frozenset(held),
+        processes=frozenset(processes),
+        threads=tuple(threads),
+        files=frozenset(files),
     )
 
 
@@ -82,7 +82,7 @@ def _descendants() -> set[int]:
         found |= more
 
 
-def closing() -> bool:
+def captures_closing() -> bool:
     """True while a socket of a capture is being closed."""
     return any(thread.name == "vxlab-close" for thread in threading.enumerate())
 
@@ -95,13 +95,13 @@ def nothing_left(folder: Path) -> Iterator[None]:
     Captures close their sockets in threads of their own, which are waited for.
     """
     launcher.get_launcher()
-    wait_until(lambda: not closing(), "captures to be closed")
+    wait_until(lambda: not captures_closing(), "captures to be closed")
     folder.mkdir(parents=True, exist_ok=True)
     old, tempfile.tempdir = tempfile.tempdir, str(folder)
     try:
-        before = traces()
+        before = resources()
         yield
-        wait_until(lambda: not closing(), "captures to be closed")
-        assert traces() == before
+        wait_until(lambda: not captures_closing(), "captures to be closed")
+        assert resources() == before
     finally:
         tempfile.tempdir = old

@@ -1,4 +1,4 @@
-"""A small lab for the tests of the daemons: one router, hosts on subnets of their own.
+"""A small lab for the tests of multicast routers: one router, hosts on subnets of their own.
 
   h1            h2            h3
 vxlan10       vxlan10       vxlan10        172.16.0.N/24, fd16::N/64
@@ -14,10 +14,14 @@ import contextlib
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+from vxlab.errors import MissingProgram
+from vxlab.services import Pimd, RunningService, Smcroute, service_program
 from vxlab.services.base import Helper
 from vxlab.system.namespaces import Namespaces
 from vxlab.system.syscalls import lo_up
@@ -39,7 +43,7 @@ def ip(node: Namespaces, *lines: str) -> None:
     assert code == 0, output
 
 
-def wire(one: Namespaces, name: str, other: Namespaces, peer: str) -> None:
+def add_veth(one: Namespaces, name: str, other: Namespaces, peer: str) -> None:
     """A veth pair between two nodes; made from outside, where the nodes' descriptors are seen."""
     argv = f"ip link add {name} type veth peer name {peer} netns {other.path()}"
     with one.entered():
@@ -120,7 +124,7 @@ def router_lab(hosts: int = 2) -> Iterator[RouterLab]:
         for n in range(1, hosts + 1):
             node = stack.enter_context(Namespaces(f"h{n}"))
             set_up(node, forwarding=False)
-            wire(router, f"eth{n}", node, "eth0")
+            add_veth(router, f"eth{n}", node, "eth0")
             ip(
                 router,
                 f"address add 10.0.{n}.254/24 dev eth{n}",
@@ -138,3 +142,36 @@ def router_lab(hosts: int = 2) -> Iterator[RouterLab]:
             nodes.append(node)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="daemons-"))
         yield RouterLab(router, nodes, Path(folder))
+
+
+Start = Callable[..., RunningService]
+Kind = type[Smcroute] | type[Pimd]
+
+KINDS_AND_GROUPS = [
+    pytest.param(Smcroute, GROUP, id="smcroute"),
+    pytest.param(Smcroute, GROUP6, id="smcroute-v6"),
+    pytest.param(Pimd, GROUP, id="pimd"),
+]
+EACH_KIND = pytest.mark.parametrize("kind", [Smcroute, Pimd])
+
+
+def skip_without(program: str) -> None:
+    """Skip where a daemon is not installed."""
+    try:
+        service_program(program)
+    except MissingProgram as missing:
+        pytest.skip(str(missing))
+
+
+def forget(lab: RouterLab) -> None:
+    """Let all hosts forget their tunnels, so that the next packet is flooded to the group."""
+    for host in lab.hosts:
+        ip(host, "link set vxlan10 down", "link set vxlan10 up")
+
+
+def write_script(folder: Path, name: str, text: str) -> None:
+    """A program of our own in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Runs pytest on small projects that use vxlab as any other project would: on strict terms."""
+"""Small projects that use vxlab on strict terms, and what pytest says of their tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sandbox_project import Project
+from project_tools import Project
 
 #: Without pytest-xdist, unless a test asks for it.
 PYTEST = [sys.executable, "-m", "pytest", "-p", "vxlab.plugin.hooks", "-p", "no:cacheprovider"]
