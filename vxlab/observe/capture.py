@@ -103,7 +103,7 @@ class Capture:
         return self
 
     def stop(self) -> None:
-        """Prove the capture once more, read what is left, and let go; safe to call twice.
+        """Prove the capture once more, read what is left, and close it; safe to call twice.
 
         It raises nothing where the proof fails: :attr:`was_live` and :attr:`proof` tell.
         """

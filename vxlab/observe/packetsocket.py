@@ -160,7 +160,7 @@ class Ring:
     """A packet socket whose frames the kernel writes into ``size`` bytes shared with this process.
 
     ``sock`` is the packet socket, not bound yet; ``node`` the name of the node it is in.
-    TPACKET_V2: each frame can be read at once, where version 3 hands out whole blocks, the last
+    TPACKET_V2: each frame can be read at once, where version 3 gives whole blocks, the last
     of them only after a timer.  A slot takes 1982 bytes; what is larger comes by the queue too.
     OSError where the kernel has not that much memory.
     """

@@ -93,7 +93,7 @@ class Recorder:
         return self.frames[-count:] if count > 0 else ()
 
     def close(self) -> None:
-        """Read what is left and let go; the frames stay.  Safe to call twice."""
+        """Read what is left and close the socket; the frames stay.  Safe to call twice."""
         if self._sock.fileno() >= 0:
             self.drain()
             ps.close_soon(self._sock)

@@ -1,7 +1,7 @@
 """From a topology to a plan: the ordered tuple of operations that builds it.
 
 Pure: the same topology always gives the same plan.  The order is: all namespaces; their
-settings, so that new devices are born with them; switches with the links to machines; routers
+settings, so that new devices have them from the start; switches with the links to machines; routers
 and hosts; containers; services, which get ready while the packet filter rules are set.
 Operations of one node stand together as far as the order allows, because a backend sends such
 a run as one batch.

@@ -90,9 +90,9 @@ def run(argv: Sequence[str], env: Mapping[str, str] | None = None) -> int:
     """Run a program in a new sandbox, wait for it, and return its exit code.
 
     ``argv`` is the program and its arguments, ``env`` its environment (default: the caller's).
-    128 + N stands for death by signal N, 127 for a program that does not exist.  Raises
+    128 + N stands for an end by signal N, 127 for a program that does not exist.  Raises
     SandboxError where the system refuses.  Ctrl-C reaches the program, which decides what it
-    means.  It is killed when the caller dies.
+    means.  It is killed when the caller ends.
     """
     import subprocess
 

@@ -195,7 +195,7 @@ class RunningPimd(RunningService):
         return settled
 
     def _listens(self) -> bool:
-        """Whether SIGUSR1 asks it for a dump; it has a pid file before, and would die of it."""
+        """Whether SIGUSR1 asks it for a dump; it has a pid file before that."""
         if not self._catches:
             try:
                 status = Path(f"/proc/{self._process.pid}/status").read_text()

@@ -99,7 +99,7 @@ class Namespaces:
             for kind, flag in home.items():
                 homes.append((open_namespace(kind), flag))
                 undo.callback(os.close, homes[-1][0])
-                setns(*homes[-1])  # the way back: refused in a user namespace of somebody else's
+                setns(*homes[-1])  # the way back: refused where another user namespace owns it
             unshare(CLONE_NEWNET | CLONE_NEWUTS)
             for fd, flag in homes:
                 undo.callback(setns, fd, flag)
@@ -120,7 +120,7 @@ class Namespaces:
         return self.net < 0
 
     def close(self) -> None:
-        """End all programs of the node and let go of its namespaces; safe to call twice."""
+        """End all programs of the node and release its namespaces; safe to call twice."""
         if self._init is not None:
             self._init.stdin.close()  # type: ignore[union-attr]
             for child in self._children:  # process 1 ends only after all others were waited for
