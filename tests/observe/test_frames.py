@@ -135,20 +135,26 @@ def test_an_ipv6_packet_that_is_all_of_it_is_no_fragment(s: Any) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"hello", bytes(range(256)), MARK_PREFIX])
 @pytest.mark.parametrize("version", [4, 6])
-def test_marked_payloads(s: Any, version: int, data: bytes) -> None:
+@pytest.mark.parametrize("port", [MARK_PORT, 1, 5000, 65535])
+def test_marked_payloads(s: Any, version: int, port: int, data: bytes) -> None:
     ip = s.IP(src="1.1.1.1", dst="1.1.1.2") if version == 4 else s.IPv6(src="::1", dst="::2")
-    seen = made(ethernet(s), ip, s.UDP(sport=9, dport=MARK_PORT), s.Raw(MARK_PREFIX + data))
+    seen = made(ethernet(s), ip, s.UDP(sport=9, dport=port), s.Raw(MARK_PREFIX + data))
     assert seen.mark == data
     assert frame(seen.data + bytes(9)).mark == data  # padding of the link
     assert frame(seen.data[:-1]).mark is None
     assert repr(data) in seen.summary()
 
 
-@pytest.mark.parametrize(
-    ("port", "payload"), [(MARK_PORT, b"vxlab"), (MARK_PORT, b"xvxlab:a"), (40405, b"vxlab:a")]
-)
+@pytest.mark.parametrize("payload", [b"", b"vxlab", b"xvxlab:a"])
+@pytest.mark.parametrize("port", [MARK_PORT, 40405])
 def test_other_datagrams_have_no_mark(s: Any, port: int, payload: bytes) -> None:
-    assert made(ethernet(s), s.IP(), s.UDP(dport=port), s.Raw(payload)).mark is None
+    seen = made(ethernet(s), s.IP(), s.UDP(dport=port), s.Raw(payload))
+    assert seen.mark is None
+    assert "marked" not in seen.summary()
+
+
+def test_what_is_no_datagram_has_no_mark(s: Any) -> None:
+    assert made(ethernet(s), s.IP(), s.TCP(dport=MARK_PORT), s.Raw(MARK_PREFIX)).mark is None
 
 
 def test_a_mark_within_a_tunnel_is_the_inner_frames(s: Any) -> None:
