@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from absence_tools import assert_filtered, assert_not_decapsulated
 
 from vxlab import Lab, catalog, decapsulate, diagnose, drop_udp, operations, steps
 
@@ -188,21 +189,40 @@ def with_a_firewall(family=4):
     return catalog.bridged(family=family).with_host("b", rules=(drop_udp(4789, family),))
 
 
+def without_the_firewall(topology):
+    return topology.with_host("b", rules=())
+
+
+@pytest.mark.control(
+    "b's vxlan device has a's VNI",
+    vteps={"b": {"id": 42}},
+    because="b/vxlan0: wanted no frame of ns0",
+)
 @pytest.mark.topology(changed_at_b, family=[4, 6], id=43)
 def test_control_containers_in_different_vnis_do_not_reach_each_other(lab):
-    assert not lab["ns0"].ping("172.18.1.3", timeout=0.3)
+    assert_not_decapsulated(lab, "ns0", "172.18.1.255")
     assert diagnose(lab, "ns0", "172.18.1.3").code == "vni-mismatch"
 
 
+@pytest.mark.control(
+    "b's vxlan device has a's UDP port",
+    vteps={"b": {"dstport": 4789}},
+    because="b/vxlan0: wanted no frame of ns0",
+)
 @pytest.mark.topology(changed_at_b, family=[4, 6], dstport=4790)
 def test_control_hosts_with_different_udp_ports_do_not_reach_each_other(lab):
-    assert not lab["ns0"].ping("172.18.1.3", timeout=0.3)
+    assert_not_decapsulated(lab, "ns0", "172.18.1.255")
     assert diagnose(lab, "ns0", "172.18.1.3").code == "port-mismatch"
 
 
+@pytest.mark.control(
+    "b's packet filter has no rule",
+    topology=without_the_firewall,
+    because="b/vxlan0: wanted no frame of ns0",
+)
 @pytest.mark.topology(with_a_firewall, family=[4, 6])
 def test_control_a_firewall_that_drops_the_udp_port_stops_the_traffic(lab):
-    assert not lab["ns0"].ping("172.18.1.3", timeout=0.3)
+    assert_filtered(lab, "ns0", "172.18.1.255")
     assert diagnose(lab, "ns0", "172.18.1.3").code == "firewall"
 
 

@@ -128,12 +128,16 @@ def test_a_marked_datagram_arrives(family: int, address: str) -> None:
         assert seen["h2"].payloads() == [b"hello"]
 
 
-def test_a_marked_datagram_may_go_to_another_port_and_to_all(lab: Lab) -> None:
+@pytest.mark.parametrize("port", [1, 4789, 5000, 65535])
+def test_a_marked_datagram_may_go_to_another_port_and_to_all(lab: Lab, port: int) -> None:
     with lab["h2"].socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
-        receiver.bind(("", 5000))
+        receiver.bind(("", port))
         receiver.settimeout(10)
-        lab["h1"].send_marked("10.0.0.255", b"x", port=5000)
-        assert receiver.recv(100) == MARK_PREFIX + b"x"
+        with lab.capture("h2") as seen:
+            lab["h1"].send_marked("10.0.0.255", b"x", port=port)
+            assert receiver.recv(100) == MARK_PREFIX + b"x"
+            seen["h2"].wait_for_payload(b"x")
+        assert seen["h2"].payloads() == [b"x"]
 
 
 @pytest.mark.parametrize(

@@ -91,14 +91,15 @@ def test_an_ipv6_packet_that_is_all_of_it_is_no_fragment(layers: Any) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"hello", bytes(range(256)), MARK_PREFIX])
 @pytest.mark.parametrize("version", [4, 6])
-def test_marked_payloads_are_found(layers: Any, version: int, data: bytes) -> None:
+@pytest.mark.parametrize("port", [MARK_PORT, 1, 5000, 65535])
+def test_marked_payloads_are_found(layers: Any, version: int, port: int, data: bytes) -> None:
     ip = (
         layers.IP(src="1.1.1.1", dst="1.1.1.2")
         if version == 4
         else layers.IPv6(src="::1", dst="::2")
     )
     seen = made(
-        ethernet(layers), ip, layers.UDP(sport=9, dport=MARK_PORT), layers.Raw(MARK_PREFIX + data)
+        ethernet(layers), ip, layers.UDP(sport=9, dport=port), layers.Raw(MARK_PREFIX + data)
     )
     assert seen.mark == data
     assert frame(seen.data + bytes(9)).mark == data  # padding of the link
@@ -106,12 +107,19 @@ def test_marked_payloads_are_found(layers: Any, version: int, data: bytes) -> No
     assert repr(data) in seen.summary()
 
 
-@pytest.mark.parametrize(
-    ("port", "payload"), [(MARK_PORT, b"vxlab"), (MARK_PORT, b"xvxlab:a"), (40405, b"vxlab:a")]
-)
+@pytest.mark.parametrize("payload", [b"", b"vxlab", b"xvxlab:a"])
+@pytest.mark.parametrize("port", [MARK_PORT, 40405])
 def test_other_datagrams_have_no_mark(layers: Any, port: int, payload: bytes) -> None:
+    seen = made(ethernet(layers), layers.IP(), layers.UDP(dport=port), layers.Raw(payload))
+    assert seen.mark is None
+    assert "marked" not in seen.summary()
+
+
+def test_what_is_no_datagram_has_no_mark(layers: Any) -> None:
     assert (
-        made(ethernet(layers), layers.IP(), layers.UDP(dport=port), layers.Raw(payload)).mark
+        made(
+            ethernet(layers), layers.IP(), layers.TCP(dport=MARK_PORT), layers.Raw(MARK_PREFIX)
+        ).mark
         is None
     )
 

@@ -248,8 +248,10 @@ class Node:
     def send_marked(self, address: str, data: bytes, *, port: int = MARK_PORT) -> None:
         """Send one UDP datagram that captures recognise by its payload (``payloads()``).
 
-        ``address`` is an IP address, also of a group or broadcast, ``data`` the payload, ``port``
-        the UDP destination port.  VxlabError where it cannot be sent.
+        ``address`` is of IPv4 or IPv6, also one of broadcast or multicast; ``data`` is what
+        ``payloads()`` shows, in bytes, as long as the packet is not fragmented; ``port`` is the UDP
+        destination port, any from 1 to 65535.  VxlabError where ``address`` or ``port`` is none,
+        or the kernel refuses to send.
         """
         try:
             version = ipaddress.ip_address(address).version

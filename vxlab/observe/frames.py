@@ -143,10 +143,12 @@ class Frame:
 
     @property
     def mark(self) -> bytes | None:
-        """What a marked datagram carries; None for all other frames, fragments, and tunnels."""
+        """What a marked UDP datagram carries, whatever its port; None for all other frames.
+
+        Fragments have none, nor have tunnels: the frame inside has it.
+        """
         ip = ip_header(self.data)
-        ports = udp_ports(self.data, ip) if ip else None
-        if ip is None or ports is None or ports[1] != MARK_PORT or ip.fragment:
+        if ip is None or udp_ports(self.data, ip) is None or ip.fragment:
             return None
         end = ip.payload + unpack_u16(self.data, ip.payload + 4)[0]
         payload = self.data[ip.payload + 8 : end]

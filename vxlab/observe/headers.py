@@ -14,7 +14,8 @@ from typing import NamedTuple
 IPV4, ARP, IPV6 = 0x0800, 0x0806, 0x86DD
 ICMP, IGMP, TCP, UDP, ICMPV6, PIM = 1, 2, 6, 17, 58, 103
 
-#: Marked payloads are UDP datagrams to this port which begin with :data:`MARK_PREFIX`.
+#: Marked payloads are those of UDP datagrams that begin with :data:`MARK_PREFIX`, on any port;
+#: they go to MARK_PORT unless another is given.
 MARK_PORT = 40404
 MARK_PREFIX = b"vxlab:"
 
