@@ -336,6 +336,31 @@ def test_a_page_that_cannot_be_written_is_an_error(ask: Pages) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "name", ["r.sqlite", "../results/r.sqlite", "link", "hard", "r.sqlite-wal"]
+)
+@pytest.mark.parametrize("words", [["r.sqlite"], ["a.sqlite", "r.sqlite#1:kernel=6.1"], ["link"]])
+def test_a_page_is_not_written_over_what_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: list[str]
+) -> None:
+    place = tmp_path / "results"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    for each in ("a.sqlite", "r.sqlite"):
+        write_run(place / each, {OLD: {"a": case("a")}})
+    (place / "link").symlink_to("r.sqlite")
+    (place / "hard").hardlink_to("r.sqlite")
+    before = {path: path.read_bytes() for path in place.iterdir()}
+    assert main.main(["compare", *words, "--html", name]) == 1
+    assert {path: path.read_bytes() for path in place.iterdir()} == before
+
+
+def test_a_page_over_its_own_results_is_named(ask: Pages, folder: Path) -> None:
+    _, said = ask("a.sqlite", "--html", str(folder / "a.sqlite"))
+    assert said.startswith("vxlab: --html: wanted a file to write, found ")
+    assert said.endswith("which is a.sqlite that is read: give another name\n")
+
+
 # --- what is wrong ---------------------------------------------------------------------------
 
 
