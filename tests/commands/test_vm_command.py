@@ -179,9 +179,18 @@ def test_a_prompt_wants_a_terminal(capsys, monkeypatch):
 
 
 def test_clean_says_what_it_removed(capsys, place):
-    (place / "cache/roots/x").mkdir(parents=True)
+    cache.part("roots", "x")
     (place / "cache/roots/x/root.ext4").write_bytes(b"x" * (3 << 20))
     (place / "cache/tools").mkdir()
     assert vm("clean") == 0
     assert capsys.readouterr().out == f"removed 3 MB from {place / 'cache'}\n"
     assert [x.name for x in (place / "cache").iterdir()] == ["tools"]
+
+
+def test_clean_says_what_it_left(capsys, place):
+    (place / "cache/kernels/own").mkdir(parents=True)
+    assert vm("clean") == 0
+    said = capsys.readouterr()
+    assert said.out == f"removed 0 MB from {place / 'cache'}\n"
+    assert f"left {place / 'cache/kernels'}: vxlab did not make it" in said.err
+    assert (place / "cache/kernels/own").is_dir()

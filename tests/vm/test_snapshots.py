@@ -165,7 +165,7 @@ def test_where_storing_fails_a_guest_boots(name, kept, tmp_path):
     assert stored(guest, said) is None
     assert said[-1].startswith("no snapshot: ")
     assert why in said[-1]
-    assert list(cache.part("snapshots").iterdir()) == []
+    assert os.listdir(cache.part("snapshots")) == ["CACHEDIR.TAG"]
     assert list((tmp_path / "tmp").iterdir()) == []
 
 

@@ -158,7 +158,10 @@ def _fetch(arguments: argparse.Namespace) -> int:
 def _clean(_: argparse.Namespace) -> int:
     from vxlab.vm import cache
 
-    print(f"removed {cache.clean() >> 20} MB from {cache.folder()}")
+    size, left = cache.clean()
+    print(f"removed {size >> 20} MB from {cache.folder()}")
+    for place in left:
+        notify(f"left {place}: vxlab did not make it; remove it yourself if nothing in it is yours")
     return 0
 
 

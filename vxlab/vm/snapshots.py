@@ -71,7 +71,7 @@ def _snapshot(guest: Guest, notify: Notify) -> Path:
 
 def _remove_old() -> None:
     for each in cache.part("snapshots").iterdir():
-        if time.time() - each.stat().st_mtime > _OLD:
+        if each.is_dir() and time.time() - each.stat().st_mtime > _OLD:
             shutil.rmtree(each, ignore_errors=True)
 
 
