@@ -151,7 +151,6 @@ def test_a_crash_is_told_with_its_call_trace(calls, capsys):
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (KeyboardInterrupt(), 130, ""),
         (OSError(28, "No space left on device", "/tmp/x"), 1, "virtual machine: [Errno 28] No sp"),
         (VxlabError("wanted this"), 1, "vxlab: wanted this"),
     ],
@@ -162,13 +161,26 @@ def test_an_end_from_outside_is_no_traceback(error, code, said, calls, capsys):
     assert said in capsys.readouterr().err
 
 
-def test_a_signal_ends_it_in_order_and_only_while_it_runs(calls, monkeypatch):
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(run, "run_command", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_in_order_and_no_other_one_while_it_ends(number, monkeypatch, capsys):
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, number)}
+    done = []
+
+    def be_impatient(*_, **__):
+        try:
+            signal.raise_signal(number)
+        finally:
+            for each in (signal.SIGINT, number):
+                signal.raise_signal(each)
+            done.append("cleaned up")
+
+    monkeypatch.setattr(run, "run_command", be_impatient)
     with pytest.raises(SystemExit) as ended:
         vm("run", "--kernel", "6.1")
-    assert ended.value.code == 128 + signal.SIGTERM
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert ended.value.code == 128 + number
+    assert done == ["cleaned up"]
+    assert capsys.readouterr().err.startswith("vxlab vm: interrupted")
+    assert {each: signal.getsignal(each) for each in before} == before
 
 
 def test_a_prompt_wants_a_terminal(capsys, monkeypatch):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import signal
 import sys
 from pathlib import Path
 
@@ -83,23 +82,16 @@ def _memory(text: str) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     """Run a subcommand; what ends it from outside leaves nothing behind either."""
-    before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        code: int = arguments.what(arguments)
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            raise
-        raise VxlabError(f"virtual machine: {error}") from error
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    from vxlab.commands.interruption import ended_by_signals
+
+    with ended_by_signals("vxlab vm", by_number=True):
+        try:
+            code: int = arguments.what(arguments)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise VxlabError(f"virtual machine: {error}") from error
     return code
-
-
-def _end(number: int, _: object) -> None:
-    sys.exit(128 + number)
 
 
 def notify(text: str) -> None:

@@ -9,13 +9,13 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar, cast
 
 from vxlab.errors import VxlabError
+from vxlab.vm import workplace as folders
 
 T = TypeVar("T")
 
@@ -105,7 +105,7 @@ def lock(name: str) -> Iterator[None]:
 def keep(kind: str, name: str, make: Callable[[Path], None]) -> Path:
     """The folder ``kind``/``name`` of the cache, filled the first time, whole or not at all.
 
-    ``make`` gets an empty folder beside it, which takes its name when it is done.
+    ``make`` gets an empty folder, which goes there when it is done.
     """
     final = part(kind) / name
     if final.is_dir():
@@ -113,15 +113,26 @@ def keep(kind: str, name: str, make: Callable[[Path], None]) -> Path:
     with lock(f"{kind}-{name}"):
         if final.is_dir():
             return final
-        made = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=final.parent))
-        try:
+        with workplace(kind) as place:
+            made = place / name
+            made.mkdir()
             made.chmod(0o755)
             make(made)
             made.rename(final)
-        except BaseException:
-            shutil.rmtree(made, ignore_errors=True)
-            raise
     return final
+
+
+@contextlib.contextmanager
+def workplace(kind: str) -> Iterator[Path]:
+    """An empty folder to make things in for the folder ``kind``, on the same file system.
+
+    Afterwards it is gone; where this process is killed the next one removes it.
+    """
+    parent = part(kind)
+    for each in _KINDS:
+        folders.sweep(folder() / each)
+    with folders.workplace(parent) as place:
+        yield place
 
 
 def remember(kind: str, name: str, find: Callable[[], Path]) -> Path:
@@ -164,10 +175,9 @@ def noted(name: str, find: Callable[[], T], *, now: bool = False) -> T:
 
 def write(path: Path, text: str) -> None:
     """Write a file that others may read at the same time: they see the old text or the new."""
-    handle, name = tempfile.mkstemp(prefix=".", dir=path.parent)
-    with open(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(name, path)
+    with workplace(path.relative_to(folder()).parts[0]) as place:
+        (place / path.name).write_text(text, encoding="utf-8")
+        os.replace(place / path.name, path)
 
 
 def clean() -> tuple[int, list[Path]]:

@@ -25,8 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from vxlab.errors import VxlabError
-from vxlab.system.syscalls import die_with_parent
-from vxlab.vm import panic, qemu, qmp
+from vxlab.vm import children, panic, qemu, qmp
 from vxlab.vm.guest import ExitKind, Guest, GuestExit
 from vxlab.vm.kvm import has_kvm
 from vxlab.vm.scratch import Scratch
@@ -112,7 +111,7 @@ class Machine:
                 stdout=None if terminal else pipe,
                 stderr=errors,
                 bufsize=0,
-                preexec_fn=die_with_parent,
+                preexec_fn=children.tied(),
                 process_group=None if terminal else 0,
             )
 
