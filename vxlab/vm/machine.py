@@ -26,6 +26,7 @@ from typing import Any
 
 from vxlab.errors import VxlabError
 from vxlab.vm import children, panic, qemu, qmp
+from vxlab.vm.forkserver import FAULTS
 from vxlab.vm.guest import ExitKind, Guest, GuestExit
 from vxlab.vm.kvm import has_kvm
 from vxlab.vm.scratch import Scratch
@@ -80,6 +81,7 @@ class Machine:
         self._code: int | None = None
         self._booted: float | None = None
         self._full = ""
+        self._fault = ""
         self._saved: Path | None = None
 
     def __enter__(self) -> Machine:
@@ -185,6 +187,8 @@ class Machine:
                 assert self._saved
                 qmp.save(self._process, self._saved)
                 self._code = 0
+            case "fault":
+                self._fault = signal.Signals(int(report["value"])).name
             case "full":
                 self._full = f"nothing is left in its {report['value']}"
             case other:
@@ -204,6 +208,7 @@ class Machine:
             log=log,
             seconds=seconds,
             booted=self._booted,
+            fault=self._fault or _fault_of(self._code),
         )
 
     def _kind_of(self, status: int, late: bool, log: str) -> tuple[ExitKind, str]:
@@ -222,8 +227,6 @@ class Machine:
             reason = f"QEMU ended with {status}: {errors or 'no word'}"
             if self._booted is not None:
                 return ExitKind.LOST, reason
-            if self.guest.snapshot is not None:
-                reason += "; `vxlab vm clean` removes its snapshot"
             return ExitKind.NO_BOOT, reason
         last = "".join([line for line in log.splitlines() if line.strip()][-1:])
         kind = ExitKind.NO_BOOT if self._booted is None else ExitKind.CRASHED
@@ -236,6 +239,12 @@ class Machine:
             tarfile.open(self._ports.files, "r:") as packed,
         ):
             packed.extractall(folder, filter="data")
+
+
+def _fault_of(code: int | None) -> str:
+    """The signal of a fault that an exit code stands for, as a shell has it; '' where none."""
+    number = (code or 0) - 128
+    return signal.Signals(number).name if number in FAULTS else ""
 
 
 def to_terminal(data: bytes) -> None:

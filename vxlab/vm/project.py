@@ -170,6 +170,15 @@ def _add_programs(archive: _Archive) -> None:
         archive.text(name, f"#!/bin/sh\n{text}\n", 0o755)
 
 
+def pack_command(tar: Path, command: Iterable[str]) -> None:
+    """Write the file ``tar`` for a guest without a project: lines of shell, and its programs."""
+    with tarfile.open(tar, "w", format=tarfile.GNU_FORMAT) as packed:
+        archive = _Archive(packed)
+        archive.folder(INSIDE)
+        _add_programs(archive)
+        archive.text("vxlab/command", "\n".join([*command, ""]))
+
+
 def pack(
     project: Path, tar: Path, command: Iterable[str], environment: Mapping[str, str] | None = None
 ) -> None:

@@ -91,11 +91,20 @@ def run_command(
     with guest(
         command, kernel=chosen, folder=folder, memory=memory, snapshot=snapshot, notify=notify
     ) as built:
-        notify(_starting(chosen, built))
-        with Machine(built, deadline=deadline, output=output, report=report) as running:
-            ended = running.run()
-            if files is not None:
-                running.unpack(files)
+
+        def started(guest: Guest) -> GuestExit:
+            notify(_starting(chosen, guest))
+            with Machine(guest, deadline=deadline, output=output, report=report) as running:
+                ended = running.run()
+                if files is not None and not snapshots.is_bad(guest, ended, deadline):
+                    running.unpack(files)
+            return ended
+
+        ended = started(built)
+        if built.snapshot is not None and snapshots.is_bad(built, ended, deadline):
+            why = ended.fault or str(ended.kind)
+            snapshots.discard(built.snapshot, why, notify)
+            ended = started(replace(built, snapshot=None))
     return ended
 
 
