@@ -122,6 +122,21 @@ def test_a_command_and_its_options_are_passed_on(calls, place):
     assert (calls.options["memory"], str(calls.options["files"])) == (512, "out")
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_output_that_is_redirected_is_no_terminal(terminal, calls, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    vm("run", "--kernel", "6.12", "--", "true")
+    assert calls.options["terminal"] is terminal
+
+
+def test_an_iproute2_goes_into_the_guest(calls, place):
+    folder = cache.part("iproute2", "0123456789abcdef")
+    (folder / "version").write_text("6.15.0-1\n")
+    vm("run", "--kernel", "6.12", "--", "pytest", f"--iproute2={folder}")
+    assert [each.folder for each in calls.options["iproute2"]] == [folder]
+    assert calls.command == [f"pytest --iproute2={folder}"]
+
+
 def test_the_scenarios_are_run_by_default(calls):
     assert vm("run", "--kernel", "6.12") == 0
     assert calls.command == ["pytest scenarios/"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import socket
 import subprocess
 import sys
@@ -163,6 +164,34 @@ def test_the_tar_has_the_command_and_belongs_to_root(folder, tmp_path):
     where = command.replace(project.INSIDE, str(folder))
     done = subprocess.run(["bash", "-c", where], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("it's $HOME no yes\n", 3)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_output_of_a_command_is_a_terminal_or_not(terminal, folder, tmp_path):
+    """A terminal stands for the port of a guest."""
+    project.pack(folder, tmp_path / "tar", ["test -t 1", "exit $?"], terminal=terminal)
+    (tmp_path / "tree").mkdir()
+    subprocess.run(["tar", "-xf", tmp_path / "tar", "-C", tmp_path / "tree"], check=True)
+    for file in (tmp_path / "tree/vxlab").glob("*"):
+        text = file.read_text().replace("/work/", f"{tmp_path}/tree/work/")
+        file.write_text(text.replace(" /vxlab/", f" {tmp_path}/tree/vxlab/"))
+    ours, port = pty.openpty()
+    words = ["bash", tmp_path / "tree/vxlab/command"]
+    done = subprocess.run(words, stdout=port, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(port)
+    os.close(ours)
+    assert done.stderr == ""
+    assert done.returncode == (0 if terminal else 1)
+
+
+def test_a_guest_is_told_where_its_tools_are(folder, tmp_path):
+    for tools in (None, Path("/var/cache/vxlab/iproute2")):
+        project.pack(folder, tmp_path / "tar", [], tools=tools)
+        with tarfile.open(tmp_path / "tar") as packed:
+            names = packed.getnames()
+            assert ("vxlab/tools" in names) is (tools is not None)
+    with tarfile.open(tmp_path / "tar") as packed:
+        assert packed.extractfile("vxlab/tools").read() == b"/var/cache/vxlab/iproute2"
 
 
 def test_a_project_cannot_hide_what_is_installed(folder, tmp_path):

@@ -273,6 +273,28 @@ def test_a_command_that_dies_in_a_snapshot_is_run_again_without(
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+def test_files_that_cannot_come_back_do_not_cost_the_exit_code(kept, tmp_path, monkeypatch):
+    body = """mkdir "$(dirname $0)/o" && cd "$(dirname $0)/o" && echo hello >file && mkfifo pipe
+    ln -s /etc/passwd link; tar -cf "$disk" . ; up; ends 7"""
+    guest, said = replace(kept(body), modules=None), []
+    found = kernels.Kernel(name="x", release="6.1", image=guest.kernel, modules=None)
+    monkeypatch.setattr("vxlab.vm.kernels.find", lambda *_, **__: found)
+    monkeypatch.setattr("vxlab.vm.run.parts", lambda *_, **__: guest)
+    monkeypatch.setattr("vxlab.vm.run.has_kvm", lambda: False)
+    monkeypatch.setattr("vxlab.vm.machine.has_kvm", lambda: False)
+    (tmp_path / "project").mkdir()
+    ended = run.run_command(
+        ["true"], kernel="x", folder=tmp_path / "project", files=tmp_path / "back",
+        notify=said.append,
+    )  # fmt: skip
+    assert (ended.kind, ended.code) == (ExitKind.DONE, 7)
+    assert os.listdir(tmp_path / "back") == ["file"]
+    assert sorted(line for line in said if "left out" in line) == [
+        "left out of what came back: './link': a link that leads out, to '/etc/passwd'",
+        "left out of what came back: './pipe': no file with a content",
+    ]
+
+
 def test_a_guest_that_never_becomes_ready_is_ended(kept, monkeypatch, tmp_path):
     monkeypatch.setattr(snapshots, "_DEADLINE", 0.5)
     guest, said = kept("exec sleep 1000"), []

@@ -100,10 +100,11 @@ def notify(text: str) -> None:
 
 
 def _run_command(arguments: argparse.Namespace) -> int:
-    from vxlab.vm import machine, panic, run
+    from vxlab.vm import bundles, machine, panic, run
     from vxlab.vm.guest import ExitKind
 
-    words = arguments.arguments or list(_DEFAULT)
+    given = arguments.arguments or list(_DEFAULT)
+    words, iproute2 = bundles.in_command(given, Path.cwd(), notify)
     ended = run.run_command(
         [shlex.join(words)],
         kernel=arguments.kernel,
@@ -112,6 +113,8 @@ def _run_command(arguments: argparse.Namespace) -> int:
         memory=arguments.memory,
         snapshot=arguments.snapshot,
         files=arguments.files,
+        terminal=sys.stdout.isatty(),
+        iproute2=iproute2,
         output=machine.to_terminal,
         notify=notify,
     )

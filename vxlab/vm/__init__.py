@@ -20,6 +20,8 @@
     scratch    files without a name, which go with their process
     compiled   the project's modules, compiled for a guest's Python
     project    the project as a guest sees it
+    piped      in a guest: output that is no terminal
+    unpacking  the files that a guest gives back
     run        all of that together
 
 No network: a guest gets its input as a disk and gives its files back as one.

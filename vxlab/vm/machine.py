@@ -7,7 +7,6 @@ log by a third; its files come back as a tar on a disk of their own.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -15,7 +14,6 @@ import select
 import signal
 import subprocess
 import sys
-import tarfile
 import termios
 import time
 import tty
@@ -25,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from vxlab.errors import VxlabError
-from vxlab.vm import children, panic, qemu, qmp
+from vxlab.vm import children, panic, qemu, qmp, unpacking
 from vxlab.vm.forkserver import FAULTS
 from vxlab.vm.guest import ExitKind, Guest, GuestExit
 from vxlab.vm.kvm import has_kvm
@@ -232,13 +230,9 @@ class Machine:
         kind = ExitKind.NO_BOOT if self._booted is None else ExitKind.CRASHED
         return kind, f"it ended without a result; its log ends with: {last or 'nothing'}"
 
-    def unpack(self, folder: Path) -> None:
-        """Put the files that a guest gave back into a folder; none where it gave none."""
-        with (
-            contextlib.suppress(tarfile.ReadError),
-            tarfile.open(self._ports.files, "r:") as packed,
-        ):
-            packed.extractall(folder, filter="data")
+    def unpack(self, folder: Path) -> list[str]:
+        """Put the files that a guest gave back into a folder; a line for each that was left out."""
+        return unpacking.unpack(self._ports.files, folder)
 
 
 def _fault_of(code: int | None) -> str:

@@ -30,6 +30,9 @@ _LIBRARY = "/work/lib"
 #: A Python that has imported already what it can, where the guest has one.
 PYTHON = "/vxlab/python"
 
+#: Runs a program whose output is no terminal; -I -S: it needs nothing, and starts at once.
+_PIPED = f"exec python3 -I -S {_LIBRARY}/vxlab/vm/piped.py"
+
 #: What is no part of a project that no version control describes.
 _LEFT_OUT = {"__pycache__", "build", "dist", "node_modules"}
 
@@ -180,11 +183,19 @@ def pack_command(tar: Path, command: Iterable[str]) -> None:
 
 
 def pack(
-    project: Path, tar: Path, command: Iterable[str], environment: Mapping[str, str] | None = None
+    project: Path,
+    tar: Path,
+    command: Iterable[str],
+    environment: Mapping[str, str] | None = None,
+    *,
+    terminal: bool = True,
+    tools: Path | None = None,
 ) -> None:
     """Write the file ``tar`` that a guest gets: the folder ``project``, vxlab, and its command.
 
     ``command`` are lines of shell, ``environment`` are variables for them beside vxlab's own.
+    Their output is a terminal or not, as ``terminal`` says; ``tools`` is where the guest mounts its
+    image of tools, if it has one.
     VxlabError where the project is too large, or a file of it cannot be read.
     """
     exports = {
@@ -205,4 +216,9 @@ def pack(
         _add_project(archive, project)
         _add_library(archive)
         _add_programs(archive)
-        archive.text("vxlab/command", "\n".join([*lines, f"cd {INSIDE}", *command, ""]))
+        text = "\n".join([*lines, f"cd {INSIDE}", *command, ""])
+        archive.text("vxlab/command" if terminal else "vxlab/piped", text)
+        if not terminal:
+            archive.text("vxlab/command", f"{_PIPED} bash /vxlab/piped\n")
+        if tools is not None:
+            archive.text("vxlab/tools", str(tools))
