@@ -66,6 +66,44 @@ def test_an_end_is_told_as_what_it_was(name, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        *("[]", "7", "null", '"text"', "[" * 100_000, "9" * 5000, "NaN", "{}{}", "{}"),
+        *('{"guest": "exit"}', '{"guest": "exit", "value": "x"}', '{"guest": "exit", "value": []}'),
+        *('{"guest": "exit", "value": -1}', '{"guest": "exit", "value": 1e400}'),
+        *('{"guest": "exit", "value": 256}', '{"guest": "exit", "value": true}'),
+        *(
+            '{"guest": "full"}',
+            '{"guest": "fault", "value": 99}',
+            '{"guest": "fault", "value": []}',
+        ),
+        *('{"guest": "ready"}', '{"guest": []}', '{"guest": null}', '{"guest": "trouble"}'),
+    ],
+    ids=lambda line: line[:40],
+)
+def test_a_malformed_line_is_passed_over(line, tmp_path, monkeypatch):
+    (tmp_path / "line").write_text(line)
+    guest = install(tmp_path, monkeypatch, f'up; say "$(cat {tmp_path}/line)"; ends 7')
+    with Machine(guest, deadline=60, kvm=False) as running:
+        ended = running.run()
+    assert (ended.kind, ended.code, ended.reason, ended.fault) == (ExitKind.DONE, 7, "", "")
+
+
+def test_a_comma_in_a_path_is_a_part_of_it(tmp_path, monkeypatch):
+    """As in QEMU's manual: a comma in a value is written twice."""
+    guest = install(tmp_path, monkeypatch, 'printf "%s\\n" "$@" >$out; up; ends 0')
+    root = tmp_path / "a,b,,c"
+    root.touch()
+    output = []
+    guest = replace(guest, root=root)
+    with Machine(guest, deadline=60, kvm=False, output=output.append) as running:
+        running.run()
+    words = b"".join(output).decode().splitlines()
+    (word,) = [word for word in words if "a,,b" in word]
+    assert word.startswith(f"file={tmp_path}/a,,b,,,,c,format=raw,")
+
+
+@pytest.mark.parametrize(
     ("body", "end", "reason"),
     [
         ("up; exec sleep 1000", ExitKind.DEADLINE, "it had not ended after 3 s"),

@@ -217,10 +217,11 @@ def test_which_ends_cast_doubt_on_a_snapshot(ended, bad, kept, tmp_path):
 def test_what_is_thrown_away_is_made_again(kept):
     guest, said = kept(), []
     place = stored(guest)
-    snapshots.discard(place, "SIGSEGV", said.append)
+    going = replace(guest, snapshot=place)
+    assert snapshots.discarded(going, "SIGSEGV", said.append) == guest
     assert "SIGSEGV in a machine from a snapshot: that is thrown away" in said[0]
     assert os.listdir(cache.part("snapshots")) == ["CACHEDIR.TAG"]
-    snapshots.discard(place, "SIGSEGV", said.append)  # another one was quicker
+    assert snapshots.discarded(going, "SIGSEGV", said.append) == guest  # another was quicker
     assert stored(guest) == place
     assert place.exists()
 

@@ -85,9 +85,8 @@ class GuestTarget:
         """
         first = _Attempt()
         ending = self._run(cells, on_report, seen, first)
-        if first.fault and self._parts.snapshot is not None:
-            snapshots.discard(self._parts.snapshot, first.fault, self._notify)
-            self._parts = replace(self._parts, snapshot=None)
+        if first.fault:
+            self._parts = snapshots.discarded(self._parts, first.fault, self._notify)
             if left := [cell for cell in cells if cell[0] not in first.ended]:
                 ending = self._run(left, on_report, seen, _Attempt())
         return ending

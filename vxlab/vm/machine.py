@@ -29,6 +29,9 @@ from vxlab.vm.guest import ExitKind, Guest, GuestExit
 from vxlab.vm.kvm import has_kvm
 from vxlab.vm.scratch import Scratch
 
+#: The largest exit code, and its digits.
+_LARGEST_CODE, _DIGITS = 255, 3
+
 #: What a guest's command reports, a line of JSON each.
 JsonObject = dict[str, Any]
 
@@ -169,28 +172,34 @@ class Machine:
         return self._judge(status, late, time.monotonic() - began)
 
     def _take(self, line: bytes, seconds: float) -> None:
+        """Do what a report means; what is none, as a line that a crash has cut off, is nothing."""
         try:
             report = json.loads(line)
-        except ValueError:  # a line that a crash has cut off
+        except (ValueError, RecursionError):
             return
-        match report.get("guest"):
-            case None:
-                self._report(report)
-            case "exit":
-                self._code = int(report["value"])
-            case "up":
+        match report:
+            case {"guest": "exit", "value": value}:
+                self._code = _number_of(value, self._code)
+            case {"guest": "up"}:
                 self._booted = seconds
-            case "ready":
-                assert self._process
-                assert self._saved
-                qmp.save(self._process, self._saved)
-                self._code = 0
-            case "fault":
-                self._fault = signal.Signals(int(report["value"])).name
-            case "full":
-                self._full = f"nothing is left in its {report['value']}"
-            case other:
-                self._full = f"{other}: {report['value']}"
+            case {"guest": "ready"}:
+                self._store()
+            case {"guest": "fault", "value": value}:
+                self._fault = _fault_of(128 + (_number_of(value, None) or 0))
+            case {"guest": "full", "value": value}:
+                self._full = f"nothing is left in its {value}"
+            case {"guest": str(other), "value": value}:
+                self._full = f"{other}: {value}"
+            case {"guest": _}:
+                pass
+            case dict():
+                self._report(report)
+
+    def _store(self) -> None:
+        """It is ready to be stored; one that nobody wants to store says so for nothing."""
+        if self._process and self._saved:
+            qmp.save(self._process, self._saved)
+            self._code = 0
 
     def _judge(self, status: int, late: bool, seconds: float) -> GuestExit:
         log = self._ports.log.read_text(errors="replace")
@@ -233,6 +242,14 @@ class Machine:
     def unpack(self, folder: Path) -> list[str]:
         """Put the files that a guest gave back into a folder; a line for each that was left out."""
         return unpacking.unpack(self._ports.files, folder)
+
+
+def _number_of(value: object, otherwise: int | None) -> int | None:
+    """The exit code or signal, from 0 to 255, that a report has; ``otherwise`` for any other."""
+    if isinstance(value, (str, int)) and str(value).isdecimal() and len(str(value)) <= _DIGITS:
+        number = int(value)
+        return number if number <= _LARGEST_CODE else otherwise
+    return otherwise
 
 
 def _fault_of(code: int | None) -> str:

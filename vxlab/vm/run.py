@@ -117,9 +117,8 @@ def run_command(
             return ended
 
         ended = started(built)
-        if built.snapshot is not None and snapshots.is_bad(built, ended, deadline):
-            snapshots.discard(built.snapshot, ended.fault or str(ended.kind), notify)
-            ended = started(replace(built, snapshot=None))
+        if snapshots.is_bad(built, ended, deadline):
+            ended = started(snapshots.discarded(built, ended.fault or str(ended.kind), notify))
     return ended
 
 

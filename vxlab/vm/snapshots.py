@@ -105,11 +105,17 @@ def is_bad(guest: Guest, ended: GuestExit, deadline: float) -> bool:
     return bool(ended.fault) or stuck
 
 
-def discard(snapshot: Path, why: str, notify: Notify) -> None:
-    """Throw a snapshot away: ``notify`` is told ``why``.  Who has begun with it goes on."""
+def discarded(guest: Guest, why: str, notify: Notify) -> Guest:
+    """``guest``, to boot: its snapshot is thrown away, and ``notify`` told ``why``.
+
+    Other machines that have begun with it go on.
+    """
+    if guest.snapshot is None:
+        return guest
     notify(f"{why} in a machine from a snapshot: that is thrown away, and all is run after a boot")
     with cache.workplace("snapshots") as place, contextlib.suppress(OSError):
-        snapshot.parent.rename(place / "bad")
+        guest.snapshot.parent.rename(place / "bad")
+    return replace(guest, snapshot=None)
 
 
 def _remove_old() -> None:
