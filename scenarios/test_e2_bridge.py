@@ -82,7 +82,7 @@ def test_the_devices_have_the_settings_of_the_article(lab, chosen):
         wanted = {"id": 42, "remote": remote, "local": local, "dev": "eth0", "dstport": 4789}
         assert found == wanted, f"{host}'s vxlan device has {found}"
         (link,) = lab[host].ip("link", "show", "vxlan0")
-        assert link["master"] == "br0"
+        assert link.get("master") == "br0"
         (bridge,) = lab[host].ip("-d", "link", "show", "br0")
         assert bridge["linkinfo"]["info_data"]["stp_state"] == 0
         assert bridge["linkinfo"]["info_data"]["ageing_time"] == 30000
