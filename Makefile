@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh Debian with Python >= 3.11: make scenarios, make test.
-# Extra arguments for pytest: make scenarios ARGS='-k isolation'
+# Extra arguments for pytest: make scenarios ARGS='-k tenant'
 
 BIN := .venv/bin
 ARGS ?=

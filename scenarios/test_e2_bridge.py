@@ -10,22 +10,22 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from absence_tools import assert_filtered, assert_not_decapsulated
+from article_tools import addresses, mtus, underlay_of, unlike_defaults
 
 from vxlab import Lab, catalog, decapsulate, diagnose, drop_udp, operations, steps
 
 
-def address_of(lab: Lab, container: str) -> str:
-    """A container's address in the overlay."""
-    (found,) = [c.addresses[0] for c in lab.topology.containers if c.name == container]
-    return found.split("/")[0]
-
-
-def containers_of(lab: Lab, host: str) -> list[str]:
-    """The containers behind one host."""
-    return [c.name for c in lab.topology.containers if c.host == host]
+def address_of(number):
+    """The address of container ``ns<number>`` in the overlay."""
+    return f"172.18.1.{2 + number}"
 
 
 # How labs are broken for the controls.
+
+
+def without_dev_at_a(topology):
+    return topology.with_vtep("a", "overlay", dev=False)
 
 
 def stop_learning_at_the_port_of_ns1(lab: Lab) -> None:
@@ -36,6 +36,57 @@ def give_ns0_a_neighbour_entry(lab: Lab) -> None:
     """Let ns0 know ns1's MAC: it sends no ARP request, and ns1 asks for ns0's MAC instead."""
     mac = lab["ns1"].ip("link", "show", "eth0")[0]["address"]
     lab.apply(operations.AddNeighbour("ns0", "eth0", "172.18.1.3", mac))
+
+
+@pytest.mark.behaviour(
+    "the bridge of a vxlan device, its ports and the containers behind them have the MTU that "
+    "encapsulation leaves of 1500: 1450, over IPv6 1430",
+    source="net/bridge/br_if.c: br_mtu_auto_adjust(); RFC 7348, section 4.3",
+)
+@pytest.mark.control(
+    "a's vxlan device is not bound to its card",
+    topology=without_dev_at_a,
+    because=r"the MTUs are .*'a:vxlan0': 1500",
+)
+@pytest.mark.topology(catalog.bridged, family=[4, 6])
+def test_addresses_and_mtus_are_those_of_the_article(lab, chosen):
+    a, b = underlay_of(chosen).values()
+    length, inner = (24, 1450) if chosen["family"] == 4 else (64, 1430)
+    assert addresses(lab) == {
+        "a:eth0": [f"{a}/{length}"],
+        "b:eth0": [f"{b}/{length}"],
+        "ns0:eth0": ["172.18.1.2/24"],
+        "ns1:eth0": ["172.18.1.3/24"],
+    }
+    inside = ("ns0:eth0", "a:ns0-eth0", "a:br0", "a:vxlan0")
+    inside += ("b:vxlan0", "b:br0", "b:ns1-eth0", "ns1:eth0")
+    found = mtus(lab, "a:eth0", "b:eth0", *inside)
+    wanted = {"a:eth0": 1500, "b:eth0": 1500} | dict.fromkeys(inside, inner)
+    assert found == wanted, f"the MTUs are {found}"
+
+
+@pytest.mark.behaviour(
+    "in a bridge a vxlan device has the VNI, the port, the peer and the local address it was "
+    "given, and the kernel's defaults besides; the bridge runs no STP",
+    source="drivers/net/vxlan/vxlan_core.c: vxlan_fill_info(); net/bridge/br_netlink.c",
+)
+@pytest.mark.control(
+    "a's vxlan device has an ageing time of 299 s",
+    vteps={"a": {"ageing": 299}},
+    because=r"a's vxlan device has .*'ageing': 299",
+)
+@pytest.mark.topology(catalog.bridged, family=[4, 6])
+def test_the_devices_have_the_settings_of_the_article(lab, chosen):
+    a, b = underlay_of(chosen).values()
+    for host, local, remote in (("a", a, b), ("b", b, a)):
+        found = unlike_defaults(lab, host, "vxlan0")
+        wanted = {"id": 42, "remote": remote, "local": local, "dev": "eth0", "dstport": 4789}
+        assert found == wanted, f"{host}'s vxlan device has {found}"
+        (link,) = lab[host].ip("link", "show", "vxlan0")
+        assert link.get("master") == "br0"
+        (bridge,) = lab[host].ip("-d", "link", "show", "br0")
+        assert bridge["linkinfo"]["info_data"]["stp_state"] == 0
+        assert bridge["linkinfo"]["info_data"]["ageing_time"] == 30000
 
 
 @pytest.mark.behaviour(
@@ -82,9 +133,9 @@ def test_containers_reach_each_other_with_the_bridge_in_a_vrf(lab):
     because=r"no echo reply for \[\('ns0', '172\.18\.1\.4'\)",
 )
 @pytest.mark.topology(catalog.bridged, family=[4, 6], hosts=[2, 3, 8], containers=2)
-def test_every_container_reaches_every_other(lab):
-    names = [container.name for container in lab.topology.containers]
-    pairs = [(one, address_of(lab, other)) for one, other in itertools.permutations(names, 2)]
+def test_every_container_reaches_every_other(lab, chosen):
+    numbers = range(2 * chosen["hosts"])
+    pairs = [(f"ns{one}", address_of(other)) for one, other in itertools.permutations(numbers, 2)]
     unreached = lab.unreached(pairs)
     assert unreached == [], f"no echo reply for {unreached}"
 
@@ -101,18 +152,17 @@ def test_every_container_reaches_every_other(lab):
 )
 @pytest.mark.topology(catalog.bridged, family=[4, 6], containers=3)
 def test_containers_on_one_host_do_not_use_the_underlay_once_their_macs_are_learned(lab):
-    one, two, _ = containers_of(lab, "a")
-    assert lab[one].ping(address_of(lab, two))  # its ARP request is flooded into the tunnel
+    assert lab["ns0"].ping("172.18.1.3")  # its ARP request is flooded into the tunnel
     with lab.capture("a") as seen:
-        assert lab[one].ping(address_of(lab, two), count=3)
-        assert lab["ns3"].ping(address_of(lab, "ns4"))  # the same on b: ARP crosses the tunnel
-        assert lab[one].ping(address_of(lab, "ns3"))  # across hosts: the capture sees the tunnel
+        assert lab["ns0"].ping("172.18.1.3", count=3)
+        assert lab["ns3"].ping("172.18.1.6")  # the same on b: ARP crosses the tunnel
+        assert lab["ns0"].ping("172.18.1.5")  # across hosts: the capture sees the tunnel
     inside = [step for step in steps(seen["a"].frames, seen["a"].ports) if step.vni is not None]
-    local_macs = {lab[one].state.links[1].mac, lab[two].state.links[1].mac}
+    local_macs = {lab[name].state.links[1].mac for name in ("ns0", "ns1")}
     assert seen["a"].was_live
     assert "echo-request" in [step.kind for step in inside]
     local = [step for step in inside if {step.frame.src, step.frame.dst} <= local_macs]
-    assert not local, f"the tunnel carried frames between {one} and {two}"
+    assert not local, "the tunnel carried frames between ns0 and ns1"
 
 
 @pytest.mark.behaviour(
@@ -161,16 +211,19 @@ def test_arp_passes_the_bridge_before_it_enters_the_tunnel(lab):
     because=r"a's vxlan device learned \{\}",
 )
 @pytest.mark.topology(catalog.bridged, family=[4, 6])
-def test_each_bridge_and_each_vtep_learn_where_the_containers_are(lab):
+def test_each_bridge_and_each_vtep_learn_where_the_containers_are(lab, chosen):
     assert lab["ns0"].ping("172.18.1.3")
     here, there = (lab[name].ip("link", "show", "eth0")[0]["address"] for name in ("ns0", "ns1"))
-    a, b = (host.nics[0].ip for host in lab.topology.hosts)
-    for host, near, far, vtep in (("a", here, there, b), ("b", there, here, a)):
+    a, b = underlay_of(chosen).values()
+    for host, port, near, far, vtep in (
+        ("a", "ns0-eth0", here, there, b),
+        ("b", "ns1-eth0", there, here, a),
+    ):
         entries = lab[host].bridge("fdb", "show")
         ports = {
             e["mac"]: e["ifname"] for e in entries if e.get("master") == "br0" and not e["state"]
         }
-        assert ports == {near: f"{containers_of(lab, host)[0]}-eth0", far: "vxlan0"}
+        assert ports == {near: port, far: "vxlan0"}
         remotes = {e["mac"]: e["dst"] for e in entries if "dst" in e and not e["state"]}
         assert remotes == {far: vtep}, f"{host}'s vxlan device learned {remotes}"
 
@@ -188,26 +241,45 @@ def with_a_firewall(family=4):
     return catalog.bridged(family=family).with_host("b", rules=(drop_udp(4789, family),))
 
 
+def without_the_firewall(topology):
+    return topology.with_host("b", rules=())
+
+
+@pytest.mark.control(
+    "b's vxlan device has a's VNI",
+    vteps={"b": {"id": 42}},
+    because="b/vxlan0: wanted no frame of ns0",
+)
 @pytest.mark.topology(changed_at_b, family=[4, 6], id=43)
 def test_control_containers_in_different_vnis_do_not_reach_each_other(lab):
-    assert not lab["ns0"].ping("172.18.1.3", timeout=0.3)
+    assert_not_decapsulated(lab, "ns0", "172.18.1.255")
     assert diagnose(lab, "ns0", "172.18.1.3").code == "vni-mismatch"
 
 
+@pytest.mark.control(
+    "b's vxlan device has a's UDP port",
+    vteps={"b": {"dstport": 4789}},
+    because="b/vxlan0: wanted no frame of ns0",
+)
 @pytest.mark.topology(changed_at_b, family=[4, 6], dstport=4790)
 def test_control_hosts_with_different_udp_ports_do_not_reach_each_other(lab):
-    assert not lab["ns0"].ping("172.18.1.3", timeout=0.3)
+    assert_not_decapsulated(lab, "ns0", "172.18.1.255")
     assert diagnose(lab, "ns0", "172.18.1.3").code == "port-mismatch"
 
 
+@pytest.mark.control(
+    "b's packet filter has no rule",
+    topology=without_the_firewall,
+    because="b/vxlan0: wanted no frame of ns0",
+)
 @pytest.mark.topology(with_a_firewall, family=[4, 6])
 def test_control_a_firewall_that_drops_the_udp_port_stops_the_traffic(lab):
-    assert not lab["ns0"].ping("172.18.1.3", timeout=0.3)
+    assert_filtered(lab, "ns0", "172.18.1.255")
     assert diagnose(lab, "ns0", "172.18.1.3").code == "firewall"
 
 
 @pytest.mark.topology(catalog.bridged, containers=2)
 def test_control_traffic_between_hosts_uses_the_underlay(lab):
     with lab.capture("a") as seen:
-        assert lab["ns0"].ping(address_of(lab, "ns2"))
+        assert lab["ns0"].ping("172.18.1.4")  # ns2, on b
     assert seen["a"].encapsulated()

@@ -14,8 +14,11 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from absence_tools import assert_not_routed
+from article_tools import addresses, forwarding_nodes, mtus, unlike_defaults
+from kim_and_lee_tools import OTHER, add_neighbour_entries, mac_of, payloads_received, tenants
 
-from vxlab import catalog, decapsulate, diagnose, operations, steps, wait_until
+from vxlab import catalog, diagnose, operations, steps
 
 pytestmark = [
     pytest.mark.topology(catalog.kim_and_lee, router=["smcroute", "pimd"], ttl=["rule", "device"]),
@@ -24,10 +27,19 @@ pytestmark = [
     ),
 ]
 
-#: The other tenant of each.
-OTHER = {"kim": "lee", "lee": "kim"}
-tenants = pytest.mark.parametrize("tenant", ["kim", "lee"])
+#: The hosts' addresses on the underlay, the router's on its two links, and the group.
+VTEPS = {
+    4: ("192.168.11.10", "192.168.12.10"),
+    6: ("fd00:192:168:11::10", "fd00:192:168:12::10"),
+}
+ROUTER = {
+    4: ("192.168.11.1", "192.168.12.1"),
+    6: ("fd00:192:168:11::1", "fd00:192:168:12::1"),
+}
+GROUP = {4: "239.1.1.1", 6: "ff08::239:1:1:1"}
 
+#: The TTL of VXLAN packets before the router, to the group and to one VTEP, by what raises it.
+TTL = {"rule": (1 + 1, 64), "device": (8, 8)}
 
 # How labs are broken for the controls.
 
@@ -43,13 +55,13 @@ def with_all_servers_in_kims_segment(topology):
     return dataclasses.replace(topology, containers=containers, segments=segments)
 
 
-def add_neighbour_entries(lab):
-    """Let each server know its peer's MAC: in one segment ARP finds two servers of one address."""
-    for number in (1, 2):
-        for name in OTHER:
-            place, peer = f"{name}-srv{number}", f"{name}-srv{3 - number}"
-            address = f"1.1.1.{3 - number}"
-            lab.apply(operations.AddNeighbour(place, "eth0", address, mac_of(lab, peer)))
+def lower_the_mtu_of_vxlan10(lab):
+    lab.apply(operations.SetLink("lxc1", "vxlan10", mtu=1400))
+
+
+def forward_on_lxc1(lab):
+    lab["lxc1"].sysctl("net.ipv4.ip_forward", 1)
+    lab["lxc1"].sysctl("net.ipv6.conf.all.forwarding", 1)
 
 
 def give_lee_srv2_the_mac_of_kim_srv2(lab):
@@ -86,6 +98,95 @@ def test_a_tenants_servers_reach_each_other_across_the_router(lab, tenant):
 
 
 @pytest.mark.behaviour(
+    "the two links of the router have an MTU of 1500, all that is behind a vxlan device has 1450 "
+    "(over IPv6 1430)",
+    source="drivers/net/vxlan/vxlan_core.c: vxlan_config_apply(); RFC 7348, section 4.3",
+)
+@pytest.mark.control(
+    "kim's vxlan device on lxc1 has an MTU of 1400",
+    lab=lower_the_mtu_of_vxlan10,
+    because=r"the MTUs are .*'lxc1:vxlan10': 1400",
+)
+def test_addresses_and_mtus_are_those_of_the_article(lab, chosen):
+    family = chosen.get("family", 4)
+    length, inner = (24, 1450) if family == 4 else (64, 1430)
+    assert addresses(lab) == {
+        "router:eth0": [f"{ROUTER[family][0]}/{length}"],
+        "router:eth1": [f"{ROUTER[family][1]}/{length}"],
+        "lxc1:ens33": [f"{VTEPS[family][0]}/{length}"],
+        "lxc2:ens33": [f"{VTEPS[family][1]}/{length}"],
+        "kim-srv1:eth0": ["1.1.1.1/24"],
+        "lee-srv1:eth0": ["1.1.1.1/24"],
+        "kim-srv2:eth0": ["1.1.1.2/24"],
+        "lee-srv2:eth0": ["1.1.1.2/24"],
+    }
+    outer = ("router:eth0", "router:eth1", "lxc1:ens33", "lxc2:ens33")
+    inside = [
+        place
+        for number in (1, 2)
+        for tenant, vni in (("kim", 10), ("lee", 20))
+        for place in (
+            f"{tenant}-srv{number}:eth0",
+            f"lxc{number}:{tenant}-srv{number}-eth0",
+            f"lxc{number}:br-{vni}",
+            f"lxc{number}:vxlan{vni}",
+        )
+    ]
+    found = mtus(lab, *outer, *inside)
+    wanted = dict.fromkeys(outer, 1500) | dict.fromkeys(inside, inner)
+    assert found == wanted, f"the MTUs are {found}"
+
+
+@pytest.mark.behaviour(
+    "only the router forwards packets; the hosts, which have it as their default gateway, do not",
+    source="Documentation/networking/ip-sysctl.rst: ip_forward, conf/all/forwarding",
+)
+@pytest.mark.control(
+    "lxc1 forwards packets too",
+    lab=forward_on_lxc1,
+    because=r"the nodes that forward are \['router', 'lxc1'\]",
+)
+def test_only_the_router_forwards(lab, chosen):
+    family = chosen.get("family", 4)
+    found = forwarding_nodes(lab, family)
+    assert found == ["router"], f"the nodes that forward are {found}"
+    for host, gateway in zip(("lxc1", "lxc2"), ROUTER[family], strict=True):
+        routes = [r for r in lab[host].state.routes if r.destination == "default"]
+        assert [(r.gateway, r.interface) for r in routes] == [(gateway, "ens33")]
+
+
+@pytest.mark.behaviour(
+    "packets to the multicast group reach the router with TTL 2 where a rule adds 1, with TTL 8 "
+    "where the device has ttl 8, and leave it with one less; a rule for the group does not touch "
+    "unicast, the device's ttl does",
+    source="net/ipv4/ip_forward.c, net/ipv4/ipmr.c: ip_decrease_ttl(); man 8 iptables-extensions: "
+    "TTL, HL",
+)
+@pytest.mark.control(
+    "kim's vxlan device on lxc1 has ttl 30",
+    vteps={"lxc1": {"ttl": 30}},
+    because=r"lxc1's packets reach the router with the TTLs \((30|31), 30\)",
+)
+def test_the_ttl_before_and_behind_the_router(lab, chosen):
+    family = chosen.get("family", 4)
+    vtep1, vtep2 = VTEPS[family]
+    with lab.capture("router:eth0", "router:eth1") as seen:
+        assert lab["kim-srv1"].ping("1.1.1.2")
+    sent = [
+        [packet for packet in seen[place].encapsulated() if packet.outer_src == vtep1]
+        for place in ("router:eth0", "router:eth1")
+    ]
+    for place, found, less in zip(("reach", "leave"), sent, (0, 1), strict=True):
+        ttls = tuple(
+            packet.ttl
+            for to in (GROUP[family], vtep2)
+            for packet in [packet for packet in found if packet.outer_dst == to][:1]
+        )
+        wanted = tuple(ttl - less for ttl in TTL[chosen["ttl"]])
+        assert ttls == wanted, f"lxc1's packets {place} the router with the TTLs {ttls}"
+
+
+@pytest.mark.behaviour(
     "neither unicast nor broadcast that a tenant sends in its VNI is received in the other "
     "tenant's VNI, although both tenants have the same IP addresses",
     source="drivers/net/vxlan/vxlan_core.c: vxlan_rcv(), vxlan_vs_find_vni(); RFC 7348, section 4",
@@ -105,26 +206,6 @@ def test_a_tenant_never_receives_the_other_tenants_traffic(lab, tenant, there):
         f"{other} of the other tenant received {received[other]}"
     )
     assert received[own] == [b"for one", b"for all"]
-
-
-def payloads_received(lab, tenant, there):
-    """What server ``there`` of each tenant receives while ``tenant``'s other server sends.
-
-    The other tenant's server sends last, by the same way: what was sent before has arrived then.
-    """
-    here, target, bystander = (
-        f"{name}-srv{number}"
-        for name, number in ((tenant, 3 - there), (tenant, there), (OTHER[tenant], there))
-    )
-    with lab.capture(target, bystander) as seen:
-        lab[here].send_marked(f"1.1.1.{there}", b"for one")
-        seen[target].wait_for_payload(b"for one")
-        lab[here].send_marked("1.1.1.255", b"for all")
-        seen[target].wait_for_payload(b"for all")
-        lab[f"{OTHER[tenant]}-srv{3 - there}"].send_marked(f"1.1.1.{there}", b"the end")
-        seen[bystander].wait_for_payload(b"the end")
-    assert all(capture.was_live and not capture.dropped for capture in seen.values())
-    return {place: capture.payloads() for place, capture in seen.items()}
 
 
 @pytest.mark.behaviour(
@@ -187,14 +268,18 @@ def test_the_underlay_never_learns_a_tenants_mac(lab):
     vteps={"lxc1": {"dstport": 4789}},
     because=r"lxc1's vxlan10 has VNI and port \(10, 4789\)",
 )
-def test_both_segments_share_one_group_and_the_default_port(lab):
+def test_both_segments_share_one_group_and_the_default_port(lab, chosen):
+    group = GROUP[chosen.get("family", 4)]
     for host in ("lxc1", "lxc2"):
         for vni in (10, 20):
             (link,) = lab[host].ip("-d", "link", "show", f"vxlan{vni}")
             data = link["linkinfo"]["info_data"]
             found = (data["id"], data["port"])
             assert found == (vni, 8472), f"{host}'s vxlan{vni} has VNI and port {found}"
-            assert data.get("group", data.get("group6")) == lab.topology.segment("kim").group
+            assert data.get("group", data.get("group6")) == group
+            wanted = {"id": vni, "group": group, "dev": "ens33", "dstport": 8472}
+            wanted |= {"ttl": 8} if chosen["ttl"] == "device" else {}
+            assert unlike_defaults(lab, host, f"vxlan{vni}") == wanted
 
 
 @pytest.mark.behaviour(
@@ -208,11 +293,11 @@ def test_both_segments_share_one_group_and_the_default_port(lab):
     because=r"the tunnelled packets on lxc1's link are .*"
     r"\('echo-request', 10, '[^']+', '(239\.1\.1\.1|ff08::239:1:1:1)'\)",
 )
-def test_an_arp_exchange_over_vxlan_fills_every_table_on_its_way(lab):
+def test_an_arp_exchange_over_vxlan_fills_every_table_on_its_way(lab, chosen):
     """Steps A to H: how kim-srv1 finds kim-srv2, and how every table on the way is filled."""
     one, two = (mac_of(lab, f"kim-srv{n}") for n in (1, 2))
-    vtep1, vtep2 = (lab.topology.host(f"lxc{n}").nics[0].ip for n in (1, 2))
-    group = lab.topology.segment("kim").group
+    vtep1, vtep2 = VTEPS[chosen.get("family", 4)]
+    group = GROUP[chosen.get("family", 4)]
     assert lab["lee-srv1"].ping("1.1.1.2")  # the router has its routes: no packet is queued there
     assert lab["kim-srv1"].ip("neigh") == []  # A: no neighbour entry, so ARP is needed
     with lab.capture("kim-srv1", "lxc1", "lxc2", "kim-srv2") as seen:
@@ -240,10 +325,6 @@ def test_an_arp_exchange_over_vxlan_fills_every_table_on_its_way(lab):
     assert neighbour_of(lab, "kim-srv2") == ("1.1.1.1", one)  # D: kim-srv2 has resolved kim-srv1
     assert vtep_of(lab, "lxc1", two) == vtep2  # F: VTEP 1 has learned kim-srv2 behind VTEP 2
     assert neighbour_of(lab, "kim-srv1") == ("1.1.1.2", two)  # G: kim-srv1 has resolved kim-srv2
-
-
-def mac_of(lab, name):
-    return lab[name].ip("link", "show", "eth0")[0]["address"]
 
 
 def neighbour_of(lab, name):
@@ -275,64 +356,14 @@ def vtep_of(lab, host, mac):
 @pytest.mark.control(
     "kim's vxlan device on lxc1 has ttl 8",
     vteps={"lxc1": {"ttl": 8}},
-    # the second where a slow machine's reply comes too late for the short ping
-    because=r"kim-srv1 got an echo reply from 1\.1\.1\.2|the packet arrives with TTL 8",
+    because="router/eth1: wanted no packet that kim-srv1 flooded",
 )
 @pytest.mark.topology(catalog.kim_and_lee, router=["smcroute", "pimd"], ttl=None)
 @pytest.mark.topology(catalog.kim_and_lee, router="smcroute", ttl=None, family=[6])
 def test_the_router_drops_multicast_with_the_default_ttl_and_the_diagnosis_says_so(lab):
-    with lab.capture("router:eth0", "router:eth1") as seen:
-        answered = lab["kim-srv1"].ping("1.1.1.2", timeout=0.3)
-        assert not answered, "kim-srv1 got an echo reply from 1.1.1.2"
-        ports = seen["router:eth0"].ports
-        arrived = seen["router:eth0"].wait_for(
-            lambda frame: bool(decapsulate(frame, ports)),
-            "the flooded packet to arrive at the router",
-        )
-    assert arrived.ttl == 1, f"the packet arrives with TTL {arrived.ttl}"
-    seen["router:eth1"].assert_silent(lambda frame: bool(decapsulate(frame, ports)), "VXLAN packet")
+    arrived = assert_not_routed(lab, "kim-srv1", "1.1.1.255", between=("lxc1", "lxc2"))
+    assert arrived.ttl == 1
     verdict = diagnose(lab, "kim-srv1", "1.1.1.2")
     assert verdict.code == "ttl"
     assert "router" in verdict.hop
     assert "TTL" in verdict.sentence or "hop limit" in verdict.sentence
-
-
-@pytest.mark.topology(catalog.kim_and_lee, router=[None], family=[4, 6])
-def test_control_a_router_without_a_daemon_forwards_no_multicast(lab):
-    assert not lab["kim-srv1"].ping("1.1.1.2", timeout=0.3)
-    assert diagnose(lab, "kim-srv1", "1.1.1.2").code == "no-daemon"
-
-
-@pytest.mark.topology(catalog.kim_and_lee, router=["smcroute", "pimd"])
-def test_control_only_learned_macs_are_reached_while_the_routers_daemon_is_stopped(lab):
-    assert lab["kim-srv1"].ping("1.1.1.2")
-    lab.stop_daemon("router")
-    assert not lab["lee-srv1"].ping("1.1.1.2", timeout=0.3)
-    assert lab["kim-srv1"].ping("1.1.1.2")  # frames for a learned MAC are unicast: no group needed
-    assert diagnose(lab, "lee-srv1", "1.1.1.2").code == "no-daemon"
-    lab.start_daemon("router")
-    assert wait_until(
-        lambda: lab["lee-srv1"].ping("1.1.1.2"), "a ping to be answered after the daemon's restart"
-    )
-
-
-@tenants
-@pytest.mark.parametrize("there", [1, 2])
-@pytest.mark.topology(catalog.kim_and_lee, leak=True, router=["smcroute", "pimd"])
-def test_control_tenants_in_one_segment_receive_each_others_broadcasts(lab, tenant, there):
-    """A deliberate leak: the same datagrams as above reach the other tenant's server."""
-    add_neighbour_entries(lab)
-    received = payloads_received(lab, tenant, there)
-    assert b"for all" in received[f"{OTHER[tenant]}-srv{there}"]
-
-
-@pytest.mark.topology(catalog.kim_and_lee, family=4)
-def test_control_a_capture_that_receives_nothing_is_not_proven_live(lab):
-    with lab.capture("kim-srv2", "lee-srv2") as seen:
-        seen["kim-srv2"].deafen()
-        lab["kim-srv1"].send_marked("1.1.1.2", b"kim only")
-        lab["lee-srv1"].send_marked("1.1.1.2", b"lee only")
-        seen["lee-srv2"].wait_for_payload(b"lee only")
-    assert seen["lee-srv2"].was_live
-    assert not seen["kim-srv2"].payloads()
-    assert not seen["kim-srv2"].was_live

@@ -10,10 +10,22 @@ import dataclasses
 import errno
 
 import pytest
-from device_tools import A, B, assert_refused, bare, device, find_link, swap, udp_ports
+from absence_tools import on_one_processor
+from device_tools import (
+    PORTS,
+    A,
+    B,
+    assert_refused,
+    bare,
+    device,
+    find_link,
+    mac_of,
+    swap,
+    udp_ports,
+)
 
-from vxlab import ApplyError, catalog, wait_until
-from vxlab.operations import AddLink, DelLink, SetLink
+from vxlab import ApplyError, catalog, decapsulate, wait_until
+from vxlab.operations import AddLink, AddNeighbour, DelLink, SetLink
 
 MTU = "drivers/net/vxlan/vxlan_core.c: vxlan_change_mtu(); net/core/dev.c: dev_validate_mtu()"
 OTHER_MAC = "02:00:00:00:99:01"
@@ -156,13 +168,19 @@ def give_a_protodown_reason(lab):
 )
 @pytest.mark.topology(catalog.point_to_point())
 def test_protodown_stops_traffic(lab):
-    assert lab["a"].ping("172.18.1.3", timeout=2)
-    lab["a"].run("ip", "link", "set", "vxlan0", "protodown", "on")
-    wait_until(lambda: find_link(lab, "a").state == "DOWN", "vxlan0 to lose its carrier")
-    assert not lab["a"].ping("172.18.1.3", timeout=0.3)
-    lab["a"].run("ip", "link", "set", "vxlan0", "protodown", "off")
-    wait_until(lambda: find_link(lab, "a").state == "UP", "vxlan0 to have its carrier again")
-    assert lab["a"].ping("172.18.1.3")
+    lab.apply(AddNeighbour("a", "vxlan0", "172.18.1.3", mac_of(lab, "b")))  # so nothing has to wait
+    with lab.capture("b:vxlan0") as seen:
+        lab["a"].send_marked("172.18.1.3", b"before")
+        seen["b:vxlan0"].wait_for_payload(b"before")
+        lab["a"].run("ip", "link", "set", "vxlan0", "protodown", "on")
+        wait_until(lambda: find_link(lab, "a").state == "DOWN", "vxlan0 to lose its carrier")
+        lab["a"].send_marked("172.18.1.3", b"meanwhile")
+        lab["a"].run("ip", "link", "set", "vxlan0", "protodown", "off")
+        wait_until(lambda: find_link(lab, "a").state == "UP", "vxlan0 to have its carrier again")
+        lab["a"].send_marked("172.18.1.3", b"after")
+        seen["b:vxlan0"].wait_for_payload(b"after")
+    assert seen["b:vxlan0"].was_live, seen["b:vxlan0"].proof
+    assert seen["b:vxlan0"].payloads() == [b"before", b"after"]
 
 
 @pytest.mark.behaviour(
@@ -237,4 +255,18 @@ def test_deleting_some_of_a_hundred_leaves_the_others(lab):
     assert udp_ports(lab, "a")[4] == [4789]
     answered = lab["a"].ping("10.0.50.3", timeout=3)
     assert answered, "vxlan50, which was not deleted, carries no traffic"
-    assert not lab["b"].ping("10.0.51.2", timeout=0.3)
+    with on_one_processor(), lab.capture("b:eth0", ports=PORTS) as seen:
+        lab["b"].send_marked("10.0.51.2", b"asks for the MAC")
+        seen["b:eth0"].wait_for(of_vni_51(outgoing=True), "b's ARP request in VNI 51")
+        assert lab["b"].ping("10.0.50.2")  # by the same way, and later
+    seen["b:eth0"].assert_silent(of_vni_51(outgoing=False), "packet of a in VNI 51")
+
+
+def of_vni_51(*, outgoing):
+    """A predicate: a packet in VNI 51 that b has sent, or received."""
+
+    def look(frame):
+        tunnel = decapsulate(frame, PORTS)
+        return tunnel is not None and tunnel.vni == 51 and frame.outgoing == outgoing
+
+    return look

@@ -12,7 +12,7 @@ from vxlab.describe.topology import Topology
 from vxlab.errors import MissingProgram
 from vxlab.live.lab import Lab
 from vxlab.operations import Operation
-from vxlab.services import daemon_program
+from vxlab.services import service_program
 
 Change = Callable[[Lab], object]
 
@@ -32,7 +32,7 @@ def open_lab(topology: Topology) -> Iterator[Lab]:
     """A lab; the test is skipped where its multicast daemon is not installed."""
     for daemon in {router.daemon for router in topology.routers} - {None}:
         try:
-            daemon_program({"smcroute": "smcrouted"}.get(str(daemon), str(daemon)))
+            service_program({"smcroute": "smcrouted"}.get(str(daemon), str(daemon)))
         except MissingProgram as missing:
             pytest.skip(str(missing))
     with Lab(topology) as lab:

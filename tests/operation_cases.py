@@ -69,7 +69,7 @@ SETTINGS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """``operation`` done to what ``before`` made, with features that it ``needs``."""
 
@@ -80,6 +80,16 @@ class Case:
     family: int = 4
 
 
+def _case(
+    name: str,
+    before: tuple[Operation, ...],
+    operation: Operation,
+    needs: tuple[str, ...] = (),
+    family: int = 4,
+) -> Case:
+    return Case(name=name, before=before, operation=operation, needs=needs, family=family)
+
+
 def _entry(**fields: object) -> AddFdb:
     return AddFdb("h1", "vx", **{"mac": MAC, "dst": FAR, **fields})  # type: ignore[arg-type]
 
@@ -87,7 +97,7 @@ def _entry(**fields: object) -> AddFdb:
 def _flush(name: str, one: AddFdb, other: AddFdb, *needs: str, **filters: object) -> Case:
     """A flush of ``one`` that spares ``other``."""
     flush = FlushFdb("h1", "vx", **filters)  # type: ignore[arg-type]
-    return Case(
+    return _case(
         f"flush by {name}", (VX, HOP, HOPS, one, other), flush, ("bridge.fdb_flush", *needs)
     )
 
@@ -96,117 +106,119 @@ _SPARED = _entry(mac=OTHER, dst=FARTHER)
 _BY_FIELD = "bridge.fdb_flush_dst"
 
 LINKS = (
-    Case("bridge", (), BR),
-    Case("bridge with settings", (), AddLink("h1", "m", "bridge", 93, SETTINGS, mac=MAC, mtu=1400)),
-    Case(
+    _case("bridge", (), BR),
+    _case(
+        "bridge with settings", (), AddLink("h1", "m", "bridge", 93, SETTINGS, mac=MAC, mtu=1400)
+    ),
+    _case(
         "veth",
         (),
         AddLink(
             *("h1", "a", "veth", 93),
-            peer=Peer("h2", "name", 94, OTHER, 1400),
+            peer=Peer("h2", "name", 94, mac=OTHER, mtu=1400),
             mac=MAC,
             mtu=1300,
             up=True,
         ),
     ),
-    Case("vxlan in a bridge", (BR,), PORT),
-    Case("index left to the kernel", (), AddLink("h1", "x", "bridge", 0)),
-    Case("up", (BR,), SetLink("h1", "br", up=True)),
-    Case("down", (VX,), SetLink("h1", "vx", up=False)),
-    Case("mtu and mac", (VX,), SetLink("h1", "vx", mtu=1300, mac=MAC)),
-    Case("master", (BR, VX), SetLink("h1", "vx", master="br")),
-    Case("no master", (BR, PORT), SetLink("h1", "vp", master="")),
-    Case("vxlan changed", (VX,), SetVxlan("h1", "vx", (("ttl", 9), ("learning", False)))),
-    Case("link gone", (VX,), DelLink("h1", "vx")),
-    Case("link moved", (VX,), MoveLink("h1", "vx", "h2")),
-    Case("port", (BR, PORT), SetPort("h1", "vp", SWITCHES)),
-    Case(
+    _case("vxlan in a bridge", (BR,), PORT),
+    _case("index left to the kernel", (), AddLink("h1", "x", "bridge", 0)),
+    _case("up", (BR,), SetLink("h1", "br", up=True)),
+    _case("down", (VX,), SetLink("h1", "vx", up=False)),
+    _case("mtu and mac", (VX,), SetLink("h1", "vx", mtu=1300, mac=MAC)),
+    _case("master", (BR, VX), SetLink("h1", "vx", master="br")),
+    _case("no master", (BR, PORT), SetLink("h1", "vp", master="")),
+    _case("vxlan changed", (VX,), SetVxlan("h1", "vx", (("ttl", 9), ("learning", False)))),
+    _case("link gone", (VX,), DelLink("h1", "vx")),
+    _case("link moved", (VX,), MoveLink("h1", "vx", "h2")),
+    _case("port", (BR, PORT), SetPort("h1", "vp", SWITCHES)),
+    _case(
         "port by VLAN",
         (BR, PORT),
         SetPort("h1", "vp", (("neigh_vlan_suppress", True),)),
         ("bridge.neigh_vlan_suppress",),
     ),
-    Case("namespace", (), AddNamespace("h3")),
+    _case("namespace", (), AddNamespace("h3")),
 )
 ADDRESSES = (
-    Case("address", (VX,), AddAddress("h1", "vx", "10.7.0.1/24")),
-    Case("address of a host", (VX,), AddAddress("h1", "vx", "10.7.0.1/32")),
-    Case("IPv6 address", (), AddAddress("h1", "eth0", "fd07::1/64"), family=6),
-    Case(
+    _case("address", (VX,), AddAddress("h1", "vx", "10.7.0.1/24")),
+    _case("address of a host", (VX,), AddAddress("h1", "vx", "10.7.0.1/32")),
+    _case("IPv6 address", (), AddAddress("h1", "eth0", "fd07::1/64"), family=6),
+    _case(
         "address gone",
         (VX, AddAddress("h1", "vx", "10.7.0.1/24")),
         DelAddress("h1", "vx", "10.7.0.1/24"),
     ),
-    Case("route", (), AddRoute("h1", "10.8.0.0/16", via="10.0.0.2")),
-    Case("default route in a table", (), AddRoute("h1", "default", via="10.0.0.2", table=1000)),
-    Case("route of a device", (), AddRoute("h1", "10.8.0.0/16", interface="vxlan0")),
-    Case("table of a device", (), AddRoute("h1", "10.8.0.0/16", interface="vxlan0", table=77)),
-    Case("IPv6 route", (), AddRoute("h1", "fd08::/64", interface="eth0"), family=6),
-    Case("neighbour", (), AddNeighbour("h1", "eth0", FAR, MAC)),
-    Case("reachable neighbour", (), AddNeighbour("h1", "eth0", FAR, MAC, state="reachable")),
-    Case("stale neighbour", (), AddNeighbour("h1", "eth0", FAR, MAC, state="stale")),
-    Case(
+    _case("route", (), AddRoute("h1", "10.8.0.0/16", via="10.0.0.2")),
+    _case("default route in a table", (), AddRoute("h1", "default", via="10.0.0.2", table=1000)),
+    _case("route of a device", (), AddRoute("h1", "10.8.0.0/16", interface="vxlan0")),
+    _case("table of a device", (), AddRoute("h1", "10.8.0.0/16", interface="vxlan0", table=77)),
+    _case("IPv6 route", (), AddRoute("h1", "fd08::/64", interface="eth0"), family=6),
+    _case("neighbour", (), AddNeighbour("h1", "eth0", FAR, MAC)),
+    _case("reachable neighbour", (), AddNeighbour("h1", "eth0", FAR, MAC, state="reachable")),
+    _case("stale neighbour", (), AddNeighbour("h1", "eth0", FAR, MAC, state="stale")),
+    _case(
         "IPv6 neighbour with flags",
         (),
         AddNeighbour("h1", "eth0", "fd00::9", MAC, flags=("router", "extern_learn")),
         family=6,
     ),
-    Case(
+    _case(
         "neighbour replaced",
         (AddNeighbour("h1", "eth0", FAR, MAC),),
         AddNeighbour("h1", "eth0", FAR, OTHER, replace=True),
     ),
-    Case("proxy", (), AddNeighbour("h1", "eth0", FAR, proxy=True)),
-    Case(
+    _case("proxy", (), AddNeighbour("h1", "eth0", FAR, proxy=True)),
+    _case(
         "neighbour gone", (AddNeighbour("h1", "eth0", FAR, MAC),), DelNeighbour("h1", "eth0", FAR)
     ),
-    Case(
+    _case(
         "proxy gone",
         (AddNeighbour("h1", "eth0", FAR, proxy=True),),
         DelNeighbour("h1", "eth0", FAR, proxy=True),
     ),
-    Case("next hop", (), HOP),
-    Case("plain next hop", (), AddNexthop("h1", 5, "10.0.0.2", fdb=False, interface="eth0")),
-    Case("IPv6 next hop", (), AddNexthop("h1", 5, "fd00::9")),
-    Case("group of next hops", (HOP, HOP2), AddNexthop("h1", 9, group=(5, (6, 3)))),
-    Case("next hop replaced", (HOP,), AddNexthop("h1", 5, FARTHER, replace=True)),
-    Case("next hop gone", (HOP,), DelNexthop("h1", 5)),
+    _case("next hop", (), HOP),
+    _case("plain next hop", (), AddNexthop("h1", 5, "10.0.0.2", fdb=False, interface="eth0")),
+    _case("IPv6 next hop", (), AddNexthop("h1", 5, "fd00::9")),
+    _case("group of next hops", (HOP, HOP2), AddNexthop("h1", 9, group=(5, (6, 3)))),
+    _case("next hop replaced", (HOP,), AddNexthop("h1", 5, FARTHER, replace=True)),
+    _case("next hop gone", (HOP,), DelNexthop("h1", 5)),
 )
 ENTRIES = (
-    Case("entry", (VX,), _entry()),
-    Case("static entry", (VX,), _entry(port=5000, vni=99, via="eth0", state="static")),
-    Case("dynamic entry", (VX,), _entry(state="dynamic")),
-    Case("used entry", (VX,), _entry(state="dynamic", flags=("self", "use"))),
-    Case("entry with flags", (VX,), _entry(flags=("self", "router", "extern_learn"))),
-    Case("entry appended", (VX, _entry(mac=ALL)), _entry(mac=ALL, dst=FARTHER, append=True)),
-    Case("entry replaced", (VX, _entry()), _entry(dst=FARTHER, replace=True)),
-    Case("entry with next hops", (VX, HOP, HOPS), _entry(dst=None, nhid=9)),
-    Case("entry of a VNI", (EX,), AddFdb("h1", "ex", MAC, FAR, src_vni=7, vni=8)),
-    Case("IPv6 entry", (V6,), AddFdb("h1", "v6", MAC, "fd00::9")),
-    Case("bridge's entry", (BR, PORT), AddFdb("h1", "vp", MAC, flags=("master",), state="static")),
-    Case(
+    _case("entry", (VX,), _entry()),
+    _case("static entry", (VX,), _entry(port=5000, vni=99, via="eth0", state="static")),
+    _case("dynamic entry", (VX,), _entry(state="dynamic")),
+    _case("used entry", (VX,), _entry(state="dynamic", flags=("self", "use"))),
+    _case("entry with flags", (VX,), _entry(flags=("self", "router", "extern_learn"))),
+    _case("entry appended", (VX, _entry(mac=ALL)), _entry(mac=ALL, dst=FARTHER, append=True)),
+    _case("entry replaced", (VX, _entry()), _entry(dst=FARTHER, replace=True)),
+    _case("entry with next hops", (VX, HOP, HOPS), _entry(dst=None, nhid=9)),
+    _case("entry of a VNI", (EX,), AddFdb("h1", "ex", MAC, FAR, src_vni=7, vni=8)),
+    _case("IPv6 entry", (V6,), AddFdb("h1", "v6", MAC, "fd00::9")),
+    _case("bridge's entry", (BR, PORT), AddFdb("h1", "vp", MAC, flags=("master",), state="static")),
+    _case(
         "sticky entry",
         (BR, PORT),
         AddFdb("h1", "vp", MAC, flags=("master", "sticky"), state="static"),
     ),
-    Case("both entries", (BR, PORT), AddFdb("h1", "vp", MAC, FAR, flags=("self", "master"))),
-    Case("entry gone", (VX, _entry()), DelFdb("h1", "vx", MAC, FAR)),
-    Case(
+    _case("both entries", (BR, PORT), AddFdb("h1", "vp", MAC, FAR, flags=("self", "master"))),
+    _case("entry gone", (VX, _entry()), DelFdb("h1", "vx", MAC, FAR)),
+    _case(
         "one of two gone",
         (VX, _entry(mac=ALL), _entry(mac=ALL, dst=FARTHER, append=True)),
         DelFdb("h1", "vx", ALL, FAR),
     ),
-    Case(
+    _case(
         "entry of a VNI gone",
         (EX, AddFdb("h1", "ex", MAC, FAR, src_vni=7)),
         DelFdb("h1", "ex", MAC, FAR, src_vni=7),
     ),
-    Case(
+    _case(
         "bridge's entry gone",
         (BR, PORT, AddFdb("h1", "vp", MAC, flags=("master",))),
         DelFdb("h1", "vp", MAC, flags=("master",)),
     ),
-    Case("flush", (VX, _entry(), _SPARED), FlushFdb("h1", "vx"), ("bridge.fdb_flush",)),
+    _case("flush", (VX, _entry(), _SPARED), FlushFdb("h1", "vx"), ("bridge.fdb_flush",)),
     _flush("dst", _entry(), _SPARED, _BY_FIELD, dst=FAR),
     _flush("port and VNI", _entry(port=7, vni=5), _SPARED, _BY_FIELD, port=7, vni=5),
     _flush("next hop", _entry(dst=None, nhid=9), _SPARED, _BY_FIELD, nhid=9),
@@ -218,7 +230,7 @@ ENTRIES = (
         *("no flag", _entry(), _entry(mac=OTHER, flags=("self", "router")), _BY_FIELD),
         no_flags=("router",),
     ),
-    Case(
+    _case(
         "flush by source VNI",
         (EX, *(AddFdb("h1", "ex", mac, FAR, src_vni=n) for n, mac in enumerate((MAC, OTHER), 5))),
         FlushFdb("h1", "ex", src_vni=5),
@@ -226,34 +238,34 @@ ENTRIES = (
     ),
 )
 GROUPS = (
-    Case("VNI", (VF,), AddVni("h1", "vf", 7)),
-    Case("VNIs", (VF,), AddVni("h1", "vf", 7, 9)),
-    Case("VNI with its remote", (VF,), AddVni("h1", "vf", 7, remote=FAR)),
-    Case("VNI with its IPv6 remote", (VF,), AddVni("h1", "vf", 7, remote="fd00::9")),
-    Case("VNI gone", (VF, AddVni("h1", "vf", 7, 9)), DelVni("h1", "vf", 8)),
-    Case("VNIs gone", (VF, AddVni("h1", "vf", 7, 9)), DelVni("h1", "vf", 7, 8)),
-    Case("group", (VX,), AddMdb("h1", "vx", GROUP, FAR)),
-    Case(
+    _case("VNI", (VF,), AddVni("h1", "vf", 7)),
+    _case("VNIs", (VF,), AddVni("h1", "vf", 7, 9)),
+    _case("VNI with its remote", (VF,), AddVni("h1", "vf", 7, remote=FAR)),
+    _case("VNI with its IPv6 remote", (VF,), AddVni("h1", "vf", 7, remote="fd00::9")),
+    _case("VNI gone", (VF, AddVni("h1", "vf", 7, 9)), DelVni("h1", "vf", 8)),
+    _case("VNIs gone", (VF, AddVni("h1", "vf", 7, 9)), DelVni("h1", "vf", 7, 8)),
+    _case("group", (VX,), AddMdb("h1", "vx", GROUP, FAR)),
+    _case(
         "group with all",
         (EX,),
         AddMdb("h1", "ex", GROUP, FAR, port=77, vni=8, src_vni=9, via="eth0"),
     ),
-    Case("group of a source", (VX,), AddMdb("h1", "vx", GROUP, FAR, source="10.1.1.1")),
-    Case(
+    _case("group of a source", (VX,), AddMdb("h1", "vx", GROUP, FAR, source="10.1.1.1")),
+    _case(
         "group of sources",
         (VX,),
         AddMdb(
             *("h1", "vx", GROUP, FAR), filter_mode="include", source_list=("10.1.1.1", "10.2.2.2")
         ),
     ),
-    Case("IPv6 group", (VX,), AddMdb("h1", "vx", "ff0e::1", FAR)),
-    Case("all other groups", (VX,), AddMdb("h1", "vx", "0.0.0.0", FAR)),
-    Case(
+    _case("IPv6 group", (VX,), AddMdb("h1", "vx", "ff0e::1", FAR)),
+    _case("all other groups", (VX,), AddMdb("h1", "vx", "0.0.0.0", FAR)),
+    _case(
         "group replaced",
         (VX, AddMdb("h1", "vx", GROUP, FAR)),
         AddMdb("h1", "vx", GROUP, FAR, port=99, replace=True),
     ),
-    Case("group gone", (VX, AddMdb("h1", "vx", GROUP, FAR)), DelMdb("h1", "vx", GROUP, FAR)),
+    _case("group gone", (VX, AddMdb("h1", "vx", GROUP, FAR)), DelMdb("h1", "vx", GROUP, FAR)),
 )
 CASES = (*LINKS, *ADDRESSES, *ENTRIES, *GROUPS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import subprocess
@@ -11,10 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from vxlab import catalog
+from vxlab.apply.script import pings_of, script_of
+from vxlab.catalog import CATALOG
+from vxlab.describe.builder import TopologyBuilder
+from vxlab.describe.elements import Rule
+from vxlab.describe.topology import Topology
 from vxlab.errors import MissingProgram
 from vxlab.live.json_output import read_json
 from vxlab.live.lab import Lab
-from vxlab.services import daemon_program
+from vxlab.services import service_program
 from vxlab.system.programs import find_program
 
 #: All that a script may use beside the shell and the daemon of its topology.
@@ -43,7 +52,7 @@ def shellcheck() -> str | None:
 
 
 @dataclass
-class Place:
+class ScriptFolder:
     """A folder for one test: scripts, the programs they may use, and a mark on their processes."""
 
     folder: Path
@@ -60,7 +69,7 @@ class Place:
     def provide(self, name: str) -> None:
         """Put a program into PATH, where this machine has it."""
         try:
-            found = daemon_program(name) if name in DAEMONS else find_program(name)
+            found = service_program(name) if name in DAEMONS else find_program(name)
         except MissingProgram:
             return
         (self.programs / name).symlink_to(found)
@@ -151,3 +160,42 @@ def differences(one: dict[Any, Any], other: dict[Any, Any]) -> dict[Any, Any]:
     keys = {*one, *other}
     pairs = {key: (one.get(key), other.get(key)) for key in keys}
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+EVERY_TOPOLOGY = [
+    pytest.param(name, family, id=f"{name}-ipv{family}") for name in CATALOG for family in (4, 6)
+]
+every_topology = pytest.mark.parametrize(("name", "family"), EVERY_TOPOLOGY)
+
+
+def odd_topology() -> Topology:
+    """A topology whose names and rules are meant to confuse a shell."""
+    t = TopologyBuilder("odd one; rm $HOME")
+    t.switch("type", "10.0.0.0/24")
+    t.segment("red", 1)
+    for name in ("up", "a.b-c"):
+        t.host(
+            name,
+            "type",
+            rules=[Rule(("-A", "OUTPUT", "-m", "comment", "--comment", "it's $1 `x`"))],
+        )
+        t.vtep(name, "red", bridge="m")
+        t.container(f"{name}.c", name, "m", "fd00::1/64" if name == "up" else "fd00::2/64")
+    return t.build()
+
+
+@functools.cache
+def kim_and_lee_script() -> str:
+    """The script with everything in it: bridges, a router with a daemon, rules."""
+    return script_of(catalog.kim_and_lee())
+
+
+@functools.cache
+def short_script() -> str:
+    """The shortest script."""
+    return script_of(catalog.point_to_point())
+
+
+def answers(topology: Topology) -> list[str]:
+    """What a script says of its pings when all are answered."""
+    return [f"{line.node} -> {line.address}: answered" for line in pings_of(topology)]

@@ -6,7 +6,7 @@
     │   ├── SandboxError     namespaces are not available, or not entered
     │   └── MissingProgram   a program is not installed
     ├── ApplyError           the kernel or a program refused one operation of a plan
-    │   └── DaemonError      a daemon did not start, died, or never became ready
+    │   └── DaemonError      a service did not start, ended, or never became ready
     ├── CommandError         a command inside a node failed
     ├── WaitTimeout          a condition did not come true within its deadline
     └── CaptureError         a capture could not be started, or is not trustworthy
@@ -35,8 +35,8 @@ class VxlabError(Exception):
 class TopologyError(VxlabError, ValueError):
     """A topology cannot be built as described.
 
-    Parameters: ``node`` is the offending element (``host a``), ``field`` the attribute
-    of it that is wrong, ``problem`` the sentence that says what was wanted and found.
+    ``node`` is the element that is wrong (``host a``), ``field`` its attribute, ``problem`` the
+    sentence that says what was wanted and found.  All three are attributes of the error.
     """
 
     def __init__(self, node: str, field: str, problem: str) -> None:
@@ -57,7 +57,8 @@ class SandboxError(CapabilityError):
 class MissingProgram(CapabilityError):
     """A program that the lab needs is not installed.
 
-    Parameters: ``program`` is its name, ``package`` the Debian package that holds it.
+    ``program`` is its name, ``package`` the Debian package that holds it, None where that is not
+    known.  Both are attributes of the error.
     """
 
     def __init__(self, program: str, package: str | None = None) -> None:
@@ -73,8 +74,9 @@ class MissingProgram(CapabilityError):
 class ApplyError(VxlabError):
     """The kernel, or a program, refused one operation of a plan.
 
-    ``operation`` is the operation as text; ``errno`` the kernel's error number, or None
-    where a program refused; ``extack`` the kernel's own explanation, where it gave one.
+    ``operation`` is the operation as text and ``reason`` why it was refused, in words;
+    ``errno`` is the kernel's error number, or None where a program refused; ``extack`` the
+    kernel's own explanation, or "".  All but ``reason`` are attributes of the error.
     """
 
     def __init__(
@@ -87,11 +89,16 @@ class ApplyError(VxlabError):
 
 
 class DaemonError(ApplyError):
-    """A daemon did not start, died, or did not become ready in time."""
+    """A service, such as a routing daemon, did not start, ended, or was not ready in time."""
 
 
 class CommandError(VxlabError):
-    """A command inside a node ended with an exit code other than 0."""
+    """A command inside a node ended with an exit code other than 0.
+
+    ``node`` is the node's name, ``argv`` the command with its arguments, ``code`` its exit code
+    (below 0: the signal that ended it), ``output`` what it printed.  All are attributes of the
+    error.
+    """
 
     def __init__(self, node: str, argv: tuple[str, ...], code: int, output: str) -> None:
         shown = output.strip() or "no output"

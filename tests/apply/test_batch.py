@@ -99,7 +99,7 @@ def add(*names: str) -> list[list[str]]:
 
 def test_commands_are_done_in_the_node_by_one_process(node: Namespaces) -> None:
     assert batch.run_commands(node, "ip", add("a", "b", "c")) == BatchResult(
-        read=3, code=0, said=""
+        read=3, code=0, output=""
     )
     assert {"a:", "b:", "c:"} <= set(node.read("/proc/thread-self/net/dev").split())
 
@@ -117,16 +117,16 @@ def test_a_command_that_fits_no_line_is_done_by_itself(node: Namespaces) -> None
 
 def test_ip_tells_which_command_the_kernel_refused(node: Namespaces) -> None:
     outcome = batch.run_commands(node, "ip", add("a", "b", "a", "c"))
-    assert (outcome.read, outcome.code, outcome.told) == (3, 1, True)
-    assert outcome.said == "RTNETLINK answers: File exists\nCommand failed -:3\n"
+    assert (outcome.read, outcome.code, outcome.named) == (3, 1, True)
+    assert outcome.output == "RTNETLINK answers: File exists\nCommand failed -:3\n"
 
 
 def test_the_pipe_tells_which_command_ip_refused(node: Namespaces) -> None:
     outcome = batch.run_commands(
         node, "ip", [*add("a", "b"), ["link", "set", "dev", "a", "mtu", "x"]]
     )
-    assert (outcome.read, outcome.code, outcome.told) == (3, 255, False)
-    assert '"x" is wrong' in outcome.said
+    assert (outcome.read, outcome.code, outcome.named) == (3, 255, False)
+    assert '"x" is wrong' in outcome.output
 
 
 def test_one_process_is_given_as_many_commands_as_fit_its_pipe(node: Namespaces) -> None:
@@ -140,7 +140,7 @@ def test_where_pipes_cannot_grow_fewer_commands_are_given(
 ) -> None:
     monkeypatch.setattr(batch, "_PIPE_SIZE", 1 << 31)  # refused to all
     outcome = batch.run_commands(node, "ip", [["link", "set", "dev", "lo", "up"]] * 50)
-    assert outcome == BatchResult(read=16, code=0, said="")
+    assert outcome == BatchResult(read=16, code=0, output="")
 
 
 def test_nothing_is_left_of_a_process_that_hangs(
@@ -151,7 +151,7 @@ def test_nothing_is_left_of_a_process_that_hangs(
     outcome = batch.run_commands(node, "ip", add("a"))
     assert (outcome.read, outcome.code) == (0, None)
     with pytest.raises(ProcessLookupError):
-        os.kill(int(outcome.said), 0)
+        os.kill(int(outcome.output), 0)
 
 
 def test_no_descriptors_are_left_open(node: Namespaces, fake: Path) -> None:
@@ -169,7 +169,7 @@ def test_no_descriptors_are_left_open(node: Namespaces, fake: Path) -> None:
 
 def test_output_does_not_fill_up(node: Namespaces, fake: Path) -> None:
     fake.write_text("#!/bin/sh\nhead -c 3000000 /dev/zero\n")
-    assert len(batch.run_commands(node, "ip", add("a")).said) == 3000000
+    assert len(batch.run_commands(node, "ip", add("a")).output) == 3000000
 
 
 def test_the_calling_thread_stays_where_it_is(node: Namespaces) -> None:
@@ -182,4 +182,4 @@ def test_the_calling_thread_stays_where_it_is(node: Namespaces) -> None:
     thread.join()
     batch.run_commands(node, "ip", add("b"))
     assert os.readlink("/proc/thread-self/ns/net") == home
-    assert outcomes == [BatchResult(read=1, code=0, said="")]
+    assert outcomes == [BatchResult(read=1, code=0, output="")]

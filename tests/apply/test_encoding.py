@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import pytest
-from wire_tools import MAC, NEW, OTHER, attributes, decode, encode, info
+from encoding_tools import MAC, NEW, OTHER, attributes, decode, encode, info
 
 from vxlab.describe.vxlan import ATTRIBUTES
 from vxlab.netlink import messages
@@ -26,7 +26,7 @@ from vxlab.operations import (
 )
 
 
-def test_the_header_of_a_message() -> None:
+def test_a_message_starts_with_its_header() -> None:
     assert (
         messages.message(16, 0x601, 5, b"abcd")
         == struct.pack("=IHHII", 20, 16, 0x601, 5, 0) + b"abcd"
@@ -42,7 +42,7 @@ def test_an_attribute_is_padded_but_not_counted_so(size: int) -> None:
     assert set(data[4 + size :]) <= {0}
 
 
-def test_a_bridge() -> None:
+def test_a_bridge_is_encoded() -> None:
     quiet = (("stp_state", 1), ("forward_delay", 1500), ("mcast_snooping", 1))
     message = decode(AddLink("h", "br1", "bridge", 20, quiet, mtu=9000, up=True))
     assert message["header"]["flags"] == NEW
@@ -57,19 +57,19 @@ def test_a_bridge() -> None:
     )
 
 
-def test_a_bridge_without_settings() -> None:
+def test_a_bridge_without_settings_is_encoded() -> None:
     message = decode(AddLink("h", "br1", "bridge", 20))
     assert (message["flags"], message["change"]) == (0, 0)
     assert info(message) == ("bridge", {})
 
 
-def test_a_vrf() -> None:
+def test_a_vrf_is_encoded() -> None:
     message = decode(AddLink("h", "vrf0", "vrf", 21, (("table", 4097),)))
     assert info(message) == ("vrf", {"IFLA_VRF_TABLE": 4097})
 
 
-def test_a_veth_with_its_peer_elsewhere() -> None:
-    peer = Peer("far", "eth1", 5, OTHER, 1400)
+def test_a_veth_with_its_peer_elsewhere_is_encoded() -> None:
+    peer = Peer("far", "eth1", 5, mac=OTHER, mtu=1400)
     message = decode(AddLink("h", "v", "veth", 22, master="br0", peer=peer, mac=MAC, mtu=1300))
     found = attributes(message)
     assert found["IFLA_MASTER"] == 9
@@ -92,7 +92,7 @@ def test_a_plain_peer_says_no_more_than_it_must() -> None:
     assert set(attributes(data["VETH_INFO_PEER"])) == {"IFLA_IFNAME", "IFLA_NET_NS_FD"}
 
 
-def test_a_vxlan_with_its_master_and_mac() -> None:
+def test_a_vxlan_with_its_master_and_mac_is_encoded() -> None:
     link = AddLink("h", "vx", "vxlan", 11, (("id", 5),), master="br0", mac=MAC, up=True)
     message = decode(link)
     found = attributes(message)
@@ -152,14 +152,18 @@ def test_every_attribute_of_the_table_is_tried() -> None:
 
 @pytest.mark.parametrize("wrap", [AddLink, SetVxlan])
 @pytest.mark.parametrize(("name", "value", "known_as", "seen"), KNOWN)
-def test_a_vxlan_attribute(wrap: Any, name: str, value: Any, known_as: str, seen: Any) -> None:
+def test_a_vxlan_attribute_is_encoded(
+    wrap: Any, name: str, value: Any, known_as: str, seen: Any
+) -> None:
     pairs = ((name, value),)
     link = AddLink("h", "vx", "vxlan", 11, pairs) if wrap is AddLink else SetVxlan("h", "vx", pairs)
     assert info(decode(link)) == ("vxlan", {f"IFLA_VXLAN_{known_as}": seen})
 
 
 @pytest.mark.parametrize(("name", "value", "number", "payload"), NEWER)
-def test_a_newer_vxlan_attribute(name: str, value: Any, number: int, payload: bytes) -> None:
+def test_a_newer_vxlan_attribute_is_encoded(
+    name: str, value: Any, number: int, payload: bytes
+) -> None:
     _, _, plain = encode(AddLink("h", "vx", "vxlan", 11))
     _, _, body = encode(AddLink("h", "vx", "vxlan", 11, ((name, value),)))
     wanted = messages.attribute(2, messages.attribute(number, payload))  # IFLA_INFO_DATA
@@ -194,7 +198,9 @@ def test_changing_a_vxlan_names_it_by_index() -> None:
         ),
     ],
 )
-def test_changing_a_link(link: SetLink, flags: int, change: int, wanted: dict[str, Any]) -> None:
+def test_a_change_of_a_link_is_encoded(
+    link: SetLink, flags: int, change: int, wanted: dict[str, Any]
+) -> None:
     message = decode(link)
     assert message["header"]["type"] == 16  # RTM_NEWLINK
     assert message["header"]["flags"] == 0x1
@@ -202,14 +208,14 @@ def test_changing_a_link(link: SetLink, flags: int, change: int, wanted: dict[st
     assert attributes(message) == wanted
 
 
-def test_removing_a_link() -> None:
+def test_the_removal_of_a_link_is_encoded() -> None:
     message = decode(DelLink("h", "eth0"))
     assert message["header"]["type"] == 17  # RTM_DELLINK
     assert message["index"] == 7
     assert attributes(message) == {}
 
 
-def test_an_ipv4_address() -> None:
+def test_an_ipv4_address_is_encoded() -> None:
     message = decode(AddAddress("h", "eth0", "10.0.0.1/24"))
     assert message["header"]["flags"] == NEW
     assert (message["family"], message["prefixlen"], message["index"]) == (2, 24, 7)
@@ -220,7 +226,7 @@ def test_an_ipv4_address() -> None:
     }
 
 
-def test_an_ipv6_address() -> None:
+def test_an_ipv6_address_is_encoded() -> None:
     message = decode(AddAddress("h", "eth0", "fd00::1/64"))
     assert (message["family"], message["prefixlen"], message["index"]) == (10, 64, 7)
     assert attributes(message) == {"IFA_LOCAL": "fd00::1"}
@@ -254,7 +260,7 @@ def test_an_ipv6_address() -> None:
         ),
     ],
 )
-def test_a_route(
+def test_a_route_is_encoded(
     route: AddRoute, family: int, length: int, scope: int, wanted: dict[str, Any]
 ) -> None:
     message = decode(route)
@@ -265,7 +271,7 @@ def test_a_route(
 
 
 @pytest.mark.parametrize(("table", "short"), [(10, 10), (255, 255), (256, 0), (100000, 0)])
-def test_a_route_in_a_table_of_its_own(table: int, short: int) -> None:
+def test_a_route_in_a_table_of_its_own_is_encoded(table: int, short: int) -> None:
     message = decode(AddRoute("h", "default", via="10.0.0.9", table=table))
     assert message["table"] == short
     assert attributes(message)["RTA_TABLE"] == table
@@ -289,7 +295,7 @@ def test_what_is_no_netlink_request_is_refused() -> None:
         encode(AddLink("h", "v", "veth", 5))
 
 
-def test_settings_of_a_port() -> None:
+def test_settings_of_a_port_are_encoded() -> None:
     kind, flags, body = encode(SetPort("h", "vx", (("neigh_suppress", True), ("learning", False))))
     assert (kind, flags) == (19, 0x1)  # RTM_SETLINK
     settings = messages.attribute(32, b"\1") + messages.attribute(8, b"\0")

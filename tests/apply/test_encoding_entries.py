@@ -6,7 +6,7 @@ import struct
 from typing import Any
 
 import pytest
-from wire_tools import MAC, NEW, attributes, decode, encode
+from encoding_tools import MAC, NEW, attributes, decode, encode
 
 from vxlab.netlink import messages
 from vxlab.operations import (
@@ -45,7 +45,7 @@ NESTED = 0x8000
         (DelFdb("h", "vx", MAC, "10.0.0.9"), 29, 0x1, 0, {}),
     ],
 )
-def test_a_forwarding_entry(
+def test_a_forwarding_entry_is_encoded(
     entry: Any, kind: int, flags: int, state: int, more: dict[str, Any]
 ) -> None:
     message = decode(entry)
@@ -56,13 +56,13 @@ def test_a_forwarding_entry(
     assert attributes(message) == {"NDA_LLADDR": MAC, "NDA_DST": "10.0.0.9", **more}
 
 
-def test_a_forwarding_entry_to_an_ipv6_remote() -> None:
+def test_a_forwarding_entry_to_an_ipv6_remote_is_encoded() -> None:
     _, _, body = encode(AddFdb("h", "vx", MAC, "fd00::9"))
     assert messages.attribute(1, bytes.fromhex("fd00") + bytes(13) + b"\x09") in body
 
 
 @pytest.mark.parametrize(("address", "family"), [("10.0.0.9", 2), ("fd00::9", 10)])
-def test_a_neighbour(address: str, family: int) -> None:
+def test_a_neighbour_is_encoded(address: str, family: int) -> None:
     message = decode(AddNeighbour("h", "eth0", address, MAC))
     assert message["header"]["flags"] == NEW
     assert (message["family"], message["ifindex"]) == (family, 7)
@@ -83,14 +83,14 @@ def test_a_neighbour(address: str, family: int) -> None:
         ),
     ],
 )
-def test_a_neighbour_with_flags(entry: Any, state: int, flags: int, more: bytes) -> None:
+def test_a_neighbour_with_flags_is_encoded(entry: Any, state: int, flags: int, more: bytes) -> None:
     message = decode(AddNeighbour("h", "eth0", "10.0.0.9", MAC))
     _, _, body = encode(entry)
     assert struct.unpack_from("=BxxxiHB", body) == (message["family"], 7, state, flags)
     assert body.endswith(more)
 
 
-def test_an_address_that_a_node_answers_for() -> None:
+def test_a_proxy_neighbour_is_encoded() -> None:
     message = decode(AddNeighbour("h", "eth0", "10.0.0.9", proxy=True))
     assert (message["state"], message["flags"]) == (0, 0x08)  # NTF_PROXY
     assert attributes(message) == {"NDA_DST": "10.0.0.9"}
@@ -129,7 +129,9 @@ def test_a_flush_masks_what_it_asks_for() -> None:
         ),
     ],
 )
-def test_a_vni_of_a_filter(entry: Any, kind: int, fields: list[tuple[int, bytes]]) -> None:
+def test_a_vni_of_a_filter_is_encoded(
+    entry: Any, kind: int, fields: list[tuple[int, bytes]]
+) -> None:
     found, _, body = encode(entry)
     assert found == kind
     assert body[:8] == struct.pack("=BBHI", 7, 0, 0, 11)  # struct tunnel_msg
@@ -137,7 +139,7 @@ def test_a_vni_of_a_filter(entry: Any, kind: int, fields: list[tuple[int, bytes]
     assert body[8:] == messages.attribute(1 | NESTED, inner)
 
 
-def test_a_group_entry() -> None:
+def test_a_group_entry_is_encoded() -> None:
     kind, flags, body = encode(
         AddMdb(
             "h",
@@ -174,7 +176,7 @@ def test_a_group_entry_that_goes_away() -> None:
     assert (kind, flags) == (85, 0x1)
 
 
-def test_a_next_hop_and_a_group_of_them() -> None:
+def test_a_next_hop_and_a_group_of_them_are_encoded() -> None:
     kind, flags, body = encode(AddNexthop("h", 3, via="10.0.0.9"))
     assert (kind, flags) == (104, NEW)
     assert body == nested(

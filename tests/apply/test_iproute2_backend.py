@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
 
 import pytest
 from iproute2_tools import by_ip, skip_without
-from lab_tools import two_hosts
 from operation_cases import BR, CASES, MAC, PORT, VX, Case, changes, lasting, needs
 
 from vxlab import catalog, vxlan
@@ -27,13 +25,6 @@ from vxlab.operations import (
     SetLink,
     SetSysctl,
 )
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab(two_hosts()) as lab:
-        yield lab
-
 
 # --- it makes what netlink makes -------------------------------------------------------------
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from iproute2_tools import by_ip, fake_iproute2  # noqa: F401  (the fixture fake)
-from lab_tools import two_hosts
 from operation_cases import BR, MAC, VX
-from test_netlink_backend import REFUSED
+from refusal_cases import REFUSED
 
 from vxlab.apply import batch
 from vxlab.errors import ApplyError, MissingProgram, VxlabError
@@ -29,13 +27,6 @@ from vxlab.operations import (
     SetVxlan,
 )
 from vxlab.system import programs
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab(two_hosts()) as lab:
-        yield lab
-
 
 # --- refusals --------------------------------------------------------------------------------
 
@@ -154,11 +145,21 @@ BROKEN: list[tuple[str, str, Operation, str]] = [
     ("crash", f"{READ} kill -SEGV $$", UP, r"ip died of SIGSEGV \(Segmentation fault\)$"),
     ("crash later", f"{READ} {READ} echo told >&2; kill -ABRT $$", BR, "SIGABRT .*: told$"),
     ("odd signal", f"{READ} kill -40 $$", UP, r"ip died of signal 40 \("),
-    ("silence", f"{READ} {READ} exit 7", BR, "ip ended with 7, without a word$"),
+    ("silence", f"{READ} {READ} exit 7", BR, "ip ended with 7, and printed nothing$"),
     ("noise", "head -c 300 /dev/urandom; exit 1", UP, "ip -n h1 link set dev eth0 up: "),
-    ("empty", "exit 0", UP, "wanted ip to read its command, found that it did not: no word of it"),
+    (
+        "empty",
+        "exit 0",
+        UP,
+        "wanted ip to read its command, found that it did not: it printed nothing",
+    ),
     ("other program", "echo hello", UP, "found that it did not: hello$"),
-    ("line told", "cat >/dev/null; echo 'Command failed -:2'; exit 1", BR, "br.*without a word$"),
+    (
+        "line told",
+        "cat >/dev/null; echo 'Command failed -:2'; exit 1",
+        BR,
+        "br.*and printed nothing$",
+    ),
     ("line out of range", f"{READ} echo 'Command failed -:99'; exit 1", UP, "eth0 up: ip ended"),
     ("no interpreter", "#!/nonexistent/interpreter\n", UP, "ip cannot be run: "),
     ("no program", "#!", UP, "ip cannot be run: "),
@@ -175,7 +176,7 @@ BROKEN: list[tuple[str, str, Operation, str]] = [
 @pytest.mark.parametrize(
     ("script", "blamed", "words"), [pytest.param(*row[1:], id=row[0]) for row in BROKEN]
 )
-def test_an_ip_that_does_not_work(
+def test_an_ip_that_does_not_work_is_told_apart_from_a_refusal(
     lab: Lab, fake: Any, script: str, blamed: Operation, words: str
 ) -> None:
     fake(script)
@@ -232,7 +233,7 @@ def test_an_ip_that_ends_well_after_some_commands_is_given_the_rest(
     ]
 
 
-def test_no_ip_at_all(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_ip_is_named_with_its_package(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "_iproute2", None)
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(programs, "SYSTEM_PATH", ())

@@ -53,7 +53,7 @@ def test_its_labs_work() -> None:
         assert lab["lxc1"].namespaces.read("/proc/sys/net/ipv4/ip_forward") == "1\n"
 
 
-def test_new_nodes_and_links_between_them() -> None:
+def test_a_script_adds_a_node_and_moves_a_link_there() -> None:
     with Lab(catalog.point_to_point()) as lab:
         lab.apply(AddNamespace("new"), MoveLink("a", "vxlan0", "new"), by="script")
         lab.apply(SetLink("new", "vxlan0", up=True), by="netlink")  # which must know its index

@@ -6,15 +6,14 @@ import json
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from script_tools import Place
+from script_tools import ScriptFolder
 
-from vxlab import catalog, wait_until
+from vxlab import catalog
 from vxlab.apply.script import script_of
-from vxlab.services import daemon_program
+from vxlab.services import service_program
 from vxlab.system.programs import find_program
 
 #: Where a daemon may be, in the order in which it is looked for: below the test's folder.
@@ -28,14 +27,6 @@ PLACES = (
 )
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    """Where a script is run; nothing of it may be left at the end."""
-    place = Place(tmp_path)
-    yield place
-    wait_until(lambda: not place.left(), "nothing left", found=lambda: str(place.left()))
-
-
 def with_env(**variables: str) -> list[str]:
     """How a script is run by hand, with these in its environment."""
     program = shutil.which("env")
@@ -47,14 +38,14 @@ def with_env(**variables: str) -> list[str]:
 # --- daemons ---------------------------------------------------------------------------------
 
 
-def kim(folder: Path) -> str:
+def kim_and_lee_below(folder: Path) -> str:
     """A script that looks for daemons of the whole machine below a folder of the test's."""
     return script_of(catalog.kim_and_lee()).replace("/var/cache/vxlab/tools", f"{folder}/var")
 
 
 def put_daemon(folder: Path, at: str) -> None:
     """Put a smcrouted there that notes where it was found."""
-    real = daemon_program("smcrouted")
+    real = service_program("smcrouted")
     path = folder / at / "smcrouted"
     path.unlink(missing_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,39 +54,39 @@ def put_daemon(folder: Path, at: str) -> None:
 
 
 @pytest.mark.parametrize("first", range(len(PLACES)), ids=PLACES)
-def test_a_daemon_is_found_where_set_up_puts_it(place: Place, first: int) -> None:
-    """The first of the places that has one wins, as in ``daemon_program``."""
-    place.remove("smcrouted")
+def test_a_daemon_is_found_where_set_up_puts_it(folder: ScriptFolder, first: int) -> None:
+    """The first of the places that has one wins, as in ``service_program``."""
+    folder.remove("smcrouted")
     for at in PLACES[first:]:
-        put_daemon(place.folder, at)
-    env = {"HOME": f"{place.folder}/home", "VXLAB_TOOLS": f"{place.folder}/own"}
+        put_daemon(folder.folder, at)
+    env = {"HOME": f"{folder.folder}/home", "VXLAB_TOOLS": f"{folder.folder}/own"}
     if not PLACES[first].startswith("home"):
-        env["XDG_CACHE_HOME"] = f"{place.folder}/xdg"
-    done = place.run(kim(place.folder), by=with_env(**env))
+        env["XDG_CACHE_HOME"] = f"{folder.folder}/xdg"
+    done = folder.run(kim_and_lee_below(folder.folder), by=with_env(**env))
     assert (done.returncode, done.stderr) == (0, "")
-    assert (place.folder / "used").read_text().splitlines() == [PLACES[first]]
+    assert (folder.folder / "used").read_text().splitlines() == [PLACES[first]]
 
 
-def test_pimd_is_found_there_too(place: Place) -> None:
-    place.remove("pimd")
-    real = daemon_program("pimd")
-    unpacked = place.folder / "var/pimd/usr/sbin"
+def test_pimd_is_found_there_too(folder: ScriptFolder) -> None:
+    folder.remove("pimd")
+    real = service_program("pimd")
+    unpacked = folder.folder / "var/pimd/usr/sbin"
     unpacked.mkdir(parents=True)
     (unpacked / "pimd").symlink_to(real)
     text = script_of(catalog.kim_and_lee(router="pimd"))
-    text = text.replace("/var/cache/vxlab/tools", f"{place.folder}/var")
-    done = place.run(text, "shell", given="readlink /run/router-pimd")
+    text = text.replace("/var/cache/vxlab/tools", f"{folder.folder}/var")
+    done = folder.run(text, "shell", given="readlink /run/router-pimd")
     assert (done.returncode, done.stdout.strip()) == (0, str(unpacked / "pimd")), done.stderr
 
 
-def test_what_cannot_be_run_is_no_daemon(place: Place) -> None:
-    place.remove("smcrouted")
-    own = place.folder / "own"
+def test_what_cannot_be_run_is_no_daemon(folder: ScriptFolder) -> None:
+    folder.remove("smcrouted")
+    own = folder.folder / "own"
     (own / "smcrouted").mkdir(parents=True)
     unpacked = own / "smcroute/usr/sbin"
     unpacked.mkdir(parents=True)
     (unpacked / "smcrouted").write_text("not to be run")
-    done = place.run(kim(place.folder), by=with_env(VXLAB_TOOLS=str(own)))
+    done = folder.run(kim_and_lee_below(folder.folder), by=with_env(VXLAB_TOOLS=str(own)))
     assert done.returncode == 1
     assert "needs smcrouted: put it in PATH (Debian has it in the package smcroute, " in done.stderr
     assert "vxlab setup" in done.stderr
@@ -114,29 +105,30 @@ AS_PROCESS_1 = (
 
 
 @pytest.mark.parametrize("by", AS_PROCESS_1, ids=" ".join)
-def test_it_may_be_process_1(place: Place, by: list[str]) -> None:
-    done = place.run(script_of(catalog.point_to_point()), by=by)
+def test_it_may_be_process_1(folder: ScriptFolder, by: list[str]) -> None:
+    done = folder.run(script_of(catalog.point_to_point()), by=by)
     assert (done.returncode, done.stderr) == (0, "")
     assert all(line.endswith(": answered") for line in done.stdout.splitlines())
 
 
 @pytest.mark.parametrize("by", AS_PROCESS_1, ids=" ".join)
 def test_as_process_1_too_it_leaves_the_namespaces_that_it_came_from_alone(
-    place: Place, by: list[str]
+    folder: ScriptFolder, by: list[str]
 ) -> None:
     look = "readlink /proc/self/ns/net /proc/self/ns/mnt"
-    place.file(script_of(catalog.point_to_point()), "that.sh")
-    done = place.run(f'{look}; exec sh "${{0%/*}}/that.sh" shell', by=by, given=look)
+    folder.file(script_of(catalog.point_to_point()), "that.sh")
+    done = folder.run(f'{look}; exec sh "${{0%/*}}/that.sh" shell', by=by, given=look)
     assert (done.returncode, done.stderr) == (0, "")
     before, inside = done.stdout.split()[:2], done.stdout.split()[2:]
     assert len(inside) == 2
     assert set(before).isdisjoint(inside)
 
 
-def test_as_process_1_it_heeds_signals(place: Place) -> None:
+def test_as_process_1_it_heeds_signals(folder: ScriptFolder) -> None:
+    script = folder.file(kim_and_lee_below(folder.folder))
     process = subprocess.Popen(
-        ["unshare", "-Urpf", "--mount-proc", "sh", place.file(kim(place.folder)), "shell"],
-        env=place.env,
+        ["unshare", "-Urpf", "--mount-proc", "sh", script, "shell"],
+        env=folder.env,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -152,11 +144,11 @@ def test_as_process_1_it_heeds_signals(place: Place) -> None:
     assert (process.returncode, said) == (128 + signal.SIGTERM, "")
 
 
-def test_it_refuses_the_namespaces_that_it_was_started_in(place: Place) -> None:
+def test_it_refuses_the_namespaces_that_it_was_started_in(folder: ScriptFolder) -> None:
     """Whatever process 1 is, and though they look like some of its own."""
     text = 'sh "${0%/*}/that.sh" "--inside=$(readlink /proc/self/ns/net),x"'
-    place.file(script_of(catalog.point_to_point()), "that.sh")
-    done = place.run(text, by=["unshare", "-Urnm", "sh"])
+    folder.file(script_of(catalog.point_to_point()), "that.sh")
+    done = folder.run(text, by=["unshare", "-Urnm", "sh"])
     assert done.returncode == 1
     assert "wanted namespaces of its own, found others" in done.stderr
 
@@ -171,21 +163,21 @@ def users_here() -> int:
 
 
 @pytest.mark.skipif(users_here() < 65535, reason="wanted root's range of users, found fewer")
-def test_a_program_in_its_shell_can_change_its_user(place: Place) -> None:
+def test_a_program_in_its_shell_can_change_its_user(folder: ScriptFolder) -> None:
     """As tcpdump does."""
     change = "setpriv --reuid=65534 --regid=65534 --clear-groups id -u"
     given = f"ip netns exec a {change}"
-    done = place.run(script_of(catalog.point_to_point()), "shell", given=given, by=["sh"])
+    done = folder.run(script_of(catalog.point_to_point()), "shell", given=given, by=["sh"])
     assert (done.returncode, done.stdout, done.stderr) == (0, "65534\n", "")
 
 
 @pytest.mark.parametrize("has_tcpdump", [True, False])
 def test_where_there_is_one_user_its_shell_says_what_tcpdump_cannot(
-    place: Place, has_tcpdump: bool
+    folder: ScriptFolder, has_tcpdump: bool
 ) -> None:
     if has_tcpdump:
-        (place.programs / "tcpdump").symlink_to("/bin/true")
-    done = place.run(script_of(catalog.point_to_point()), "shell", given="exit 3")
+        (folder.programs / "tcpdump").symlink_to("/bin/true")
+    done = folder.run(script_of(catalog.point_to_point()), "shell", given="exit 3")
     assert done.returncode == 3
     assert ("tcpdump cannot change its user here" in done.stderr) == has_tcpdump
 
@@ -193,14 +185,14 @@ def test_where_there_is_one_user_its_shell_says_what_tcpdump_cannot(
 # --- an ip that prints broken JSON -----------------------------------------------------------
 
 
-def test_the_state_is_sound_json_whatever_ip_prints(place: Place) -> None:
+def test_the_state_is_sound_json_whatever_ip_prints(folder: ScriptFolder) -> None:
     """Ubuntu's puts the fan map of a vxlan device behind its id, with or without networks."""
     text = script_of(catalog.point_to_point())
     real = find_program("ip")
-    sound = place.run(text, "state").stdout
+    sound = folder.run(text, "state").stdout
     for networks in ("", "10.0.0.0/8:172.16.0.0/16 "):
-        place.remove("ip")
-        (place.programs / "ip").write_text(
+        folder.remove("ip")
+        (folder.programs / "ip").write_text(
             f"""#!/bin/sh
 case " $* " in
     *" -j "*) {real} "$@" | sed 's|"id":[0-9]*|&fan-map {networks}|g' ;;
@@ -208,8 +200,8 @@ case " $* " in
 esac
 """
         )
-        (place.programs / "ip").chmod(0o755)
-        done = place.run(text, "state")
+        (folder.programs / "ip").chmod(0o755)
+        done = folder.run(text, "state")
         assert (done.returncode, done.stderr) == (0, "")
         rows = [json.loads(line) for line in done.stdout.splitlines()]
         assert len(rows) == len(sound.splitlines())

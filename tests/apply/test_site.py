@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from traces import nothing_left, traces
+from resource_tools import nothing_left, resources
 
 from vxlab.apply.netlink import NetlinkBackend
 from vxlab.apply.site import Site
@@ -103,7 +103,7 @@ def test_an_index_that_the_kernel_picks_is_not_learned(site: Site) -> None:
     assert site.index("a", "br0") > 1
 
 
-def test_settings(site: Site) -> None:
+def test_a_setting_is_made(site: Site) -> None:
     apply(site, AddNamespace("a"), SetSysctl("a", "net.ipv4.ip_forward", "1"))
     assert site.node("a").read("/proc/sys/net/ipv4/ip_forward") == "1\n"
 
@@ -115,7 +115,7 @@ def test_settings(site: Site) -> None:
         ("net.ipv4.ip_forward", "many", errno.EINVAL),
     ],
 )
-def test_a_refused_setting(site: Site, key: str, value: str, code: int) -> None:
+def test_a_refused_setting_is_an_error(site: Site, key: str, value: str, code: int) -> None:
     apply(site, AddNamespace("a"))
     with pytest.raises(ApplyError, match=f"ip netns exec a sysctl -w {key}={value}: ") as caught:
         apply(site, SetSysctl("a", key, value))
@@ -142,14 +142,14 @@ def test_a_refused_rule_leaves_no_process(site: Site) -> None:
     apply(site, AddNamespace("a"), AddNamespace("b"), AddNamespace("c"))
     for node in "abc":
         site.node(node).popen(["true"]).communicate()
-    before = traces()
+    before = resources()
     bad = AddRule("b", ("--no-such-option",))
     with pytest.raises(ApplyError, match=r"ip netns exec b iptables --no-such-option: .*unknown"):
         site.add_rules([accept("a", 1), bad, accept("c", 2)])
-    assert traces() == before
+    assert resources() == before
 
 
-def test_a_missing_filter_program(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_filter_program_is_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     apply(site, AddNamespace("a"))
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("vxlab.system.programs.SYSTEM_PATH", ())
@@ -162,7 +162,7 @@ def test_a_filter_program_that_hangs_is_killed(
 ) -> None:
     apply(site, AddNamespace("a"))
     site.node("a").popen(["true"]).communicate()
-    before = traces()
+    before = resources()
     fake = tmp_path / "iptables"
     fake.write_text("#!/bin/sh\nexec sleep 60\n")
     fake.chmod(0o755)
@@ -170,7 +170,7 @@ def test_a_filter_program_that_hangs_is_killed(
     monkeypatch.setattr("vxlab.apply.site._RULE_DEADLINE", 0.05)
     with pytest.raises(ApplyError, match=r"iptables -A .*: waited 0\.05 s for it to end; killed"):
         site.add_rules([accept("a", 1)])
-    assert traces() == before
+    assert resources() == before
 
 
 def test_rules_keep_their_place_among_other_operations(site: Site) -> None:
@@ -185,7 +185,7 @@ def test_a_daemon_is_started_awaited_and_stopped(site: Site) -> None:
     router(site)
     start = StartDaemon("r", "smcroute", ("eth0", "eth1"))
     apply(site, start)
-    daemon = site.daemons["r", "smcroute"]
+    daemon = site.services["r", "smcroute"]
     assert daemon.alive
     assert list(site.folder.iterdir())
     with pytest.raises(ApplyError, match=r"ip netns exec r smcroute .*: it runs already: stop it"):
@@ -196,32 +196,32 @@ def test_a_daemon_is_started_awaited_and_stopped(site: Site) -> None:
     with pytest.raises(ApplyError, match="wanted a daemon that was started, found none"):
         apply(site, StopDaemon("r", "smcroute"))
     apply(site, start)
-    assert site.daemons["r", "smcroute"].alive
+    assert site.services["r", "smcroute"].alive
 
 
 def test_an_unknown_daemon_is_not_taken_for_another(site: Site) -> None:
     router(site)
     with pytest.raises(ApplyError, match="wanted smcroute or pimd, found 'bird'"):
         apply(site, StartDaemon("r", "bird", ("eth0", "eth1")))
-    assert not site.daemons
+    assert not site.services
 
 
 def test_a_daemon_that_died_does_not_stand_in_the_way_of_other_changes(site: Site) -> None:
     router(site)
     apply(site, StartDaemon("r", "smcroute", ("eth0", "eth1")))
-    daemon = site.daemons["r", "smcroute"]
+    daemon = site.services["r", "smcroute"]
     daemon._process.kill()
     daemon._process.wait()
     apply(site, SetLink("h0", "eth0", up=False))
     apply(site, StartDaemon("r", "smcroute", ("eth0", "eth1")))
-    assert site.daemons["r", "smcroute"].alive
+    assert site.services["r", "smcroute"].alive
 
 
 def test_a_daemon_starts_beside_a_link_that_is_down_on_purpose(site: Site) -> None:
     router(site)
     apply(site, SetLink("h1", "eth0", up=False))
     apply(site, StartDaemon("r", "smcroute", ("eth0", "eth1")))
-    assert site.daemons["r", "smcroute"].alive
+    assert site.services["r", "smcroute"].alive
 
 
 def test_links_that_never_settle_are_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,7 +234,7 @@ def test_links_that_never_settle_are_named(site: Site, monkeypatch: pytest.Monke
         site.wait_for_links()
 
 
-def test_waiting_for_links_of_no_node(site: Site) -> None:
+def test_waiting_for_links_of_no_node_ends_at_once(site: Site) -> None:
     site.wait_for_links()
     site.wait_ready()
 
@@ -243,7 +243,7 @@ def test_closing_releases_all_and_is_safe_twice(site: Site) -> None:
     router(site)
     apply(site, StartDaemon("r", "smcroute", ("eth0", "eth1")))
     folder = site.folder
-    daemon = site.daemons["r", "smcroute"]
+    daemon = site.services["r", "smcroute"]
     site.close()
     assert not folder.exists()
     assert not daemon.alive

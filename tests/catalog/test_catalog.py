@@ -172,7 +172,7 @@ def test_without_a_raised_ttl_multicast_dies_at_the_router() -> None:
 
 @pytest.mark.requires("vrf")
 @pytest.mark.parametrize("family", [4, 6])
-def test_in_a_vrf(family: int) -> None:
+def test_a_ping_in_a_vrf_is_answered(family: int) -> None:
     with Lab(catalog.point_to_point(vrf=True, family=family)) as lab:
         assert lab["a"].ping("172.18.1.3", interface="vrf0", timeout=10)
 

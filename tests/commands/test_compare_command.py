@@ -336,6 +336,31 @@ def test_a_page_that_cannot_be_written_is_an_error(ask: Pages) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "name", ["r.sqlite", "../results/r.sqlite", "link", "hard", "r.sqlite-wal"]
+)
+@pytest.mark.parametrize("words", [["r.sqlite"], ["a.sqlite", "r.sqlite#1:kernel=6.1"], ["link"]])
+def test_a_page_is_not_written_over_what_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: list[str]
+) -> None:
+    place = tmp_path / "results"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    for each in ("a.sqlite", "r.sqlite"):
+        write_run(place / each, {OLD: {"a": case("a")}})
+    (place / "link").symlink_to("r.sqlite")
+    (place / "hard").hardlink_to("r.sqlite")
+    before = {path: path.read_bytes() for path in place.iterdir()}
+    assert main.main(["compare", *words, "--html", name]) == 1
+    assert {path: path.read_bytes() for path in place.iterdir()} == before
+
+
+def test_a_page_over_its_own_results_is_named(ask: Pages, folder: Path) -> None:
+    _, said = ask("a.sqlite", "--html", str(folder / "a.sqlite"))
+    assert said.startswith("vxlab: --html: wanted a file to write, found ")
+    assert said.endswith("which is a.sqlite that is read: give another name\n")
+
+
 # --- what is wrong ---------------------------------------------------------------------------
 
 
@@ -345,6 +370,11 @@ def test_a_page_that_cannot_be_written_is_an_error(ask: Pages) -> None:
         (["none.sqlite"], "wanted the results file none.sqlite, found none: give another name"),
         (["a.sqlite", "none.sqlite#3"], "wanted the results file none.sqlite, found none"),
         (["a.sqlite#7"], "wanted one of the runs 1, found 7"),
+        (["a.sqlite#" + "9" * 25], "wanted one of the runs 1, found 9999999999"),
+        (["a.sqlite#" + "9" * 5000], "wanted one of the runs 1, found 9999999999"),
+        (["a.sqlite", "a.sqlite#9223372036854775808"], "wanted one of the runs 1, found 92233720"),
+        (["pipe"], "wanted the results file pipe, found a pipe or a device: name a file"),
+        (["/dev/zero"], "wanted the results file /dev/zero, found a pipe or a device"),
         (["a.sqlite:kernel=9"], "a.sqlite: wanted a column with kernel 9, found 5.10 / 5.19"),
         (["a.sqlite:kernel=6.1", "b.sqlite"], "found several: pick also one of kernel"),
         (["a.sqlite", "other.sqlite"], "wanted a column that both have"),
@@ -353,6 +383,8 @@ def test_a_page_that_cannot_be_written_is_an_error(ask: Pages) -> None:
 def test_what_cannot_be_compared_is_one_line(
     ask: Pages, folder: Path, words: list[str], message: str
 ) -> None:
+    if "pipe" in words and not (folder / "pipe").exists():
+        os.mkfifo(folder / "pipe")
     if not (folder / "other.sqlite").exists():
         table = {(kernel, "0.9", "script"): {"a": case("a")} for kernel in ("6.1", "6.12")}
         write_run(folder / "other.sqlite", table)

@@ -14,9 +14,13 @@ from vxlab.commands import main
 from vxlab.features import Feature
 from vxlab.sandbox.boot import VARIABLE
 
-HERE = Feature("ip", "a program", True, version="6.1", required=True)
-GONE = Feature("vrf", "a device", False, reason="no such thing", hint="go elsewhere")
-NEEDED = Feature("veth", "a cable", False, reason="refused", hint="buy one", required=True)
+HERE = Feature(name="ip", title="a program", available=True, version="6.1", required=True)
+GONE = Feature(
+    name="vrf", title="a device", available=False, reason="no such thing", hint="go elsewhere"
+)
+NEEDED = Feature(
+    name="veth", title="a cable", available=False, reason="refused", hint="buy one", required=True
+)
 
 
 def outside(*argv: str, before: str = "") -> subprocess.CompletedProcess[str]:

@@ -9,9 +9,13 @@ import pytest
 from vxlab.commands.feature_table import feature_table, wants_colour
 from vxlab.features import NOT_TRIED, Feature
 
-HERE = Feature("ip", "a program", True, version="6.1", required=True)
-GONE = Feature("vrf", "a device", False, reason="no such thing", hint="go elsewhere")
-NEEDED = Feature("veth", "a cable", False, reason="refused", hint="buy one", required=True)
+HERE = Feature(name="ip", title="a program", available=True, version="6.1", required=True)
+GONE = Feature(
+    name="vrf", title="a device", available=False, reason="no such thing", hint="go elsewhere"
+)
+NEEDED = Feature(
+    name="veth", title="a cable", available=False, reason="refused", hint="buy one", required=True
+)
 
 
 class Terminal(io.StringIO):
@@ -29,7 +33,7 @@ def test_the_table_is_aligned() -> None:
 
 
 def test_a_long_reason_moves_only_its_own_row() -> None:
-    long = Feature("userns", "", False, reason="x" * 300, hint="y")
+    long = Feature(name="userns", title="", available=False, reason="x" * 300, hint="y")
     lines = feature_table([GONE, long]).splitlines()
     assert lines[1].index("go elsewhere") < 120
     assert lines[2].endswith("x" * 300 + "  y")
@@ -55,7 +59,10 @@ def test_colour_tells_what_matters(item: Feature, colour: str) -> None:
         ),
         ([HERE, GONE, NEEDED], "No scenario can run without veth."),
         (
-            [NEEDED, Feature("vxlan", "", False, reason=NOT_TRIED, required=True)],
+            [
+                NEEDED,
+                Feature(name="vxlan", title="", available=False, reason=NOT_TRIED, required=True),
+            ],
             "No scenario can run without veth.",
         ),
     ],

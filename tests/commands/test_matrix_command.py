@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from matrix_tools import Machines, dead, tiny
-from sandbox_project import carrying, environment
+from project_tools import environment
+from sandbox_tools import carrying
 
 from vxlab.commands import main
 from vxlab.errors import VxlabError
@@ -54,6 +55,9 @@ def files(folder: Path) -> set[str]:
         (["--results=.", "test_tiny.py"], 1, "found a folder: name a file in it"),
         (["--results=pytest.ini", "test_tiny.py"], 1, "not a database: give another file"),
         (["--junit=pytest.ini/deep", "test_tiny.py"], 1, "--junit: wanted the folder pytest.ini/"),
+        (["--html=pytest.ini", "--results=pytest.ini"], 1, "--html: wanted a file to write, found"),
+        (["--html=r", "--results=./r"], 1, "which is r that is read: give another name"),
+        (["--html=pytest.ini", "--kernels=./pytest.ini"], 1, "--html: wanted a file to write"),
         (["--deadline=-1"], 2, "wanted seconds, more than 0, found '-1'"),
         (["--cell-deadline=nan"], 2, "wanted seconds, more than 0, found 'nan'"),
         (["--scenario-deadline=0"], 2, "wanted seconds, more than 0, found '0'"),

@@ -122,6 +122,21 @@ def test_a_command_and_its_options_are_passed_on(calls, place):
     assert (calls.options["memory"], str(calls.options["files"])) == (512, "out")
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_output_that_is_redirected_is_no_terminal(terminal, calls, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    vm("run", "--kernel", "6.12", "--", "true")
+    assert calls.options["terminal"] is terminal
+
+
+def test_an_iproute2_goes_into_the_guest(calls, place):
+    folder = cache.part("iproute2", "0123456789abcdef")
+    (folder / "version").write_text("6.15.0-1\n")
+    vm("run", "--kernel", "6.12", "--", "pytest", f"--iproute2={folder}")
+    assert [each.folder for each in calls.options["iproute2"]] == [folder]
+    assert calls.command == [f"pytest --iproute2={folder}"]
+
+
 def test_the_scenarios_are_run_by_default(calls):
     assert vm("run", "--kernel", "6.12") == 0
     assert calls.command == ["pytest scenarios/"]
@@ -151,7 +166,6 @@ def test_a_crash_is_told_with_its_call_trace(calls, capsys):
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (KeyboardInterrupt(), 130, ""),
         (OSError(28, "No space left on device", "/tmp/x"), 1, "virtual machine: [Errno 28] No sp"),
         (VxlabError("wanted this"), 1, "vxlab: wanted this"),
     ],
@@ -162,13 +176,26 @@ def test_an_end_from_outside_is_no_traceback(error, code, said, calls, capsys):
     assert said in capsys.readouterr().err
 
 
-def test_a_signal_ends_it_in_order_and_only_while_it_runs(calls, monkeypatch):
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(run, "run_command", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_in_order_and_no_other_one_while_it_ends(number, monkeypatch, capsys):
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, number)}
+    done = []
+
+    def be_impatient(*_, **__):
+        try:
+            signal.raise_signal(number)
+        finally:
+            for each in (signal.SIGINT, number):
+                signal.raise_signal(each)
+            done.append("cleaned up")
+
+    monkeypatch.setattr(run, "run_command", be_impatient)
     with pytest.raises(SystemExit) as ended:
         vm("run", "--kernel", "6.1")
-    assert ended.value.code == 128 + signal.SIGTERM
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert ended.value.code == 128 + number
+    assert done == ["cleaned up"]
+    assert capsys.readouterr().err.startswith("vxlab vm: interrupted")
+    assert {each: signal.getsignal(each) for each in before} == before
 
 
 def test_a_prompt_wants_a_terminal(capsys, monkeypatch):
@@ -179,9 +206,18 @@ def test_a_prompt_wants_a_terminal(capsys, monkeypatch):
 
 
 def test_clean_says_what_it_removed(capsys, place):
-    (place / "cache/roots/x").mkdir(parents=True)
+    cache.part("roots", "x")
     (place / "cache/roots/x/root.ext4").write_bytes(b"x" * (3 << 20))
     (place / "cache/tools").mkdir()
     assert vm("clean") == 0
     assert capsys.readouterr().out == f"removed 3 MB from {place / 'cache'}\n"
     assert [x.name for x in (place / "cache").iterdir()] == ["tools"]
+
+
+def test_clean_says_what_it_left(capsys, place):
+    (place / "cache/kernels/own").mkdir(parents=True)
+    assert vm("clean") == 0
+    said = capsys.readouterr()
+    assert said.out == f"removed 0 MB from {place / 'cache'}\n"
+    assert f"left {place / 'cache/kernels'}: vxlab did not make it" in said.err
+    assert (place / "cache/kernels/own").is_dir()

@@ -93,7 +93,7 @@ def test_a_bad_value_is_refused_in_words(
 @pytest.mark.parametrize(
     "value", ["10.0.0.1/24", "10.0.0.0/31", "10.0.0.1/32", "2001:db8::1/64", "fe80::1/64"]
 )
-def test_interface_addresses(value: str) -> None:
+def test_interface_addresses_pass(value: str) -> None:
     assert str(checks.interface("host a", "address", value)) == value
 
 
@@ -118,14 +118,14 @@ def test_interface_addresses(value: str) -> None:
         (7, "wanted a non-empty string, found 7"),
     ],
 )
-def test_bad_interface_addresses(value: Any, problem: str) -> None:
+def test_bad_interface_addresses_are_refused(value: Any, problem: str) -> None:
     with pytest.raises(TopologyError, match=r"^host a: address: wanted ") as caught:
         checks.interface("host a", "address", value)
     assert problem in str(caught.value)
 
 
 @pytest.mark.parametrize("value", ["10.0.0.0/24", "10.0.0.0/30", "2001:db8::/64", "fe80::/126"])
-def test_networks(value: str) -> None:
+def test_networks_pass(value: str) -> None:
     assert str(checks.network("switch s", "network", value)) == value
 
 
@@ -140,7 +140,7 @@ def test_networks(value: str) -> None:
         (None, "wanted a non-empty string"),
     ],
 )
-def test_bad_networks(value: Any, problem: str) -> None:
+def test_bad_networks_are_refused(value: Any, problem: str) -> None:
     with pytest.raises(TopologyError, match=r"^switch s: network: wanted ") as caught:
         checks.network("switch s", "network", value)
     assert problem in str(caught.value)
@@ -169,7 +169,7 @@ def test_no_check_ends_in_another_error(value: Any) -> None:
         assert problem.startswith("host a: field: wanted ") or not problem
 
 
-def test_members() -> None:
+def test_the_members_of_a_tuple_are_checked() -> None:
     checks.members("host a", "remotes", ("1", "2"), str)
     checks.members("host a", "remotes", (), str)
     with pytest.raises(TopologyError, match=r"wanted a tuple of str, found \['1'\]"):
@@ -178,7 +178,7 @@ def test_members() -> None:
         checks.members("host a", "remotes", ("1", 2), str)
 
 
-def test_unique() -> None:
+def test_what_stands_twice_is_refused() -> None:
     checks.unique("host a", "remotes", ("1", "2"), "remote")
     with pytest.raises(TopologyError, match="wanted each remote once, found '1' twice"):
         checks.unique("host a", "remotes", iter(("1", "2", "1")), "remote")

@@ -146,7 +146,7 @@ def test_a_bad_field_is_refused(element: Any, changes: dict[str, Any], message: 
 
 
 @pytest.mark.parametrize("vni", [1, 4095, 4096, vxlan.MAX_VNI])
-def test_all_24_bits_of_a_vni(vni: int) -> None:
+def test_a_vni_has_24_bits(vni: int) -> None:
     assert Segment("red", vni).vni == vni
 
 
@@ -166,7 +166,7 @@ def test_a_container_s_host_end_is_named_after_it_and_fits() -> None:
     assert Container("c1", "h1", "br0", host_device="veth7").host_device == "veth7"
 
 
-def test_rules() -> None:
+def test_rules_are_the_words_of_iptables() -> None:
     assert raise_ttl("239.1.1.1").words == (
         *("-t", "mangle", "-A", "OUTPUT", "-d", "239.1.1.1"),
         *("-j", "TTL", "--ttl-inc", "1"),
@@ -191,7 +191,7 @@ def test_rules() -> None:
         (lambda: drop_udp(0), "rule: port: wanted 1 to 65535, found 0"),
     ],
 )
-def test_bad_rules(make: Any, message: str) -> None:
+def test_bad_rules_are_refused(make: Any, message: str) -> None:
     with pytest.raises(TopologyError) as caught:
         make()
     assert str(caught.value).startswith(message)

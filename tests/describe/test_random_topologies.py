@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lab_tools import NeverBackend
 from random_topologies import BREAKINGS, RUN, Breaking, topologies
-from traces import nothing_left
+from resource_tools import nothing_left
 
 from vxlab.describe.topology import Topology
 from vxlab.errors import TopologyError

@@ -1,8 +1,4 @@
-"""How elements must fit together: each misfit is refused with its element and field named.
-
-The first table is of misfits on the underlay and between elements; the VTEPs' own are in
-test_consistency_vteps.py.
-"""
+"""Where elements do not fit together, the error names the element and its field."""
 
 from __future__ import annotations
 
@@ -44,7 +40,7 @@ def star(cards: int, name: str = "eth{}", **router: Any) -> Topology:
         nics.append(Nic(name.format(n), f"s{n}", f"10.1.{n}.1/24"))
         hosts.append(Host(f"h{n}", (Nic("eth0", f"s{n}", f"10.1.{n}.2/24"),)))
     machine = Router("r", tuple(nics), **router)
-    return Topology("star", tuple(switches), (machine,), tuple(hosts))
+    return Topology("star", switches=tuple(switches), routers=(machine,), hosts=tuple(hosts))
 
 
 BAD: list[tuple[str, Any, str]] = [
@@ -143,7 +139,7 @@ BAD: list[tuple[str, Any, str]] = [
     (
         "daemon with one card",
         lambda: lan(Router("r", (card(),))),
-        "router r: nics: wanted 2 to 31 for smcroute to route between, found 1: add a card, or",
+        "router r: nics: wanted 2 to 31 for smcroute to route between, found 1: add an interface",
     ),
     (
         "daemon with too many cards",
@@ -163,7 +159,7 @@ BAD: list[tuple[str, Any, str]] = [
     (
         "pimd alone",
         lambda: lan(Router("r", (card(), card(1, "eth1", "wan")), "pimd")),
-        "router r: daemon: pimd starts with the help of a host beside it, found none",
+        "router r: daemon: pimd needs a host on one of its subnets to start, found none",
     ),
     (
         "pimd and source-specific groups",
@@ -292,7 +288,7 @@ def test_what_fits_is_accepted(make: Any) -> None:
 
 
 def test_the_limits_are_those_of_the_daemons() -> None:
-    assert rules.DAEMON_CARDS == (2, MAX_INTERFACES)
+    assert rules.ROUTER_INTERFACES == (2, MAX_INTERFACES)
     assert rules.SMCROUTE_LINE == LONGEST_LINE
     assert rules.SOURCE_SPECIFIC == SOURCE_SPECIFIC
 
@@ -334,5 +330,11 @@ def test_many_segments_are_checked_in_a_time_that_grows_with_their_number() -> N
     for n in (1, 2):
         vteps = tuple(Vtep(Counting(f"s{k}"), f"vx{k}") for k in range(number))
         hosts.append(Host(f"h{n}", (card(n),), vteps))
-    Topology("many", (Switch("lan", "10.0.0.0/24"),), (), tuple(hosts), segments)
+    Topology(
+        "many",
+        switches=(Switch("lan", "10.0.0.0/24"),),
+        routers=(),
+        hosts=tuple(hosts),
+        segments=segments,
+    )
     assert asked < 100 * number

@@ -50,7 +50,7 @@ def test_nodes_come_as_switches_routers_hosts_containers() -> None:
     assert [each.name for each in catalog.kim_and_lee().machines] == ["router", "lxc1", "lxc2"]
 
 
-def test_elements_by_name() -> None:
+def test_elements_are_found_by_name() -> None:
     t = catalog.kim_and_lee()
     assert t.host("lxc2").nics[0].ip == "192.168.12.10"
     assert t.router("router").daemon == "smcroute"
@@ -101,7 +101,7 @@ def attributes(topology: Topology, host: str = "h1") -> dict[str, Any]:
     return topology.attributes(element, element.vteps[0])
 
 
-def test_attributes_of_a_device_that_floods_to_a_remote() -> None:
+def test_a_device_that_floods_to_a_remote_has_it_as_an_attribute() -> None:
     assert attributes(two_hosts()) == {
         "id": 42,
         "remote": "10.0.0.2",
@@ -113,7 +113,7 @@ def test_attributes_of_a_device_that_floods_to_a_remote() -> None:
     assert "dev" not in attributes(two_hosts(dev=False))
 
 
-def test_attributes_of_a_device_that_floods_to_a_group() -> None:
+def test_a_device_that_floods_to_a_group_has_it_as_an_attribute() -> None:
     grouped = {"vni": 7, "group": "239.1.1.1", "port": 0}
     found = attributes(describe(segment=grouped).build())
     assert found == {"id": 7, "group": "239.1.1.1", "dev": "eth0", "dstport": 0}
@@ -131,7 +131,7 @@ def test_own_attributes_win_over_the_segment_s() -> None:
     assert (found["ttl"], found["tos"], found["dstport"]) == (9, 4, 5)
 
 
-def test_ports() -> None:
+def test_the_ports_are_those_of_all_vxlan_devices() -> None:
     t = describe(segment={"port": 0}).build()
     assert t.ports == {8472}
     t = t.with_vtep("h1", "red", dstport=5000)
@@ -141,12 +141,14 @@ def test_ports() -> None:
     assert describe(segment={"port": 0, "attributes": gpe}).build().ports == {4790}
 
 
-def test_the_mtu_behind_a_vtep() -> None:
+def test_the_mtu_behind_a_vtep_leaves_room_for_the_headers() -> None:
     for family, mtu in ((4, 1450), (6, 1430)):
         t = two_hosts(family)
         assert t.mtu(t.host("h1"), t.vtep("h1", "red")) == mtu
     bare = Host("x", vteps=(Vtep("red"),))
-    with pytest.raises(TopologyError, match="host x vtep vxlan0: nic: wanted a card on a switch"):
+    with pytest.raises(
+        TopologyError, match="host x vtep vxlan0: nic: wanted an interface on a switch"
+    ):
         two_hosts().mtu(bare, bare.vteps[0])
 
 
@@ -159,7 +161,7 @@ def test_the_gateway_is_the_first_router_beside_a_host_s_first_card() -> None:
     assert two_hosts().gateway(Host("bare")) is None
 
 
-def test_the_card_of_a_vtep() -> None:
+def test_the_card_of_a_vtep_is_the_one_it_names() -> None:
     t = TopologyBuilder("t").switch("one", "10.0.1.0/24").switch("two", "10.0.2.0/24")
     t.segment("red", 5).host("h", "one").nic("h", "two", device="eth1")
     t.vtep("h", "red", nic="eth1")
@@ -189,7 +191,7 @@ def test_changing_a_host_a_vtep_and_a_router_leaves_the_rest() -> None:
 def test_a_change_is_checked_like_a_new_topology() -> None:
     with pytest.raises(TopologyError, match="vtep vxlan0: tll: wanted a vxlan attribute"):
         two_hosts().with_vtep("h1", "red", tll=9)
-    with pytest.raises(TopologyError, match="host h1 vtep vxlan0: nic: wanted the card eth7"):
+    with pytest.raises(TopologyError, match="host h1 vtep vxlan0: nic: wanted the interface eth7"):
         two_hosts().with_vtep("h1", "red", nic="eth7")
 
 
@@ -206,14 +208,14 @@ def test_the_builder_gives_free_addresses_in_order() -> None:
         t.host("f", "lan")
 
 
-def test_the_builder_s_defaults() -> None:
+def test_the_builder_fills_in_defaults() -> None:
     t = with_containers()
     t.segment("blue", 43, group="239.1.1.1")
     t.vtep("h1", "blue")
     built = t.build()
     assert [vtep.device for vtep in built.host("h1").vteps] == ["vxlan0", "vxlan1"]
     assert built.segment("blue").flood == "group"
-    assert built.containers[0] == Container("c1", "h1", "br0", ("172.16.0.1/24",))
+    assert built.containers[0] == Container("c1", "h1", "br0", addresses=("172.16.0.1/24",))
 
 
 def test_a_router_has_a_card_on_each_switch() -> None:

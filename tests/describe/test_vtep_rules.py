@@ -59,7 +59,7 @@ BAD: list[tuple[str, Any, str]] = [
     (
         "device as a card",
         lambda: two_hosts(device="eth0"),
-        "host h1 vtep eth0: device: wanted a free name, found a network card",
+        "host h1 vtep eth0: device: wanted a free name, found an underlay interface",
     ),
     (
         "device twice",
@@ -69,7 +69,7 @@ BAD: list[tuple[str, Any, str]] = [
     (
         "bridge as a card",
         lambda: two_hosts(bridge="eth0"),
-        "host h1: bridge: wanted a free name, eth0 is a network card",
+        "host h1: bridge: wanted a free name, eth0 is an underlay interface",
     ),
     (
         "bridge as its device",
@@ -96,12 +96,12 @@ BAD: list[tuple[str, Any, str]] = [
         lambda: (
             TopologyBuilder("t").segment("red", 5).host("h").vtep("h", "red", nic="eth0").build()
         ),
-        "host h vtep vxlan0: nic: wanted the card eth0, found none",
+        "host h vtep vxlan0: nic: wanted the interface eth0, found none",
     ),
     (
         "unknown card",
         lambda: two_hosts(nic="eth1"),
-        "host h1 vtep vxlan0: nic: wanted the card eth1, found eth0",
+        "host h1 vtep vxlan0: nic: wanted the interface eth1, found eth0",
     ),
     (
         "group without dev",
@@ -121,29 +121,29 @@ BAD: list[tuple[str, Any, str]] = [
     (
         "IPv6 remote on IPv4",
         lambda: two_hosts(remotes=("fd00::2",)),
-        "host h1 vtep vxlan0: remotes: wanted IPv4 as the card eth0 has, found fd00::2",
+        "host h1 vtep vxlan0: remotes: wanted IPv4 as eth0 has, found fd00::2",
     ),
     (
         "IPv4 group on IPv6",
         lambda: describe(6, segment={"group": "239.1.1.1"}).build(),
-        "host h1 vtep vxlan0: group: wanted IPv6 as the card eth0 has, found 239.1.1.1",
+        "host h1 vtep vxlan0: group: wanted IPv6 as eth0 has, found 239.1.1.1",
     ),
     (
         "IPv6 group as an attribute",
         lambda: one(group="ff08::1"),
-        "host h vtep vxlan0: group: wanted IPv4 as the card eth0 has, found ff08::1",
+        "host h vtep vxlan0: group: wanted IPv4 as eth0 has, found ff08::1",
     ),
     (
         "IPv6 local as an attribute",
         lambda: one(local="fd00::1"),
-        "host h vtep vxlan0: local: wanted IPv4 as the card eth0 has, found fd00::1",
+        "host h vtep vxlan0: local: wanted IPv4 as eth0 has, found fd00::1",
     ),
     (
         "one switch of each family",
         lambda: (
             describe().switch("six", "fd00::/64").host("h3", "six").vtep("h3", "red", mac=None)
         ).build(),
-        "host h1 vtep vxlan0: remotes: wanted IPv4 as the card eth0 has, found fd00::1",
+        "host h1 vtep vxlan0: remotes: wanted IPv4 as eth0 has, found fd00::1",
     ),
     (
         "no address on IPv6",
@@ -252,7 +252,7 @@ BAD: list[tuple[str, Any, str]] = [
         "a gateway that does not lead there",
         lambda: apart("a", "c", routers=(("a", "b"), ("b", "c"))),
         "host h1 vtep vxlan0: remotes: wanted a way to 10.0.3.2, found that router r0, the "
-        "gateway, has no card on its network",
+        "gateway, has no interface on its network",
     ),
     (
         "bound to a card without a gateway",
@@ -270,7 +270,7 @@ BAD: list[tuple[str, Any, str]] = [
             .vtep("h2", "red")
             .build()
         ),
-        "host h1 vtep vxlan0: remotes: wanted a way to 10.0.3.2, found no router for the card eth1",
+        "host h1 vtep vxlan0: remotes: wanted a way to 10.0.3.2, found no router for eth1",
     ),
 ]
 

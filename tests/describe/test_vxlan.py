@@ -50,7 +50,7 @@ def test_a_sample_passes_and_becomes_words_and_bytes(name: str) -> None:
         ("local", "fd00::1", ["local", "fd00::1"], (17, ipaddress.ip_address("fd00::1").packed)),
     ],
 )
-def test_the_other_values(
+def test_the_other_values_have_words_and_bytes(
     name: str, value: Any, words: list[str], encoded: tuple[int, bytes] | None
 ) -> None:
     assert vxlan.words(name, value) == words
@@ -172,7 +172,7 @@ def test_the_family_of_a_device_is_that_of_its_addresses() -> None:
     assert vxlan.family({"local": "fd00::1"}) == 6
 
 
-def test_multicast() -> None:
+def test_multicast_addresses_are_told_from_others() -> None:
     assert vxlan.is_multicast("224.0.0.1")
     assert vxlan.is_multicast("ff02::1")
     assert not vxlan.is_multicast("10.0.0.1")

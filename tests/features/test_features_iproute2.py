@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_features import run, script
+from feature_tools import run, write_program
 
 from vxlab import features, vxlan
 from vxlab.describe.vxlan import Attribute
@@ -27,7 +27,7 @@ def fake(tmp_path: Path) -> Iterator[Callable[[str], None]]:
     def put(text: str) -> None:
         for name in ("ip", "bridge"):
             said = f'#!/bin/sh\n[ "$1" = -V ] && echo {name} 9.8.7 && exit\nread line\n{text}\n'
-            script(tmp_path, name, said)
+            write_program(tmp_path, name, said)
         programs.use_iproute2(str(tmp_path))
 
     yield put
@@ -82,7 +82,7 @@ def test_iproute2_knows_a_word_if_its_help_names_it(name: str, words: str, shown
     [
         ("echo 'vxlan: unknown command \"ttl\"?'; exit 255", 'said: vxlan: unknown command "ttl"?'),
         ("kill -SEGV $$", "said: ip died of SIGSEGV (Segmentation fault)"),
-        ("exit 1", "said: ip ended with 1, without a word"),
+        ("exit 1", "said: ip ended with 1, and printed nothing"),
     ],
 )
 def test_an_attribute_that_ip_refuses_is_not_sent(fake: Any, text: str, reason: str) -> None:

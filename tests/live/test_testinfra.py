@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from lab_tools import two_hosts
-from traces import nothing_left
+from resource_tools import nothing_left
 
 from vxlab.errors import VxlabError
 from vxlab.live.lab import Lab
@@ -19,13 +18,7 @@ LISTEN = (
 )
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    with nothing_left(tmp_path / "temp"), Lab(two_hosts()) as lab:
-        yield lab
-
-
-def test_commands(lab: Lab) -> None:
+def test_commands_run_in_the_node(lab: Lab) -> None:
     host = lab["h1"].testinfra
     assert host.run("uname -n").stdout == "h1\n"
     assert host.run("echo bad >&2; exit 3").rc == 3
@@ -36,7 +29,7 @@ def test_commands(lab: Lab) -> None:
     assert host.backend.get_hostname() == "h1"
 
 
-def test_interface(lab: Lab) -> None:
+def test_interfaces_are_those_of_the_node(lab: Lab) -> None:
     host = lab["h1"].testinfra
     assert host.interface("vxlan0").exists
     assert host.interface("eth0").addresses == ["10.0.0.1"]
@@ -49,7 +42,7 @@ def test_interface(lab: Lab) -> None:
     assert lab["h2"].testinfra.interface("vxlan0").exists
 
 
-def test_a_listening_socket(lab: Lab) -> None:
+def test_a_listening_socket_is_seen(lab: Lab) -> None:
     one, two = lab["h1"].testinfra, lab["h2"].testinfra
     assert not one.socket("tcp://10.0.0.1:4321").is_listening
     with lab["h1"].popen("python3", "-c", LISTEN) as process:
@@ -66,7 +59,7 @@ def test_the_port_of_a_vxlan_device_is_listened_on(lab: Lab) -> None:
     assert not lab["lan"].testinfra.socket("udp://0.0.0.0:8472").is_listening
 
 
-def test_only_the_node_s_own_processes(lab: Lab) -> None:
+def test_only_the_node_s_own_processes_are_seen(lab: Lab) -> None:
     one, two = lab["h1"].testinfra, lab["h2"].testinfra
     with lab["h1"].popen("sleep", "1234") as mine, lab["h2"].popen("sleep", "4321") as theirs:
         assert one.process.get(comm="sleep").args == "sleep 1234"
@@ -77,7 +70,7 @@ def test_only_the_node_s_own_processes(lab: Lab) -> None:
     assert one.process.filter(comm="sleep") == []
 
 
-def test_sysctl(lab: Lab) -> None:
+def test_settings_are_those_of_the_node(lab: Lab) -> None:
     host = lab["h1"].testinfra
     assert host.sysctl("net.ipv4.ip_forward") == 0
     lab["h1"].sysctl("net.ipv4.ip_forward", 1)
@@ -85,7 +78,7 @@ def test_sysctl(lab: Lab) -> None:
     assert lab["h2"].testinfra.sysctl("net.ipv4.ip_forward") == 0
 
 
-def test_one_host_a_node(lab: Lab) -> None:
+def test_a_node_has_one_testinfra_host(lab: Lab) -> None:
     assert lab["h1"].testinfra is lab["h1"].testinfra
     assert lab["h1"].testinfra is not lab["h2"].testinfra
 

@@ -9,7 +9,7 @@ from matrix_tools import case as a_case
 from matrix_tools import tiny
 
 from vxlab.matrix.bisect import Verdict, ask, judge
-from vxlab.matrix.events import CaseEnded, CellEnded, Event
+from vxlab.matrix.events import CaseEnded, CellBegun, CellEnded, Event
 from vxlab.results import CellState
 from vxlab.sandbox import boot
 
@@ -24,6 +24,7 @@ def end(state: str = "done", **fields: str) -> CellEnded:
     return CellEnded(cell=0, state=CellState(state), seconds=1.0, **fields)
 
 
+BEGUN = CellBegun(cell=0, tools={})
 UNREAD = case("error", "t.py", reason="SyntaxError", evidence="line 7")
 
 
@@ -33,6 +34,7 @@ UNREAD = case("error", "t.py", reason="SyntaxError", evidence="line 7")
         ([case("passed"), case("passed"), end()], GOOD, "2 passed"),
         ([case("xfailed"), case("skipped"), end()], GOOD, "1 xfailed, 1 skipped"),
         ([case("xpassed"), end()], GOOD, "1 xpassed"),
+        ([BEGUN, case("failed"), BEGUN, case("passed"), end()], GOOD, "1 passed"),
         (
             [case("passed"), case("failed", reason="no answer\nmore"), end()],
             BAD,

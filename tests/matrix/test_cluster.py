@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from matrix_tools import Watcher, of_kind, tiny
-from sandbox_project import carrying
+from sandbox_tools import carrying
 
 from vxlab.commands import main
 from vxlab.errors import VxlabError

@@ -99,6 +99,48 @@ def test_a_line_that_is_no_report_is_passed_over(line: str) -> None:
     assert reports.decode_line(line) is None
 
 
+MALFORMED = [
+    '{"begin": "x", "tools": {}}',
+    '{"begin": 4, "tools": null}',
+    '{"begin": 4, "tools": {"ip": 6}}',
+    '{"end": 4, "code": "0", "full": [], "said": ""}',
+    '{"end": 4, "code": 0, "full": 7, "said": ""}',
+    '{"end": 4, "code": 0, "full": [7], "said": ""}',
+    '{"end": 4, "code": 0, "full": [], "said": null}',
+    '{"collected": "many"}',
+    '{"start": 7}',
+    '{"start": "t", "behaviour": 7}',
+    '{"start": "t", "known": 7}',
+    '{"start": "t", "known": ["K1"]}',
+    '{"start": "t", "known": [{}]}',
+    '{"start": "t", "known": [{"id": "K1", "since": "soon"}]}',
+    '{"start": "t", "known": [{"id": 7, "of": []}]}',
+    '{"case": "t"}',
+    '{"case": 7, "outcome": "passed"}',
+    '{"case": "t", "outcome": "wonderful"}',
+    '{"case": "t", "outcome": []}',
+    '{"case": "t", "outcome": "passed", "seconds": "long"}',
+    '{"case": "t", "outcome": "passed", "seconds": NaN}',
+    '{"case": "t", "outcome": "passed", "seconds": -Infinity}',
+    '{"case": "t", "outcome": "passed", "reason": {}}',
+    "[" * 100_000,
+    "9" * 5000,
+]
+
+
+@pytest.mark.parametrize("line", MALFORMED)
+def test_a_malformed_line_is_passed_over(line: str) -> None:
+    assert reports.decode_line(line) is None
+
+
+def test_what_cannot_be_written_is_written_otherwise() -> None:
+    line = '{"case": "t\\ud800", "outcome": "passed", "seconds": %s}' % ("9" * 400)
+    found = reports.decode_line(line)
+    assert isinstance(found, ScenarioEnded)
+    assert found.case.nodeid == "t\\ud800"
+    assert found.case.seconds == 1e9
+
+
 @pytest.mark.parametrize(("found", "event"), EVENTS)
 def test_an_event_goes_to_json_and_back(found: dict[str, Any], event: Event) -> None:
     assert events.encode(event) == found

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from state_lab import ip
+from state_tools import ip
 
 from vxlab.errors import VxlabError
 from vxlab.netlink.dumps import dump, open_socket

@@ -7,7 +7,7 @@ from dataclasses import astuple
 from typing import Any
 
 import pytest
-from state_lab import agree, ip, ip_between, one_node, run, shown, two_nodes
+from state_tools import agree, ip, ip_between, one_node, run, shown, two_nodes
 
 from vxlab import state, vxlan
 from vxlab.errors import VxlabError
@@ -115,7 +115,7 @@ def test_a_device_below_in_another_namespace_is_not_mistaken_for_one_here(
     assert (flood.dst, flood.via) == ("239.0.0.9", f"if{index}")
 
 
-def test_attributes_of_a_bridge_and_of_its_ports(node: Namespaces) -> None:
+def test_attributes_of_a_bridge_and_of_its_ports_are_read(node: Namespaces) -> None:
     ip(
         node,
         "link add br-10 type bridge ageing_time 1234 priority 7 forward_delay 300",
@@ -284,7 +284,7 @@ def test_routes_read_like_ip_route(node: Namespaces) -> None:
     } < lines
 
 
-def test_routes_of_one_table(node: Namespaces) -> None:
+def test_routes_of_one_table_are_read_alone(node: Namespaces) -> None:
     ip(node, *ROUTES)
     for table, number in (("main", 254), (255, 255), (100, 100), ("1000", 1000)):
         assert state.routes(node, table)

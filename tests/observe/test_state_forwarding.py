@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from state_lab import agree, bridge, ip, new_node, one_node, run, shown, two_nodes
+from state_tools import agree, bridge, ip, new_node, one_node, run, shown, two_nodes
 
 from vxlab import state
 from vxlab.errors import VxlabError
@@ -92,7 +92,7 @@ def test_forwarding_entries_read_like_bridge_fdb(forwarding: Namespaces) -> None
     assert "00:00:00:00:00:00 dev vx dst 10.0.0.3 port 1234 vni 77 via v0 self permanent" in lines
 
 
-def test_forwarding_entries_of_one_interface(forwarding: Namespaces) -> None:
+def test_forwarding_entries_of_one_interface_are_read_alone(forwarding: Namespaces) -> None:
     for name in ("vx", "vx6", "meta", "nhs", "br-10", "v0"):
         assert state.fdb(forwarding, name)
         agree(
@@ -117,7 +117,9 @@ def test_dumps_in_many_parts_are_read_whole(node: Namespaces, count: int) -> Non
 
 
 @pytest.mark.parametrize("target", ["172.16.0.2", "fd16::2"])
-def test_learned_entries_and_neighbours(pair: tuple[Namespaces, Namespaces], target: str) -> None:
+def test_learned_entries_and_neighbours_are_read(
+    pair: tuple[Namespaces, Namespaces], target: str
+) -> None:
     a, b = pair
     run(a, "ping", "-c1", "-W5", target)
     for node, mac, dst in (
@@ -203,7 +205,9 @@ def test_multicast_routes_are_those_of_ip_mroute(node: Namespaces) -> None:
     assert state.multicast_routes(node) == (), "the kernel forgets them with their socket"
 
 
-def test_multicast_routes_that_nobody_resolved(pair: tuple[Namespaces, Namespaces]) -> None:
+def test_multicast_routes_that_nobody_resolved_are_read(
+    pair: tuple[Namespaces, Namespaces],
+) -> None:
     router, host = pair
     ip(router, "link set eth0 name v0", "link add v1 type veth peer name v2", "link set v1 up")
     with (
@@ -225,7 +229,7 @@ def test_multicast_routes_that_nobody_resolved(pair: tuple[Namespaces, Namespace
         assert (found.iif, found.oifs, found.unresolved) == ("v0", ("v1",), False)
 
 
-def test_a_device_without_a_hardware_address(node: Namespaces) -> None:
+def test_a_device_without_a_hardware_address_is_read(node: Namespaces) -> None:
     with multicast_router(node, socket.AF_INET) as four:
         register = struct.pack("=HBBIII", 2, VIFF_REGISTER, 1, 0, 0, 0)
         four.setsockopt(socket.IPPROTO_IP, MRT_ADD_VIF, register)

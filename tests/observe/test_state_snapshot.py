@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from state_lab import bridge, ip, one_node, run, two_nodes
+from state_tools import bridge, ip, one_node, run, two_nodes
 
 from vxlab import state
 from vxlab.errors import VxlabError
@@ -51,7 +51,7 @@ def test_a_snapshot_holds_what_the_functions_read(node: Namespaces) -> None:
     assert pickle.loads(pickle.dumps(taken)) == taken
 
 
-def test_a_snapshot_as_json(node: Namespaces) -> None:
+def test_a_snapshot_becomes_json(node: Namespaces) -> None:
     ip(node, "link add vx type vxlan id 5 dstport 4789 srcport 5 6")
     plain = state.snapshot(node).to_json()
     assert json.loads(json.dumps(plain)) == plain
@@ -62,7 +62,7 @@ def test_a_snapshot_as_json(node: Namespaces) -> None:
     assert plain["counters"]["Udp.NoPorts"] == 0
 
 
-def test_a_snapshot_as_text(node: Namespaces) -> None:
+def test_a_snapshot_becomes_text(node: Namespaces) -> None:
     ip(node, "link add vx type vxlan id 5 dstport 4789 local 10.0.0.1 nolearning")
     bridge(node, "fdb add 02:00:00:00:00:01 dev vx dst 10.0.0.2 vni 6")
     text = state.snapshot(node).text()
@@ -80,7 +80,7 @@ def test_a_snapshot_as_text(node: Namespaces) -> None:
     assert "nhid" not in lines[head + 1], "a column without values is left out"
 
 
-def test_an_empty_state_as_text() -> None:
+def test_an_empty_state_is_one_line_of_text() -> None:
     assert NodeState("nobody").text() == "state of nobody\n"
 
 
@@ -130,15 +130,33 @@ def test_what_changes_by_itself_makes_no_difference() -> None:
         interface="vx", mac="02:00:00:00:00:01", dst="10.0.0.2", vni=None, port=None, via=None,
         nhid=None, flags=("self",), state="reachable", vlan=None,
     )  # fmt: skip
-    known = Neighbour("vx", "10.0.0.2", "02:00:00:00:00:01", "REACHABLE")
-    pending = MulticastRoute("10.0.0.1", "239.1.1.1", None, (), "inet", True)
-    link = Link(2, "v0", "veth", True, True, "UP", 1500, "02:00:00:00:00:09", None, None)
+    known = Neighbour(
+        interface="vx", address="10.0.0.2", mac="02:00:00:00:00:01", state="REACHABLE"
+    )
+    pending = MulticastRoute(
+        source="10.0.0.1", group="239.1.1.1", iif=None, oifs=(), family="inet", unresolved=True
+    )
+    link = Link(
+        index=2,
+        name="v0",
+        kind="veth",
+        up=True,
+        running=True,
+        state="UP",
+        mtu=1500,
+        mac="02:00:00:00:00:09",
+        master=None,
+        link=None,
+    )
     before = NodeState("n", links=(link,), fdb=(entry,), neighbours=(known,))
     after = NodeState(
         "n",
         links=(replace(link, state="DOWN", running=False, flags=("NO-CARRIER",)),),
         fdb=(replace(entry, state="stale"),),
-        neighbours=(replace(known, state="PROBE"), Neighbour("vx", "10.0.0.3", "", "INCOMPLETE")),
+        neighbours=(
+            replace(known, state="PROBE"),
+            Neighbour(interface="vx", address="10.0.0.3", mac="", state="INCOMPLETE"),
+        ),
         multicast_routes=(pending,),
         counters={"Udp.NoPorts": 1},
     )
@@ -157,10 +175,36 @@ def test_what_changes_by_itself_makes_no_difference() -> None:
 
 
 def test_rows_sort_with_and_without_values() -> None:
-    entry = FdbEntry("vx", "02:00:00:00:00:01", None, None, None, None, None, (), "", None)
+    entry = FdbEntry(
+        interface="vx",
+        mac="02:00:00:00:00:01",
+        dst=None,
+        vni=None,
+        port=None,
+        via=None,
+        nhid=None,
+        flags=(),
+        state="",
+        vlan=None,
+    )
     rows = [replace(entry, dst="10.0.0.2"), replace(entry, vni=3), entry, replace(entry, vni=2)]
     assert sorted(rows) == [rows[2], rows[3], rows[1], rows[0]]
-    links = [Link(1, "a", "", True, True, "UP", 1, "", None, None, {"id": n}) for n in (2, 1)]
+    links = [
+        Link(
+            index=1,
+            name="a",
+            kind="",
+            up=True,
+            running=True,
+            state="UP",
+            mtu=1,
+            mac="",
+            master=None,
+            link=None,
+            attributes={"id": n},
+        )
+        for n in (2, 1)
+    ]
     assert sorted(links)[0] is links[1]
     with pytest.raises(TypeError):
         sorted([entry, links[0]])  # type: ignore[type-var]

@@ -32,7 +32,7 @@ def lab() -> Iterator[Lab]:
         yield lab
 
 
-def test_vnis_with_their_flood_lists(lab: Lab) -> None:
+def test_vnis_are_read_with_their_flood_lists(lab: Lab) -> None:
     lab.apply(
         AddVni("a", "vx", 7),
         AddVni("a", "vx", 100, last=102, remote="192.168.57.54"),
@@ -40,9 +40,9 @@ def test_vnis_with_their_flood_lists(lab: Lab) -> None:
     )
     rows = lab["a"].state.vnis
     assert rows == (
-        Vni("vx", 7),
-        Vni("vx", 9, remote="192.168.57.55"),
-        *(Vni("vx", number, remote="192.168.57.54") for number in (100, 101, 102)),
+        Vni(interface="vx", vni=7),
+        Vni(interface="vx", vni=9, remote="192.168.57.55"),
+        *(Vni(interface="vx", vni=number, remote="192.168.57.54") for number in (100, 101, 102)),
     )
     assert {"rx_packets", "tx_dropped"} < set(rows[0].counters)
     shown = [row for each in lab["a"].bridge("vni") for row in each["vnis"]]
@@ -52,12 +52,12 @@ def test_vnis_with_their_flood_lists(lab: Lab) -> None:
 
 
 def test_the_statistics_of_a_vni_are_no_part_of_its_identity() -> None:
-    before = NodeState("a", vnis=(Vni("vx", 7, counters={"rx_packets": 1}),))
-    assert difference(before, NodeState("a", vnis=(Vni("vx", 7),))) == []
+    before = NodeState("a", vnis=(Vni(interface="vx", vni=7, counters={"rx_packets": 1}),))
+    assert difference(before, NodeState("a", vnis=(Vni(interface="vx", vni=7),))) == []
     assert "rx_packets=1" in before.text()
 
 
-def test_group_entries(lab: Lab) -> None:
+def test_group_entries_are_read(lab: Lab) -> None:
     plain = {"interface": "vxlan0", "port_name": "vxlan0", "dst": "192.168.57.54"}
     lab.apply(
         AddMdb("a", "vxlan0", "239.1.1.1", "192.168.57.54", port=4000, vni=9, via="eth0"),
@@ -76,7 +76,7 @@ def test_group_entries(lab: Lab) -> None:
     assert len(lab["a"].state.mdb) == 3
 
 
-def test_next_hops(lab: Lab) -> None:
+def test_next_hops_are_read(lab: Lab) -> None:
     lab.apply(
         AddNexthop("a", 1, via="192.168.57.54"),
         AddNexthop("a", 2, via="192.168.57.55"),
@@ -84,10 +84,10 @@ def test_next_hops(lab: Lab) -> None:
         AddNexthop("a", 3, via="192.168.57.54", fdb=False, interface="eth0"),
     )
     assert lab["a"].state.nexthops == (
-        NextHop(1, "192.168.57.54", fdb=True),
-        NextHop(2, "192.168.57.55", fdb=True),
-        NextHop(3, "192.168.57.54", "eth0"),
-        NextHop(9, group=((1, 1), (2, 5)), fdb=True),
+        NextHop(id=1, via="192.168.57.54", fdb=True),
+        NextHop(id=2, via="192.168.57.55", fdb=True),
+        NextHop(id=3, via="192.168.57.54", interface="eth0"),
+        NextHop(id=9, group=((1, 1), (2, 5)), fdb=True),
     )
     shown = {row["id"] for row in lab["a"].ip("nexthop")}
     assert shown == {1, 2, 3, 9}

@@ -215,7 +215,7 @@ def test_an_operation_is_plain_frozen_data(operation: Operation) -> None:
         ("net.ipv6.conf.eth0/10.mtu", "/proc/sys/net/ipv6/conf/eth0.10/mtu"),
     ],
 )
-def test_the_file_of_a_setting(key: str, path: str) -> None:
+def test_a_setting_is_a_file_below_proc_sys(key: str, path: str) -> None:
     assert sysctl_path(key) == path
 
 

@@ -8,8 +8,8 @@ import stat
 from pathlib import Path
 
 import pytest
-from plugin_project import NO_SANDBOX, counts, run, strict_project
-from sandbox_project import Project
+from plugin_tools import NO_SANDBOX, counts, run
+from project_tools import Project
 
 from vxlab.system.programs import find_program
 
@@ -24,11 +24,6 @@ def test_program(lab):
     lab["a"].run("ip", "link", "show")
 """
 BACKENDS = ("netlink", "iproute2", "script")
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return strict_project(tmp_path / "project")
 
 
 def wrappers(folder: Path) -> Path:

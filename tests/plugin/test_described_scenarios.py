@@ -113,6 +113,80 @@ def test_no_lambda_puts_off_a_name(file: str) -> None:
                 assert passed != names, f"line {call.lineno}: {ast.unparse(word.value)}"
 
 
+#: Seconds below which a ping without an answer says more of the machine than of the network.
+SHORT = 5.0
+
+
+def is_short_ping(node: ast.AST | None) -> bool:
+    """Whether it is a call of ``ping`` with less patience, or with one that is computed."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name)):
+        return False
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+    timeout = argument(node, "timeout")
+    if not name.endswith("ping") or timeout is None:
+        return False
+    return not isinstance(timeout, ast.Constant) or float(str(timeout.value)) < SHORT
+
+
+def short_pings_without_an_answer(tree: ast.Module) -> list[str]:
+    """Where an assertion wants a short ping to get no answer, be it by way of a variable."""
+    assigned: list[tuple[int, str, bool]] = []  # in which line, the name, whether a short ping
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign | ast.NamedExpr):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found = any(map(is_short_ping, ast.walk(node.value)))
+            assigned += [(node.lineno, ast.unparse(target), found) for target in targets]
+
+    def is_answer(node: ast.AST) -> bool:
+        if not isinstance(node, ast.Name):
+            return is_short_ping(node)
+        before = [one for one in assigned if one[1] == node.id and one[0] <= node.lineno]
+        return max(before, default=(0, "", False))[2]
+
+    def wants_none(node: ast.AST) -> bool:
+        if isinstance(node, ast.Compare):
+            nothing = [isinstance(one, ast.Constant) and not one.value for one in node.comparators]
+            return any(nothing) and isinstance(node.ops[0], ast.Eq | ast.Is | ast.LtE)
+        return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
+
+    asserts = [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+    return [
+        f"line {part.lineno}: {ast.unparse(part)}"
+        for statement in asserts
+        for part in ast.walk(statement.test)
+        if isinstance(part, ast.expr) and wants_none(part) and any(map(is_answer, ast.walk(part)))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "is_found"),
+    [
+        ('assert not lab["a"].ping(there, timeout=0.3)', True),
+        ("assert not node.ping(there, timeout=seconds)", True),
+        ("assert (not node.ping(there, timeout=4)) and more", True),
+        ("assert node.ping(there, timeout=1).received == 0", True),
+        ("answered = node.ping(there, timeout=1)\nassert not answered, 'words'", True),
+        ("answered = bool(node.ping(there, timeout=1))\nassert answered is False", True),
+        ("assert not (answered := node.ping(there, timeout=1))", True),
+        ("assert not sized_ping(lab, there, 1500, timeout=2)", True),
+        ("assert not node.ping(there)", False),
+        ("assert not node.ping(there, timeout=5)", False),
+        ("assert node.ping(there, timeout=1)", False),
+        ("answered = node.ping(there, timeout=1)\nassert answered", False),
+        ("a = node.ping(there, timeout=1)\nassert a\na = other()\nassert not a", False),
+    ],
+)
+def test_the_check_of_short_pings_finds_what_it_looks_for(code: str, is_found: bool) -> None:
+    assert bool(short_pings_without_an_answer(ast.parse(code))) == is_found
+
+
+@pytest.mark.parametrize("path", sorted(SCENARIOS.glob("*.py")), ids=lambda path: path.name)
+def test_no_scenario_takes_a_late_answer_for_none(path: Path) -> None:
+    """On a slow machine a short ping is not answered either; see scenarios/absence_tools.py."""
+    found = short_pings_without_an_answer(ast.parse(path.read_text(encoding="utf-8")))
+    assert found == [], "prove it by what comes later, by a counter, or by a capture"
+
+
 @pytest.mark.parametrize("path", sorted(SCENARIOS.glob("*.py")), ids=lambda path: path.name)
 def test_scenarios_use_public_names_only(path: Path) -> None:
     import vxlab

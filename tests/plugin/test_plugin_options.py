@@ -8,19 +8,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from plugin_project import NO_SANDBOX, counts, part, run, strict_project
-from sandbox_project import Project
+from plugin_tools import NO_SANDBOX, counts, part, run
 
 from vxlab import Lab, catalog
 from vxlab.errors import VxlabError
 from vxlab.explain import failure_report
 from vxlab.plugin import hooks
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return strict_project(tmp_path / "project")
-
 
 OPTIONS = """
 def built(router=None, family=4, port=0):

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from pathlib import Path
 from typing import Any
 
-import pytest
-from plugin_project import HEAD, NO_SANDBOX, counts, run, strict_project
-from sandbox_project import Project
+from plugin_tools import HEAD, NO_SANDBOX, counts, run
+from project_tools import Project
 
 from vxlab.plugin.reports import LONGEST
 from vxlab.results.model import EXPENDABLE
@@ -106,11 +104,6 @@ WANTED = {
     "test_wrong_part": ("error", "vxlab.errors.VxlabError: test_it.py::test_wrong_part: "),
     "test_no_id": ("error", "vxlab.errors.VxlabError: test_it.py::test_no_id: "),
 }
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return strict_project(tmp_path / "project")
 
 
 def lines(project: Project) -> list[dict[str, Any]]:

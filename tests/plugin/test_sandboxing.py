@@ -11,7 +11,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
-from sandbox_project import FACTS, PLUGINS, PYTEST, Project, environment, forbidding, here
+from project_tools import FACTS, PLUGINS, PYTEST, Project, environment
+from sandbox_tools import forbidding, here
 
 from vxlab.plugin import sandboxing
 
@@ -145,23 +146,55 @@ def test_a_wrong_setting_is_an_error(project):
     assert "wanted auto, always or never, found 'perhaps'" in done.stderr
 
 
-def test_a_pytest_inside_another_program_never_replaces_it(project):
+CALLER = """
+    import os, pathlib, sys, threading, pytest
+    if sys.argv[1:]:
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+    code = pytest.main({plugins!r})
+    pathlib.Path("program").write_text(str(os.getpid()))
+    sys.exit(code)
+"""
+
+
+def facts_by_a_caller(project: Project, *args: str) -> dict[str, object]:
+    """What a test sees in a pytest that a program calls, which has another thread for ``args``."""
     project.write("test_facts.py", FACTS)
-    script = (
-        "import os, pathlib, sys, pytest; "
-        f"code = pytest.main({PLUGINS!r}); "
-        "pathlib.Path('program').write_text(str(os.getpid())); sys.exit(code)"
-    )
-    done = project.call([sys.executable, "-c", script])
+    project.write("caller.py", CALLER.format(plugins=PLUGINS))
+    done = project.call([sys.executable, "caller.py", *args])
     assert done.returncode == 0, done.stdout + done.stderr
     facts = json.loads((project.folder / "facts.json").read_text())
+    assert (project.folder / "program").read_text() == str(facts["pid"]), "not the same process"
+    return facts
+
+
+def test_a_pytest_that_a_program_calls_takes_it_into_the_sandbox(project):
+    facts = facts_by_a_caller(project)
+    assert facts["inside"]
+    assert facts["require"] is None
+
+
+def test_a_program_with_threads_stays_where_it_is_and_is_told_why(project):
+    facts = facts_by_a_caller(project, "thread")
     assert not facts["inside"]
-    assert (project.folder / "program").read_text() == str(facts["pid"])
-    assert facts["require"].startswith("SandboxError: ")
-    assert "`vxlab.sandbox.run`" in facts["require"]
+    assert "a program with 2 threads" in str(facts["require"])
+    assert "`vxlab.sandbox.enter()` before the others start" in str(facts["require"])
 
 
-def test_a_pytest_inside_a_pytest_never_replaces_it(project):
+def test_the_exit_code_is_that_of_the_run(project):
+    project.write("test_it.py", "# vxlab\ndef test_it(): assert False")
+    done = project.pytest()
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "assert False" in done.stdout
+
+
+def test_what_a_test_prints_is_captured_as_ever(project):
+    project.write("test_it.py", "# vxlab\nimport os\ndef test_it():\n    os.system('echo deep')\n")
+    done = project.pytest("-rP")
+    assert "Captured stdout call" in done.stdout
+    assert "deep" in done.stdout
+
+
+def test_a_pytest_inside_a_pytest_stays_where_it_is(project):
     project.write("inner/test_facts.py", FACTS)
     project.write(
         "test_outer.py",
@@ -175,7 +208,7 @@ def test_a_pytest_inside_a_pytest_never_replaces_it(project):
     assert done.returncode == 0, done.stdout + done.stderr
     facts = json.loads((project.folder / "inner/facts.json").read_text())
     assert not facts["inside"]
-    assert "called by another program" in facts["require"]
+    assert "called by a test of another pytest" in facts["require"]
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_a_tuple_is_one_value():
         ("vnis", (1, 2), "vnis=(1, 2)"),
     ],
 )
-def test_listed_values_as_words(name, value, word):
+def test_listed_values_are_words_of_the_label(name, value, word):
     assert labels(mark(described, **{name: [value]})) == [word]
 
 

@@ -6,6 +6,7 @@ import pytest
 from results_tools import case, column
 
 from vxlab.errors import VxlabError
+from vxlab.features import Feature
 from vxlab.results import CellState, KnownDifference
 from vxlab.results.comparison import Change, Column, Limits, compare, in_order, normalised
 from vxlab.results.pairs import compare_all
@@ -58,6 +59,29 @@ def test_each_change_has_a_kind(old: str, new: str, kind: str, worse: bool) -> N
     assert found is not None
     assert (found.kind, found.is_worse) == (kind, worse)
     assert found.what == f"{old or 'absent'} → {new or 'absent'}"
+
+
+@pytest.mark.parametrize(
+    ("reason", "worse"),
+    [
+        (Feature("vrf", "VRF", available=False, reason="no", hint="run elsewhere"), False),
+        (Feature("vxlan.mc_6", "x", available=False, reason="", hint=""), False),
+        ("needs a quiet machine", True),
+        ("not on Mondays", True),
+        ("", True),
+    ],
+    ids=str,
+)
+def test_a_skip_for_what_is_missing_is_no_change_for_the_worse(
+    reason: Feature | str, worse: bool
+) -> None:
+    said = reason.sentence() if isinstance(reason, Feature) else reason
+    found = change(column(case(A)), column(case(A, "skipped", reason=said)))
+    assert found is not None
+    assert (found.kind, found.is_worse) == ("newly skipped", worse)
+    gone = change(column(case(A, "skipped", reason=said)), column())
+    assert gone is not None
+    assert gone.is_worse
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
 import subprocess
 import sys
@@ -388,3 +390,52 @@ def test_a_file_that_was_closed_is_a_single_one_that_can_be_copied(path: Path) -
     with Results.open(copied) as results:
         assert names(results.cases(cell)) == ["a"]
     assert {file.name for file in path.parent.iterdir()} == {path.name, copied.name}
+
+
+#: What another program may have written: a statement, and what is said of it.
+DAMAGE = {
+    "state": ("UPDATE cell SET state = 'asleep'", "a cell that is none: 'asleep'"),
+    "tools": ("UPDATE cell SET tools = '[1'", "a cell that is none"),
+    "tools, a list": ("UPDATE cell SET tools = '[]'", "wanted an object, found []"),
+    "kernel": ("UPDATE cell SET kernel = x'00'", "a cell that is none: kernel: wanted str"),
+    "seconds": ("UPDATE cell SET seconds = 'long'", "a cell that is none: seconds: wanted float"),
+    "seconds, no end": ("UPDATE cell SET seconds = 9e999", "seconds: wanted a number, found inf"),
+    "deep": (f"UPDATE cell SET tools = '{'[' * 100_000}'", "a cell that is none"),
+    "host": ("UPDATE run SET host = '7'", "a run that is none: wanted an object, found 7"),
+    "selection": ("UPDATE run SET selection = ''", "a run that is none"),
+    "started": ("UPDATE run SET started = x'00'", "a run that is none: started: wanted str"),
+    "outcome": ("UPDATE case_ SET outcome = 'lovely'", "a case that is none: 'lovely'"),
+    "known": ("UPDATE case_ SET known = '[{}]'", "a case that is none"),
+    "known, a number": ("UPDATE case_ SET known = '7'", "a case that is none"),
+    "reason": ("UPDATE case_ SET reason = x'ff'", "a case that is none: reason: wanted str"),
+    "text": ("UPDATE case_ SET reason = CAST(x'ff' AS TEXT)", "Could not decode to UTF-8"),
+    "table": ("DROP TABLE case_", "no such table: case_"),
+    "column": ("ALTER TABLE cell ADD COLUMN more", "a cell that is none"),
+}
+
+
+def _read_all(results: Results) -> None:
+    for each in results.cells(results.latest_run().id):
+        results.cases(each.id)
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_file_that_was_damaged_is_refused_in_a_sentence(name: str, path: Path) -> None:
+    statement, said = DAMAGE[name]
+    with Results.open(path, create=True) as results:
+        run = results.begin_run()
+        cell = results.add_cell(run, kernel="6.1", iproute2="6.1", backend="netlink")
+        results.record(cell, Case(nodeid="a", outcome=Outcome.PASSED))
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement)
+    with Results.open(path) as results, pytest.raises(VxlabError) as refused:
+        _read_all(results)
+    assert said in str(refused.value)
+    assert str(path) in str(refused.value)
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for create in (False, True):
+        with pytest.raises(VxlabError, match="found a pipe or a device: name a file"):
+            Results.open(tmp_path / "pipe", create=create)

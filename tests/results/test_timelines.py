@@ -54,6 +54,44 @@ def test_an_outcome_changes_at_a_version(
         assert found.what == what
 
 
+NEEDS_VRF = "needs vrf: the kernel answered EOPNOTSUPP; run on a kernel with CONFIG_NET_VRF"
+
+
+@pytest.mark.parametrize(
+    ("kernels", "what"),
+    [
+        (("6.1", "here"), "passed with 6.1, skipped with here"),
+        (("5.10", "6.1", "./bzImage"), "passed with 5.10, 6.1, skipped with ./bzImage"),
+    ],
+)
+def test_what_is_no_version_is_not_the_first_of_many(kernels: tuple[str, ...], what: str) -> None:
+    columns = [column(case("a"), kernel=each) for each in kernels]
+    columns[-1] = column(case("a", "skipped", reason=NEEDS_VRF), kernel=kernels[-1])
+    (found,) = timelines(columns)
+    assert found.what == what
+    assert not found.is_worse
+
+
+def test_the_running_kernel_has_its_place_among_the_versions() -> None:
+    columns = [column(case("a", "failed"), kernel=each) for each in ("7.2", "6.12")]
+    columns += [column(case("a"), kernel="here", release="6.6.3"), column(case("a"), kernel="6.1")]
+    (found,) = timelines(columns)
+    assert found.versions == ("6.1", "here", "6.12", "7.2")
+    assert found.what == "passed with 6.1, here, failed with 6.12, 7.2"
+
+
+@pytest.mark.parametrize(
+    ("reason", "worse"), [(NEEDS_VRF.replace("vrf", "ip.vni"), False), ("not today", True)]
+)
+def test_a_backend_whose_program_lacks_something_is_no_worse(reason: str, worse: bool) -> None:
+    columns = [
+        column(case("a"), backend="netlink"),
+        column(case("a", "skipped", reason=reason), backend="script"),
+    ]
+    (found,) = timelines(columns)
+    assert found.is_worse is worse
+
+
 def test_a_reason_or_a_time_that_changes_is_not_told() -> None:
     kernels = ("5.10", "6.1")
     reasons = [column(case("a", "failed", reason=each), kernel=each) for each in kernels]

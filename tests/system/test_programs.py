@@ -58,14 +58,16 @@ def test_a_missing_program_names_its_package(name: str, package: str) -> None:
     assert (caught.value.program, caught.value.package) == (name, package)
 
 
-def test_a_missing_program_of_no_known_package() -> None:
+def test_a_missing_program_of_no_known_package_is_named() -> None:
     with pytest.raises(MissingProgram, match=r"'/no/such/ip', found none in PATH: .*iproute2"):
         find_program("/no/such/ip")
     with pytest.raises(MissingProgram, match="install it, or extend PATH"):
         find_program("no-such-program")
 
 
-def test_no_path_variable_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_path_variable_the_system_folders_are_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("PATH")
     path = program(tmp_path / "c", "tool")
     monkeypatch.setattr(programs, "SYSTEM_PATH", (str(tmp_path / "c"),))

@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sandbox_project import carrying
+from sandbox_tools import carrying
 
 from vxlab.errors import VxlabError
 from vxlab.system.waiting import wait_until

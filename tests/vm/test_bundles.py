@@ -226,7 +226,7 @@ def test_a_library_that_is_not_the_suites_own_is_refused(
     monkeypatch.setattr(relocation, "unpack", lacking)
     with pytest.raises(VxlabError, match=r"library libbpf\.so\.1 of ip among the packages"):
         bundles.find("6.1")
-    assert [x.name for x in home.iterdir()] == ["found"]
+    assert sorted(x.name for x in home.iterdir()) == ["CACHEDIR.TAG", "found"]
 
 
 @pytest.mark.parametrize("wanted", ["latest", "6", "v6.1", "6.1-rc1", ""])
@@ -256,6 +256,65 @@ def test_a_build_that_changed_is_another_bundle(told: Path, tmp_path: Path) -> N
 def test_the_folder_of_a_bundle_is_the_bundle(told: Path, tmp_path: Path) -> None:
     first = bundles.find(str(build(tmp_path / "iproute2")))
     assert bundles.find(str(first.folder)).folder == first.folder
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["pytest", "--iproute2={}", "-k", "x"],
+        ["pytest", "--iproute2", "{}"],
+        ["sh", "-c", "PATH={}:$PATH; pytest --iproute2={}"],
+        ["{}/ip", "-V"],
+    ],
+)
+def test_a_bundle_that_a_command_names_goes_into_the_guest(
+    words: list[str], told: Path, tmp_path: Path
+) -> None:
+    bundle = bundles.find(str(build(tmp_path / "iproute2")))
+    named = [word.replace("{}", str(bundle.folder)) for word in words]
+    changed, found = bundles.in_command(named, tmp_path / "project")
+    assert changed == named
+    assert [each.folder for each in found] == [bundle.folder]
+
+
+@pytest.mark.parametrize("words", [["--iproute2={}", "-x"], ["--iproute2", "{}", "-x"]])
+def test_a_build_that_a_command_names_goes_there_as_a_bundle(
+    words: list[str], told: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(tmp_path / "iproute2")
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    for name in ("../iproute2", str(tmp_path / "iproute2")):
+        named = [word.replace("{}", name) for word in words]
+        changed, (found,) = bundles.in_command(named, tmp_path / "project")
+        assert changed == [word.replace("{}", str(found.folder)) for word in words]
+        assert found.version == "6.19.0-rc1"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["pytest", "--iproute2=build", "--iproute2", "build"],
+        ["pytest", "--iproute2=/usr/sbin", "--iproute2=/no/such", "--iproute2="],
+        ["pytest", "--iproute2"],
+        ["--other=..", "--iproute2=x=y"],
+        [],
+    ],
+)
+def test_what_the_guest_has_anyway_stays_as_it_is(
+    words: list[str], told: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(tmp_path / "project/build")
+    monkeypatch.chdir(tmp_path / "project")
+    assert bundles.in_command(words, tmp_path / "project") == (words, [])
+
+
+def test_a_folder_without_iproute2_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(VxlabError, match="found no ip and no bridge that can be run"):
+        bundles.in_command([f"--iproute2={tmp_path / 'empty'}"], tmp_path / "project")
 
 
 def test_static_programs_need_no_loader(told: Path, tmp_path: Path) -> None:

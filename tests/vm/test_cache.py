@@ -18,6 +18,11 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
+def kept(kind):
+    """What is in a folder of the cache, but for the mark on it."""
+    return sorted(set(os.listdir(cache.part(kind))) - {"CACHEDIR.TAG"})
+
+
 def test_a_key_stands_for_content_and_order(tmp_path):
     one, same, other = (tmp_path / name for name in ("one", "same", "other"))
     one.write_text("a")
@@ -51,7 +56,7 @@ def test_what_is_half_made_is_not_kept(error, folder):
 
     with pytest.raises(error):
         cache.keep("roots", "one", make)
-    assert list((folder / "roots").iterdir()) == []
+    assert kept("roots") == []
     cache.keep("roots", "one", lambda place: (place / "whole").touch())
     assert [x.name for x in (folder / "roots/one").iterdir()] == ["whole"]
 
@@ -122,17 +127,60 @@ def test_a_reader_sees_the_old_text_or_the_new(folder):
         cache.write(path, "new")
         assert reader.read() == "old"
     assert path.read_text() == "new"
-    assert [x.name for x in path.parent.iterdir()] == ["note"]
+    assert kept("apt") == ["note"]
 
 
 def test_clean_removes_what_machines_keep_and_nothing_else(folder):
     for kind in (*cache._KINDS, "tools", "another's"):
-        (folder / kind / "below").mkdir(parents=True)
-        (folder / kind / "below/file").write_bytes(b"x" * 8192)
-    assert cache.clean() >= 8192 * len(cache._KINDS)
+        place = cache.part(kind, "below") if kind in cache._KINDS else folder / kind / "below"
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "file").write_bytes(b"x" * 8192)
+    size, left = cache.clean()
+    assert size >= 8192 * len(cache._KINDS)
+    assert left == []
     assert sorted(x.name for x in folder.iterdir()) == ["another's", "tools"]
     assert (folder / "tools/below/file").stat().st_size == 8192
-    assert cache.clean() == 0
+    assert cache.clean() == (0, [])
+
+
+@pytest.mark.parametrize("kind", cache._KINDS)
+@pytest.mark.parametrize("used", [False, True])
+def test_clean_leaves_what_another_has_put_there_before(kind, used, folder):
+    (folder / kind).mkdir(parents=True)
+    (folder / kind / "thesis").write_text("one's own")
+    if used:
+        cache.write(cache.part(kind) / "note", "vxlab's")
+    assert cache.clean()[1] == [folder / kind]
+    assert (folder / kind / "thesis").read_text() == "one's own"
+
+
+def test_clean_follows_no_link(folder, tmp_path):
+    cache.part("kernels")
+    (folder / "kernels").rename(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/thesis").touch()
+    (folder / "kernels").symlink_to(tmp_path / "elsewhere")
+    assert cache.clean()[1] == [folder / "kernels"]
+    assert (tmp_path / "elsewhere/thesis").exists()
+
+
+@pytest.mark.parametrize("tag", ["", "Signature: 8a477f597d28d172789f06886806bc55\n# by cargo\n"])
+def test_a_mark_of_another_program_is_none_of_vxlabs(tag, folder):
+    (folder / "kernels").mkdir(parents=True)
+    (folder / "kernels/CACHEDIR.TAG").write_text(tag)
+    (folder / "kernels/thesis").touch()
+    cache.part("kernels")
+    assert cache.clean()[1] == [folder / "kernels"]
+
+
+def test_in_the_place_that_is_vxlabs_by_name_all_is_its_own(monkeypatch, tmp_path):
+    """Also what versions without a mark have put there."""
+    monkeypatch.delenv(cache.VARIABLE)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "vxlab/kernels/old").mkdir(parents=True)
+    cache.part("kernels")
+    assert cache.clean()[1] == []
+    assert list((tmp_path / "vxlab").iterdir()) == []
 
 
 @pytest.mark.parametrize("place", ["file/below", "file"])

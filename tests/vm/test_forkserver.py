@@ -25,6 +25,7 @@ SERVER = """if True:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(sys.argv[1])
     listener.listen()
+    forkserver.faults_to = sys.argv[1] + ".faults"
     forkserver.execute(forkserver.listen(listener))
 """
 CLIENT = (
@@ -63,6 +64,24 @@ def server(tmp_path):
     yield found
     found.process.kill()
     found.process.wait()
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (signal.SIGSEGV, [{"guest": "fault", "value": 11}]),
+        (signal.SIGABRT, [{"guest": "fault", "value": 6}]),
+        (signal.SIGKILL, None),
+        (signal.SIGTERM, None),
+        (0, None),
+    ],
+)
+def test_a_death_that_should_not_be_is_reported(server, number, told):
+    done = server.run("-c", f"import os; {number} and os.kill(os.getpid(), {int(number)})")
+    assert done.returncode == -number
+    faults = server.place.with_name("socket.faults")
+    found = [json.loads(x) for x in faults.read_text().splitlines()] if faults.exists() else None
+    assert found == told
 
 
 FACTS = """if True:

@@ -66,6 +66,44 @@ def test_an_end_is_told_as_what_it_was(name, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        *("[]", "7", "null", '"text"', "[" * 100_000, "9" * 5000, "NaN", "{}{}", "{}"),
+        *('{"guest": "exit"}', '{"guest": "exit", "value": "x"}', '{"guest": "exit", "value": []}'),
+        *('{"guest": "exit", "value": -1}', '{"guest": "exit", "value": 1e400}'),
+        *('{"guest": "exit", "value": 256}', '{"guest": "exit", "value": true}'),
+        *(
+            '{"guest": "full"}',
+            '{"guest": "fault", "value": 99}',
+            '{"guest": "fault", "value": []}',
+        ),
+        *('{"guest": "ready"}', '{"guest": []}', '{"guest": null}', '{"guest": "trouble"}'),
+    ],
+    ids=lambda line: line[:40],
+)
+def test_a_malformed_line_is_passed_over(line, tmp_path, monkeypatch):
+    (tmp_path / "line").write_text(line)
+    guest = install(tmp_path, monkeypatch, f'up; say "$(cat {tmp_path}/line)"; ends 7')
+    with Machine(guest, deadline=60, kvm=False) as running:
+        ended = running.run()
+    assert (ended.kind, ended.code, ended.reason, ended.fault) == (ExitKind.DONE, 7, "", "")
+
+
+def test_a_comma_in_a_path_is_a_part_of_it(tmp_path, monkeypatch):
+    """As in QEMU's manual: a comma in a value is written twice."""
+    guest = install(tmp_path, monkeypatch, 'printf "%s\\n" "$@" >$out; up; ends 0')
+    root = tmp_path / "a,b,,c"
+    root.touch()
+    output = []
+    guest = replace(guest, root=root)
+    with Machine(guest, deadline=60, kvm=False, output=output.append) as running:
+        running.run()
+    words = b"".join(output).decode().splitlines()
+    (word,) = [word for word in words if "a,,b" in word]
+    assert word.startswith(f"file={tmp_path}/a,,b,,,,c,format=raw,")
+
+
+@pytest.mark.parametrize(
     ("body", "end", "reason"),
     [
         ("up; exec sleep 1000", ExitKind.DEADLINE, "it had not ended after 3 s"),
@@ -199,7 +237,8 @@ def test_kvm_is_tried_once_for_each_boot_of_the_machine(
     monkeypatch.setattr(kvm, "_boots", lambda: tries.append(1) or tried)
     assert [kvm.has_kvm(), kvm.has_kvm()] == [answer, answer]
     assert len(tries) == (1 if noted else 2)
-    assert [x.read_text() for x in (tmp_path / "kvm").iterdir()] == ([noted] if noted else [])
+    notes = [x for x in (tmp_path / "kvm").iterdir() if x.name != "CACHEDIR.TAG"]
+    assert [x.read_text() for x in notes] == ([noted] if noted else [])
 
 
 def test_without_the_device_nothing_is_tried(monkeypatch):

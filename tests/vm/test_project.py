@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import socket
 import subprocess
 import sys
 import tarfile
@@ -36,6 +39,14 @@ def git(root, *words):
     subprocess.run(["git", "-C", root, *words], check=True, capture_output=True)
 
 
+def unpacked(root, tmp_path):
+    """What a guest has of a project, as the folder ``tree``."""
+    project.pack(root, tmp_path / "tar", [])
+    subprocess.run(["mkdir", tmp_path / "tree"], check=True)
+    subprocess.run(["tar", "-xf", tmp_path / "tar", "-C", tmp_path / "tree"], check=True)
+    return tmp_path / "tree/work/project"
+
+
 def test_without_git_all_that_is_not_hidden(folder):
     assert names(folder) == ["data/ä b.txt", "ignored.log", "test_one.py", "tools.py"]
 
@@ -58,12 +69,11 @@ def test_a_project_that_is_too_large_is_named(folder, monkeypatch, tmp_path):
     with (folder / "large").open("wb") as file:
         file.truncate((2 << 20) + 1)
     with pytest.raises(VxlabError, match=rf"at most 1 MB, found 2 MB in {folder}: run it in"):
-        project.stage(folder, tmp_path / "tree")
-    assert not (tmp_path / "tree").exists()
+        project.pack(folder, tmp_path / "tar", [])
 
 
 def test_the_project_and_vxlab_are_put_where_the_guest_has_them(folder, tmp_path):
-    project.stage(folder, tmp_path / "tree")
+    unpacked(folder, tmp_path)
     inside, library = tmp_path / "tree/work/project", tmp_path / "tree/work/lib"
     assert (inside / "data/ä b.txt").exists()
     assert not (inside / ".venv").exists()
@@ -76,10 +86,69 @@ def test_the_project_and_vxlab_are_put_where_the_guest_has_them(folder, tmp_path
     assert "value='vxlab.plugin.hooks'" in found.stdout
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["", "git"])
+def test_links_and_pipes_are_no_obstacle(known, folder, tmp_path):
+    """A link to a file is its content, any other what it is; what has no content is left out."""
+    (folder / "file").symlink_to("tools.py")
+    (folder / "nowhere").symlink_to("/no/such/file")
+    (folder / "itself").symlink_to("itself")
+    (folder / "below").symlink_to("data")
+    (folder / "device").symlink_to("/dev/null")
+    os.mkfifo(folder / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "socket"))
+    if known:
+        git(folder, "init")
+        git(folder, "add", "--all")
+    inside = unpacked(folder, tmp_path)
+    assert (inside / "file").read_text() == (folder / "tools.py").read_text()
+    assert not (inside / "file").is_symlink()
+    links = {x.name: os.readlink(x) for x in inside.iterdir() if x.is_symlink()}
+    assert links == {
+        "nowhere": "/no/such/file", "itself": "itself", "below": "data", "device": "/dev/null"
+    }  # fmt: skip
+    assert not {"pipe", "socket"} & {x.name for x in inside.iterdir()}
+
+
+def test_modes_and_odd_names_are_kept(folder, tmp_path):
+    (folder / "run").write_text("#!/bin/sh\n")
+    (folder / "run").chmod(0o755)
+    odd = os.fsdecode(b"\xff \n") + "n" * 200
+    (folder / odd).write_text("x")
+    inside = unpacked(folder, tmp_path)
+    assert (inside / "run").stat().st_mode & 0o777 == 0o755
+    assert (inside / odd).read_text() == "x"
+
+
+def test_a_file_that_cannot_be_read_is_named(folder, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(project._Archive, "file", refuse)
+    with pytest.raises(VxlabError, match=r"wanted to pack .*ä b.txt, found: Permission denied"):
+        project.pack(folder, tmp_path / "tar", [])
+
+
+def test_packing_writes_nothing_but_the_archive(folder, tmp_path, monkeypatch):
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    seen = []
+
+    class Watched(project._Archive):
+        def file(self, path, name):
+            seen.append(os.listdir(tmp_path / "tmp"))
+            super().file(path, name)
+
+    monkeypatch.setattr(project, "_Archive", Watched)
+    project.pack(folder, tmp_path / "tar", [])
+    assert len(seen) > 100
+    assert not any(seen)
+
+
 def test_an_empty_folder_is_a_project_too(tmp_path, monkeypatch):
     monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
     (tmp_path / "empty").mkdir()
-    project.stage(tmp_path / "empty", tmp_path / "tree")
+    unpacked(tmp_path / "empty", tmp_path)
     assert list((tmp_path / "tree/work/project").iterdir()) == []
 
 
@@ -97,9 +166,37 @@ def test_the_tar_has_the_command_and_belongs_to_root(folder, tmp_path):
     assert (done.stdout, done.returncode) == ("it's $HOME no yes\n", 3)
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_output_of_a_command_is_a_terminal_or_not(terminal, folder, tmp_path):
+    """A terminal stands for the port of a guest."""
+    project.pack(folder, tmp_path / "tar", ["test -t 1", "exit $?"], terminal=terminal)
+    (tmp_path / "tree").mkdir()
+    subprocess.run(["tar", "-xf", tmp_path / "tar", "-C", tmp_path / "tree"], check=True)
+    for file in (tmp_path / "tree/vxlab").glob("*"):
+        text = file.read_text().replace("/work/", f"{tmp_path}/tree/work/")
+        file.write_text(text.replace(" /vxlab/", f" {tmp_path}/tree/vxlab/"))
+    ours, port = pty.openpty()
+    words = ["bash", tmp_path / "tree/vxlab/command"]
+    done = subprocess.run(words, stdout=port, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(port)
+    os.close(ours)
+    assert done.stderr == ""
+    assert done.returncode == (0 if terminal else 1)
+
+
+def test_a_guest_is_told_where_its_tools_are(folder, tmp_path):
+    for tools in (None, Path("/var/cache/vxlab/iproute2")):
+        project.pack(folder, tmp_path / "tar", [], tools=tools)
+        with tarfile.open(tmp_path / "tar") as packed:
+            names = packed.getnames()
+            assert ("vxlab/tools" in names) is (tools is not None)
+    with tarfile.open(tmp_path / "tar") as packed:
+        assert packed.extractfile("vxlab/tools").read() == b"/var/cache/vxlab/iproute2"
+
+
 def test_a_project_cannot_hide_what_is_installed(folder, tmp_path):
     """A folder vxlab in the project, as in vxlab's own, is not what pytest's plugin comes from."""
-    project.stage(folder, tmp_path / "tree")
+    unpacked(folder, tmp_path)
     programs = {
         name: (tmp_path / "tree" / name).read_text()
         for name in ("usr/local/bin/vxlab", "usr/local/bin/pytest", "vxlab/python")

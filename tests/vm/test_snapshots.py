@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+import tarfile
 from dataclasses import replace
 
 import pytest
 from fake_machine import install
 
 from vxlab.errors import VxlabError
-from vxlab.vm import cache, qemu, qmp, snapshots
-from vxlab.vm.guest import ExitKind
+from vxlab.vm import cache, kernels, project, qemu, qmp, run, snapshots
+from vxlab.vm.guest import ExitKind, GuestExit
 from vxlab.vm.machine import Machine
 
 #: Becomes ready, and stores itself when it is asked to: what it is asked goes to the file ``asked``
 #: beside it.
 STORES = """
-    case "$*" in *-incoming*) up; ends 4; exit ;; esac
+    case "$*" in
+    *half-made*) up; echo proven >>"$(dirname "$0")/proven"; ends 0; exit ;;
+    *-incoming*) up; ends 4; exit ;;
+    esac
     say '{"guest": "ready"}'
     while read -r line; do
         echo "$line" >>"$(dirname "$0")/asked"
@@ -64,6 +69,7 @@ def test_a_guest_is_stored_once_and_goes_on_from_there(kept, tmp_path):
     asked = (tmp_path / "bin/asked").read_text()
     assert asked.splitlines()[-1] == '{"execute": "quit", "arguments": {}}'
     assert asked.count("exec:cat") == 1
+    assert (tmp_path / "bin/proven").read_text() == "proven\n"
     with Machine(replace(guest, snapshot=place), deadline=60, kvm=False) as machine:
         assert machine.run().code == 4
     assert list((tmp_path / "tmp").iterdir()) == []
@@ -85,14 +91,14 @@ def test_the_disks_of_a_guest_are_the_same_wherever_it_goes_on(kept, tmp_path):
     heard = []
     for file in sorted((tmp_path / "bin").glob("words.*")):
         words = file.read_text().splitlines()
-        for pair in (["-qmp", "stdio"], ["-incoming", f"exec:cat {place}"]):
-            if pair[0] in words:
-                at = words.index(pair[0])
-                assert words[at : at + 2] == pair
+        for option, value in (("-qmp", "stdio"), ("-incoming", "exec:cat ")):
+            if option in words:
+                at = words.index(option)
+                assert words[at + 1].startswith(value)
                 del words[at : at + 2]
         heard.append([word.partition(",")[2] if "file" in word else word for word in words])
-    assert len(heard) == 3
-    assert heard[0] == heard[1] == heard[2]
+    assert len(heard) == 4  # one of them is the proof
+    assert all(each == heard[0] for each in heard)
     assert "vxlab.warm" in heard[0][-1]
 
 
@@ -150,6 +156,15 @@ FAILS = {
         "QEMU: migrate-set-parameters: no",
     ),
     "ends": (STORES.replace("*quit*", "*set-param*) exit 1 ;; *quit*"), "QEMU"),
+    "a Python dies": (
+        STORES.replace("ends 0; exit", "ends 139; exit"),
+        "wanted a Python in the snapshot to end with 0, found: done, exit code 139 SIGSEGV",
+    ),
+    "a Python dies unseen": (
+        STORES.replace("ends 0; exit", """say '{"guest": "fault", "value": 11}'; ends 0; exit"""),
+        "found: done, exit code 0 SIGSEGV",
+    ),
+    "it does not go on": (STORES.replace("ends 0; exit", "exit 1"), "found: machine lost"),
     "no boot": ('echo "[1] Kernel panic - not syncing: VFS" >$log', "boot failed: Kernel panic"),
     "no server": (
         """up; say '{"guest": "trouble", "value": "no server"}'; ends 127""",
@@ -165,8 +180,120 @@ def test_where_storing_fails_a_guest_boots(name, kept, tmp_path):
     assert stored(guest, said) is None
     assert said[-1].startswith("no snapshot: ")
     assert why in said[-1]
-    assert list(cache.part("snapshots").iterdir()) == []
+    assert os.listdir(cache.part("snapshots")) == ["CACHEDIR.TAG"]
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_the_proof_is_a_python_that_ends(tmp_path):
+    project.pack_command(tmp_path / "tar", snapshots._PROOF)
+    with tarfile.open(tmp_path / "tar") as packed:
+        command = packed.extractfile("vxlab/command").read().decode()
+        assert packed.getmember("vxlab/python").mode & 0o111
+    here = command.replace("/tmp", str(tmp_path)).replace(project.PYTHON, sys.executable)
+    done = subprocess.run(["sh", "-c", here], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "1 passed" in done.stdout
+
+
+#: (how a guest ended within a deadline of 60 s, whether its snapshot is bad)
+ENDS = [
+    (GuestExit(kind=ExitKind.DONE, code=0), False),
+    (GuestExit(kind=ExitKind.DONE, code=1), False),
+    (GuestExit(kind=ExitKind.DONE, code=0, fault="SIGSEGV"), True),
+    (GuestExit(kind=ExitKind.CRASHED, reason="BUG"), False),
+    (GuestExit(kind=ExitKind.LOST), False),
+    (GuestExit(kind=ExitKind.NO_BOOT, reason="QEMU ended with 1", seconds=1.0), True),
+    (GuestExit(kind=ExitKind.NO_BOOT, reason="it had not ended", seconds=60.1), False),
+]
+
+
+@pytest.mark.parametrize(("ended", "bad"), ENDS)
+def test_which_ends_cast_doubt_on_a_snapshot(ended, bad, kept, tmp_path):
+    guest = kept()
+    assert snapshots.is_bad(replace(guest, snapshot=tmp_path / "state"), ended, 60.0) is bad
+    assert not snapshots.is_bad(guest, ended, 60.0)
+
+
+def test_what_is_thrown_away_is_made_again(kept):
+    guest, said = kept(), []
+    place = stored(guest)
+    going = replace(guest, snapshot=place)
+    assert snapshots.discarded(going, "SIGSEGV", said.append) == guest
+    assert "SIGSEGV in a machine from a snapshot: that is thrown away" in said[0]
+    assert os.listdir(cache.part("snapshots")) == ["CACHEDIR.TAG"]
+    assert snapshots.discarded(going, "SIGSEGV", said.append) == guest  # another was quicker
+    assert stored(guest) == place
+    assert place.exists()
+
+
+#: From a snapshot a program dies; after a boot it ends with 3.
+DIES = (
+    """
+    case "$*" in
+    *half-made*) up; ends 0; exit ;;
+    *-incoming*) up; printf 1 >>$out; HOW; exit ;;
+    *-qmp*) ;;
+    *) up; printf 2 >>$out; ends 3; exit ;;
+    esac
+"""
+    + STORES
+)
+
+
+@pytest.mark.parametrize(
+    ("how", "printed", "code", "kept_on"),
+    [
+        ("ends 139", b"12", 3, False),
+        ("ends 134", b"12", 3, False),
+        ("""say '{"guest": "fault", "value": 11}'; ends 0""", b"12", 3, False),
+        ("ends 0", b"1", 0, True),
+        ("ends 1", b"1", 1, True),
+        ("ends 137", b"1", 137, True),  # it was killed: somebody wanted that
+        ("ends 143", b"1", 143, True),
+    ],
+)
+def test_a_command_that_dies_in_a_snapshot_is_run_again_without(
+    how, printed, code, kept_on, kept, tmp_path, monkeypatch
+):
+    guest, output, said = kept(DIES.replace("HOW", how)), [], []
+    found = kernels.Kernel(name="x", release="6.1", image=guest.kernel, modules=tmp_path)
+    monkeypatch.setattr("vxlab.vm.kernels.find", lambda *_, **__: found)
+    monkeypatch.setattr("vxlab.vm.images.root", lambda _: guest.root)
+    monkeypatch.setattr("vxlab.vm.images.modules", lambda _: guest.modules)
+    monkeypatch.setattr("vxlab.vm.images.start", lambda _: guest.start)
+    monkeypatch.setattr("vxlab.vm.run.has_kvm", lambda: False)
+    monkeypatch.setattr("vxlab.vm.machine.has_kvm", lambda: False)
+    (tmp_path / "project").mkdir()
+    ended = run.run_command(
+        ["true"], kernel="x", folder=tmp_path / "project", output=output.append, notify=said.append
+    )
+    assert ended.code == code
+    assert b"".join(output) == printed
+    assert bool(list(cache.part("snapshots").glob("*/state"))) is kept_on
+    assert any("thrown away" in each for each in said) is not kept_on
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_files_that_cannot_come_back_do_not_cost_the_exit_code(kept, tmp_path, monkeypatch):
+    body = """mkdir "$(dirname $0)/o" && cd "$(dirname $0)/o" && echo hello >file && mkfifo pipe
+    ln -s /etc/passwd link; tar -cf "$disk" . ; up; ends 7"""
+    guest, said = replace(kept(body), modules=None), []
+    found = kernels.Kernel(name="x", release="6.1", image=guest.kernel, modules=None)
+    monkeypatch.setattr("vxlab.vm.kernels.find", lambda *_, **__: found)
+    monkeypatch.setattr("vxlab.vm.run.parts", lambda *_, **__: guest)
+    monkeypatch.setattr("vxlab.vm.run.has_kvm", lambda: False)
+    monkeypatch.setattr("vxlab.vm.machine.has_kvm", lambda: False)
+    (tmp_path / "project").mkdir()
+    ended = run.run_command(
+        ["true"], kernel="x", folder=tmp_path / "project", files=tmp_path / "back",
+        notify=said.append,
+    )  # fmt: skip
+    assert (ended.kind, ended.code) == (ExitKind.DONE, 7)
+    assert os.listdir(tmp_path / "back") == ["file"]
+    assert sorted(line for line in said if "left out" in line) == [
+        "left out of what came back: './link': a link that leads out, to '/etc/passwd'",
+        "left out of what came back: './pipe': no file with a content",
+    ]
 
 
 def test_a_guest_that_never_becomes_ready_is_ended(kept, monkeypatch, tmp_path):

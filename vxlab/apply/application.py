@@ -1,7 +1,7 @@
 """One application of a plan: what every backend does in the same way, and in which order.
 
-Settings, packet filter rules and daemons are the site's to do (:mod:`vxlab.apply.site`); all
-other operations are a backend's own, which collects those of one node and does them together.
+Settings, packet filter rules and services are done by the site (:mod:`vxlab.apply.site`), all
+other operations by the backend, which collects those of one node and does them together.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Application(ABC):
         self.site.wait_ready()
 
     def apply_common(self, operation: Operation) -> bool:
-        """Do what is the same for all backends; False where it is the backend's to do."""
+        """Do what is the same for all backends; False where the backend has to do it."""
         match operation:
             case AddNamespace():
                 self.site.add_node(operation.node)
@@ -68,10 +68,10 @@ class Application(ABC):
                 if not self.settled:  # pimd looks at its interfaces once, when it starts
                     self.site.wait_for_links()
                     self.settled = True
-                self.site.start_daemon(operation)
+                self.site.start_service(operation)
             case StopDaemon():
                 self.flush()
-                self.site.stop_daemon(operation)
+                self.site.stop_service(operation)
             case _:
                 return False
         return True

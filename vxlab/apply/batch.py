@@ -4,7 +4,7 @@
 the kernel refused (``Command failed -:3``), but not that of one whose words it did not like, where
 it just ends (``exit()`` in ``lib/utils.c`` of iproute2).  So the lines are given to it through a
 pipe in packet mode (pipe(2), O_DIRECT), from which each read gets one line: what is left in the
-pipe afterwards tells how far it came, also where it died or hung.
+pipe afterwards shows how far it got, also where a signal ended it or it hung.
 """
 
 from __future__ import annotations
@@ -41,15 +41,16 @@ _FAILED = re.compile(r"^Command failed -:(\d+)$", re.MULTILINE)
 class BatchResult:
     """How a process ended that was given commands.
 
-    ``read`` of them it has read: where it failed, the last of these is to blame.  ``code`` is its
-    exit code, below 0 the signal that it died of, None where it had to be killed; ``said`` what it
-    printed; ``told`` whether it was the program itself that told which command failed.
+    ``read`` is how many of them it has read: where it failed, it failed at the last of these.
+    ``code`` is its exit code, below 0 the signal that ended it, None where it had to be killed;
+    ``output`` what it printed; ``named`` is True where the program itself named the command that
+    failed.
     """
 
     read: int
     code: int | None
-    said: str
-    told: bool = False
+    output: str
+    named: bool = False
 
 
 def line_of(words: Sequence[str]) -> bytes | None:
@@ -80,28 +81,29 @@ def _quoted(word: str) -> str:
 def run_commands(
     namespaces: Namespaces, program: str, commands: Sequence[Sequence[str]]
 ) -> BatchResult:
-    """Run commands of ``program`` in a node's network namespace, until one of them fails.
+    """Run ``commands`` of ``program`` in a node's network namespace, until one of them fails.
 
-    One process does as many as it can; ``read`` of the result is short of their number where the
-    rest is still to be done.  Each command is a sequence of words.  MissingProgram, or OSError
-    where the program cannot be started.
+    ``namespaces`` are the node's, ``program`` is ``ip``, ``bridge`` or the like; each command is a
+    sequence of words.  One process does as many as it can; ``read`` of the result is less than
+    their number where the rest is still to be done.  MissingProgram, or OSError where the program
+    cannot be started.
     """
     path = find_program(program)
     if line_of(commands[0]) is None:
         with open(os.devnull, "rb") as nothing:
-            code, said = _process(namespaces, [path, *commands[0]], nothing.fileno())
-        return BatchResult(read=1, code=code, said=said)
+            code, output = _process(namespaces, [path, *commands[0]], nothing.fileno())
+        return BatchResult(read=1, code=code, output=output)
     read, lines = _pipe_of(map(line_of, commands))
     try:
-        code, said = _process(namespaces, [path, "-batch", "-"], read)
+        code, output = _process(namespaces, [path, "-batch", "-"], read)
         left = array.array("i", [0])
         fcntl.ioctl(read, termios.FIONREAD, left)
     finally:
         os.close(read)
-    named = [int(number) for number in _FAILED.findall(said)]
-    if named and 0 < named[-1] <= len(lines):
-        return BatchResult(read=named[-1], code=code, said=said, told=True)
-    return BatchResult(read=_read(lines, left[0]), code=code, said=said)
+    failed = [int(number) for number in _FAILED.findall(output)]
+    if failed and 0 < failed[-1] <= len(lines):
+        return BatchResult(read=failed[-1], code=code, output=output, named=True)
+    return BatchResult(read=_read(lines, left[0]), code=code, output=output)
 
 
 def _pipe_of(lines: Iterable[bytes | None]) -> tuple[int, list[bytes]]:
@@ -124,7 +126,7 @@ def _pipe_of(lines: Iterable[bytes | None]) -> tuple[int, list[bytes]]:
 
 
 def _read(lines: Sequence[bytes], left: int) -> int:
-    """How many of the lines were read where so many bytes are left."""
+    """How many of the lines were read, where ``left`` bytes of them are not."""
     unread = 0
     while unread < len(lines) and left > 0:
         unread += 1
@@ -138,10 +140,10 @@ def _process(namespaces: Namespaces, argv: list[str], stdin: int) -> tuple[int |
     It starts with the network namespace of the thread that starts it, but with this process's
     /proc, where the paths of other nodes' namespaces can be found.
     """
-    with open(os.memfd_create("vxlab"), "w+b") as output:  # never full, unlike a pipe
+    with open(os.memfd_create("vxlab"), "w+b") as file:  # never full, unlike a pipe
         with namespaces.entered():
             process = subprocess.Popen(
-                argv, stdin=stdin, stdout=output, stderr=output, start_new_session=True
+                argv, stdin=stdin, stdout=file, stderr=file, start_new_session=True
             )
         try:
             ended = _wait(process)
@@ -149,9 +151,9 @@ def _process(namespaces: Namespaces, argv: list[str], stdin: int) -> tuple[int |
             if process.poll() is None:
                 process.kill()
                 process.wait()
-        output.seek(0)
-        said = output.read().decode(errors="replace")
-    return process.returncode if ended else None, said
+        file.seek(0)
+        output = file.read().decode(errors="replace")
+    return process.returncode if ended else None, output
 
 
 def _wait(process: subprocess.Popen[bytes]) -> bool:

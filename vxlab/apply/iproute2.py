@@ -28,7 +28,7 @@ NUMBERS = {os.strerror(code): code for code in errno.errorcode}
 
 _ANSWER = re.compile(r"^RTNETLINK answers: (.+)$", re.MULTILINE)
 _EXPLANATION = re.compile(r"^Error: (.+?)\.?$", re.MULTILINE)
-#: What ip and bridge say by themselves, and then go on as if it were the kernel (on_off() in
+#: Errors of ip and bridge themselves that look like the kernel's (on_off() in
 #: ip/iplink.c, brlink_modify() in bridge/link.c).
 _OWN = re.compile(r"argument of \"|device \S+ does not exist|invalid STP |invalid MSTI")
 #: What is no part of a refusal: warnings, hints (vxlan_parse_opt()), and what follows `Usage:`.
@@ -52,12 +52,12 @@ class Iproute2Backend:
         """Apply ``operations`` in order, runs of one node and one program as one process each.
 
         ApplyError for the first one refused; its ``errno`` is None, and its ``extack`` empty,
-        where the program did not tell.  MissingProgram where there is no ``ip`` or ``bridge``.
+        where the program did not print it.  MissingProgram where there is no ``ip`` or ``bridge``.
         """
         try:
             _Iproute2Application(site).apply(operations)
         finally:
-            site.forget_all()  # nobody told which interface got which index
+            site.forget_all()  # the indexes of new interfaces are not known
 
 
 class _Iproute2Application(Application):
@@ -102,8 +102,9 @@ class _Iproute2Application(Application):
         if outcome.code != 0:
             raise refusal(str(pairs[max(outcome.read, 1) - 1][0]), program, outcome)
         if not outcome.read:
-            problem = f"wanted {program} to read its command, found that it did not: "
-            raise ApplyError(str(pairs[0][0]), problem + (_told(outcome.said) or "no word of it"))
+            complaint = _complaint(outcome.output) or "it printed nothing"
+            problem = f"wanted {program} to read its command, found that it did not: {complaint}"
+            raise ApplyError(str(pairs[0][0]), problem)
         return outcome.read
 
 
@@ -125,23 +126,29 @@ def _commands(operation: Operation) -> Iterator[Command]:
 
 
 def refusal(operation: str, program: str, outcome: batch.BatchResult) -> ApplyError:
-    """Why a command failed."""
-    told = _told(outcome.said)
+    """Why a command failed.
+
+    ``operation`` is the operation as text, ``program`` the name of the program, ``outcome`` how it
+    ended.
+    """
+    complaint = _complaint(outcome.output)
     if outcome.code is None:
-        said = f", which said: {told}" if told else ""
+        said = f", which said: {complaint}" if complaint else ""
         problem = f"waited {batch.DEADLINE:g} s for {program} to end{said}; killed it"
         return ApplyError(operation, problem)
     if outcome.code < 0:
         name = signal.strsignal(-outcome.code) or "an unknown signal"
         problem = f"{program} died of {_signal(-outcome.code)} ({name})"
-        return ApplyError(operation, problem + (f": {told}" if told else ""))
-    code = _error_number(outcome.said)
+        return ApplyError(operation, problem + (f": {complaint}" if complaint else ""))
+    code = _error_number(outcome.output)
     extack = _explanation(outcome)
     if code is not None:
         return ApplyError(operation, in_words(code), errno=code, extack=extack)
     if extack:
         return ApplyError(operation, "the kernel refused it", extack=extack)
-    return ApplyError(operation, told or f"{program} ended with {outcome.code}, without a word")
+    return ApplyError(
+        operation, complaint or f"{program} ended with {outcome.code}, and printed nothing"
+    )
 
 
 def _signal(number: int) -> str:
@@ -151,25 +158,25 @@ def _signal(number: int) -> str:
         return f"signal {number}"
 
 
-def _error_number(said: str) -> int | None:
-    """The kernel's error number in what was said; None where it is not there, or unknown."""
-    answers = _ANSWER.findall(said)
+def _error_number(output: str) -> int | None:
+    """The kernel's error number in what was printed; None where it is not there, or unknown."""
+    answers = _ANSWER.findall(output)
     return NUMBERS.get(answers[-1]) if answers else None
 
 
 def _explanation(outcome: batch.BatchResult) -> str:
-    """The kernel's own words, without the full stop that ip puts there, or "".
+    """The kernel's own explanation, without the full stop that ip adds, or "".
 
-    Other errors of the same look are ip's own; after those it does not name the command.
+    Other errors that look the same are ip's own; after those it does not name the command.
     """
-    found = _EXPLANATION.findall(outcome.said)
-    by_kernel = outcome.told or outcome.code == _KERNEL_REFUSED
+    found = _EXPLANATION.findall(outcome.output)
+    by_kernel = outcome.named or outcome.code == _KERNEL_REFUSED
     return found[-1] if found and by_kernel and not _OWN.match(found[-1]) else ""
 
 
-def _told(said: str) -> str:
-    """What a program said of a refusal, as one line."""
-    before, usage, _ = said.partition("Usage:")
+def _complaint(output: str) -> str:
+    """What a program printed about a refusal, as one line."""
+    before, usage, _ = output.partition("Usage:")
     lines = [line.strip() for line in before.splitlines()]
-    told = "; ".join(line for line in lines if line and not _NOISE.fullmatch(line))
-    return told or ("it does not know these words, and told which it knows" if usage else "")
+    complaint = "; ".join(line for line in lines if line and not _NOISE.fullmatch(line))
+    return complaint or ("it does not know these words: it printed its usage" if usage else "")

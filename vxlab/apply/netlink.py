@@ -1,4 +1,4 @@
-"""The fast backend: netlink requests in batches, by a socket bound to each namespace."""
+"""The backend that sends netlink requests in batches, by a socket of each namespace."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class _NetlinkApplication(Application):
         self.batch: list[tuple[Operation, Request]] = []
 
     def collect(self, operation: Operation) -> None:
-        """Encode an operation, at once, as its names mean what they do at its place in the order.
+        """Encode an operation at once: a name means the interface that has it at this point.
 
-        What it names may be what the batch before it makes, under an index that is not known yet.
+        That may be one that the batch before it creates, with an index that is not known yet.
         """
         try:
             request = self._encode(operation)

@@ -1,6 +1,6 @@
 """Whether the links of a node can send, and its addresses answer.
 
-A link whose carrier came on is of use only when the kernel's link watch has seen to it, which
+A link whose carrier came on can be used only once the kernel's link watch has handled it, which
 otherwise happens when a work queue gets to it, up to a second later (net/core/link_watch.c).
 """
 
@@ -59,7 +59,7 @@ def settle_links(netlink: NetlinkSocket) -> list[str]:
         return []
     for link in sorted(late, key=lambda link: link.kind == b"bridge"):  # after its ports
         _ask_carrier(netlink, link.name)
-    # Before kernel 6.8 nothing hurries a bridge, but as long as its state is unknown it works.
+    # Before kernel 6.8 nothing speeds up a bridge, but as long as its state is unknown it works.
     return [
         link.name for link in _late(_links(netlink)) if link.kind != b"bridge" or link.operstate
     ]
@@ -112,8 +112,8 @@ def _ask_carrier(netlink: NetlinkSocket, name: str) -> None:
 def _late(links: Sequence[_RisingLink]) -> list[_RisingLink]:
     """Those links that will be up by themselves, but are not yet.
 
-    That is a veth that has its carrier, and a bridge of which any port has it.  Other kinds are
-    born with a carrier, and work from the start.
+    That is a veth that has its carrier, and a bridge of which any port has it.  Other kinds have
+    a carrier, and work, from the start.
     """
     carried = {link.index for link in links if link.flags & IFF_LOWER_UP}
     bridges = {link.master for link in links if link.index in carried}

@@ -1,7 +1,7 @@
-"""Where a plan is applied: the namespaces, interfaces and daemons that exist so far.
+"""Where a plan is applied: the namespaces, interfaces and services that exist so far.
 
 A :class:`Site` is shared by all backends.  It owns what has to be released, and does the
-operations that every backend does in the same way: settings, packet filter rules, daemons.
+operations that every backend does in the same way: settings, packet filter rules, services.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from vxlab.plan.operations import (
     StopDaemon,
     sysctl_path,
 )
-from vxlab.services import Helper, Pimd, RunningDaemon, Smcroute, wait_all_ready
+from vxlab.services import Helper, Pimd, RunningService, Smcroute, wait_all_ready
 from vxlab.system.namespaces import Namespaces, write_file
 from vxlab.system.waiting import wait_until
 
@@ -37,7 +37,7 @@ _RULE_DEADLINE = 30.0
 
 
 class Backend(Protocol):
-    """One way to apply operations."""
+    """One way to apply operations; its ``name`` is the word that users type."""
 
     name: str
 
@@ -46,12 +46,12 @@ class Backend(Protocol):
 
 
 class Site:
-    """The namespaces, interface indexes and daemons of one lab; release them with :meth:`close`."""
+    """The namespaces, interface indexes and services of a lab; release them with :meth:`close`."""
 
     def __init__(self) -> None:
         self.namespaces: dict[str, Namespaces] = {}
-        self.daemons: dict[tuple[str, str], RunningDaemon] = {}
-        self._starting: list[RunningDaemon] = []
+        self.services: dict[tuple[str, str], RunningService] = {}
+        self._starting: list[RunningService] = []
         self._indexes: dict[tuple[str, str], int] = {}
         self._folder: Path | None = None
         self.netlink: dict[str, NetlinkSocket] = {}
@@ -83,7 +83,7 @@ class Site:
         return self.netlink[node]
 
     def add_node(self, name: str) -> Namespaces:
-        """Make the namespaces of a new node."""
+        """Make the namespaces of a new node; VxlabError where the lab has one of that name."""
         if name in self.namespaces:
             raise VxlabError(f"wanted a new node, found {name!r} in use")
         self.namespaces[name] = Namespaces(name)
@@ -96,7 +96,7 @@ class Site:
                 self._indexes[end.node, end.name] = end.index
 
     def index(self, node: str, interface: str) -> int:
-        """The interface index of an interface; VxlabError where it does not exist."""
+        """The interface index of ``interface`` of ``node``; VxlabError where it does not exist."""
         if interface == "lo":
             return 1
         key = node, interface
@@ -130,7 +130,7 @@ class Site:
                     raise ApplyError(str(operation), reason, errno=error.errno) from error
 
     def add_rules(self, rules: Sequence[AddRule]) -> None:
-        """Set packet filter rules: in order within a node, side by side between nodes."""
+        """Set packet filter rules: in order within a node, at the same time in different nodes."""
         waiting = list(rules)
         while waiting:
             started: dict[str, tuple[AddRule, subprocess.Popen[str]]] = {}
@@ -144,8 +144,8 @@ class Site:
                 for rule, process in started.values():
                     _finish(rule, process)
 
-    def start_daemon(self, operation: StartDaemon) -> None:
-        """Launch a daemon; :meth:`wait_ready` waits for it."""
+    def start_service(self, operation: StartDaemon) -> None:
+        """Launch a service; :meth:`wait_ready` waits for it."""
         members = {member.group: member.interfaces for member in operation.members}
         groups = tuple(members)
         helpers = [
@@ -153,27 +153,27 @@ class Site:
             for host in operation.hosts
         ]
         if operation.program == "pimd":
-            daemon: Pimd | Smcroute = Pimd(operation.interfaces, groups, members)
+            service: Pimd | Smcroute = Pimd(operation.interfaces, groups, members)
         elif operation.program == "smcroute":
-            daemon = Smcroute(operation.interfaces, groups)
+            service = Smcroute(operation.interfaces, groups)
         else:
             wanted = f"wanted {' or '.join(DAEMONS)}"
             raise ApplyError(str(operation), f"{wanted}, found {operation.program!r}")
         key = operation.node, operation.program
-        if key in self.daemons and self.daemons[key].alive:
+        if key in self.services and self.services[key].alive:
             raise ApplyError(str(operation), "it runs already: stop it first")
         name = f"{operation.node}-{operation.program}"
-        self.daemons[key] = daemon.start(
+        self.services[key] = service.start(
             self.node(operation.node), name, self.folder, helpers=helpers
         )
-        self._starting.append(self.daemons[key])
+        self._starting.append(self.services[key])
 
-    def stop_daemon(self, operation: StopDaemon) -> None:
-        """Stop a daemon and wait for its end."""
-        daemon = self.daemons.pop((operation.node, operation.program), None)
-        if daemon is None:
+    def stop_service(self, operation: StopDaemon) -> None:
+        """Stop a service and wait for its end."""
+        service = self.services.pop((operation.node, operation.program), None)
+        if service is None:
             raise ApplyError(str(operation), "wanted a daemon that was started, found none")
-        daemon.stop()
+        service.stop()
 
     def wait_for_links(self) -> None:
         """Wait until every link can send and every address answers."""
@@ -197,7 +197,7 @@ class Site:
         return f"links that wait: {links}, interfaces with tentative addresses: {addresses}"
 
     def wait_ready(self) -> None:
-        """Wait until all daemons that were started are ready."""
+        """Wait until all services that were started are ready."""
         starting, self._starting = self._starting, []
         wait_all_ready(starting)
 
@@ -206,7 +206,7 @@ class Site:
         for sock in self.netlink.values():
             sock.close()
         self.netlink.clear()
-        self.daemons.clear()  # their processes end with their nodes
+        self.services.clear()  # their processes end with their nodes
         self._starting.clear()
         # the last first: kernels that have K67 never end one whose devices live on in a later one
         for namespaces in reversed(self.namespaces.values()):

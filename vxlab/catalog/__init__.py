@@ -1,9 +1,10 @@
 """Ready-made topologies, one function each, to be used, read and copied.
 
-Each returns a :class:`~vxlab.describe.topology.Topology`.  ``family`` is that of the underlay, 4 or
-6; an IPv6 underlay has the IPv4 numbers in its addresses (192.168.57.50 becomes
-fd00:192:168:57::50).  ``port`` is the UDP destination port, where 0 stands for the kernel's
-8472.  Names and addresses are those of well-known how-to articles, so that a reader finds them.
+Each returns a :class:`~vxlab.describe.topology.Topology`, and raises TopologyError for a value that
+cannot be.  ``family`` is that of the underlay, 4 or 6; an IPv6 underlay has the IPv4 numbers in its
+addresses (192.168.57.50 becomes fd00:192:168:57::50).  ``port`` is the UDP destination port, where
+0 stands for the kernel's 8472.  Names and addresses are those of well-known how-to articles, so
+that a reader finds them.
 """
 
 from __future__ import annotations

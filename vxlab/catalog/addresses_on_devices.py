@@ -25,9 +25,11 @@ def point_to_point(
           vxlan0     ├─ 192.168.57.0 ──┤     vxlan0
           172.18.1.2 ┘   (cable lan)   └ 172.18.1.3
 
-    With more hosts (c, d, …) lan is a switch, and each floods to all others.  ``bind`` says which
-    devices are bound to their card and address (``dev``, ``local``): the first host's, all, or
-    none.
+    ``hosts`` is their number, 1 to 26; with more than two (c, d, …) lan is a switch, and each
+    floods to all others.  ``family`` (4, 6), ``vni`` and ``port`` (UDP) are those of the underlay
+    and the segment; with ``vrf`` each device belongs to a VRF ``vrf0``.  ``bind`` says which
+    devices are bound to their underlay interface and address (``dev``, ``local``): that of the
+    first host (``a``), of all (``both``), or of none.  TopologyError for a value that cannot be.
     """
     check_choice("point-to-point", "bind", bind, "a", "both", "none")
     t = TopologyBuilder("point-to-point")
@@ -55,6 +57,10 @@ def one_switch(
 
     a eth0 192.168.10.2 ── vbr ── 192.168.10.3 eth0 b
       vxlan0 192.168.42.2         192.168.42.3 vxlan0
+
+    ``family`` (4, 6) is that of the underlay; ``vni`` and ``port`` (UDP; 0: 8472) are those of the
+    segment; ``hosts`` is their number, 1 to 26; ``group`` the multicast address (None: 239.1.1.1
+    or ff08::239:1:1:1).  TopologyError for a value that cannot be.
     """
     t = TopologyBuilder("one-switch")
     t.switch("vbr", network_of(family, "192.168.10.0/24"))

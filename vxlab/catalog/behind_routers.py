@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vxlab.catalog.underlay import (
     GROUPS,
     Ttl,
@@ -33,8 +35,12 @@ def kim_and_lee(
                                            ├ lxc1 ── router ── lxc2 ┤
         lee-srv1 1.1.1.1 ─ br-20 ─ vxlan20 ┘                        └ vxlan20 ─ br-20 ─ 1.1.1.2 lee-srv2
 
-    Both segments share one group.  ``router`` is the daemon (smcroute, pimd, None).  ``leak`` is
-    the mistake of giving both tenants one VNI: lee's servers are plugged into kim's bridge.
+    Both segments share one ``group`` (None: 239.1.1.1 or ff08::239:1:1:1); ``vnis`` are kim's and
+    lee's, ``port`` is the UDP port of both (0: 8472), ``family`` (4, 6) that of the underlay.
+    ``router`` is the program that routes multicast (smcroute, pimd, or None).  ``ttl`` says how
+    multicast gets past it: by a packet filter ``rule``, by the attribute of the ``device``, or not
+    (None).  ``leak`` is the mistake of giving both tenants one VNI: lee's servers are connected to
+    kim's bridge.  TopologyError for a value that cannot be.
     """  # noqa: E501 - the picture
     check_choice("kim-and-lee", "family", family, *GROUPS)
     shared = group or GROUPS[family]
@@ -56,11 +62,19 @@ def kim_and_lee(
         t.host(host, f"net{number}", address, device="ens33", rules=rules)
         for tenant, vni in tenants.items():
             t.vtep(host, tenant, device=f"vxlan{vni}", bridge=f"br-{vni}")
-        for tenant, vni in tenants.items():
-            bridge = f"br-{vnis[0] if leak else vni}"
-            mac = f"02:00:{vni.to_bytes(3).hex(':')}:0{number}"
-            t.container(f"{tenant}-srv{number}", host, bridge, f"1.1.1.{number}/24", mac=mac)
+        bridges = {tenant: f"br-{vnis[0] if leak else vni}" for tenant, vni in tenants.items()}
+        _add_servers(t, number, tenants, bridges)
     return t.build()
+
+
+def _add_servers(
+    t: TopologyBuilder, number: int, tenants: Mapping[str, int], bridges: Mapping[str, str]
+) -> None:
+    """A server of each tenant on the host of that number, all with the same address."""
+    for tenant, vni in tenants.items():
+        mac = f"02:00:{vni.to_bytes(3).hex(':')}:0{number}"
+        name, address = f"{tenant}-srv{number}", f"1.1.1.{number}/24"
+        t.container(name, f"lxc{number}", bridges[tenant], address, mac=mac)
 
 
 def routed(
@@ -78,6 +92,12 @@ def routed(
     a vxlan0 192.168.42.2 ── net1 ──┐
     b vxlan0 192.168.42.3 ── net2 ──┼── router
     c vxlan0 192.168.42.4 ── net3 ──┘
+
+    ``hosts`` is their number, 1 to 26; ``family`` (4, 6) that of the underlay; ``vni`` and ``port``
+    (UDP; 0: 8472) are those of the segment, ``group`` its multicast address (None: 239.1.1.1 or
+    ff08::239:1:1:1).  ``router`` is the program that routes multicast (smcroute, pimd, or None).
+    ``ttl`` says how multicast gets past it: by a packet filter ``rule``, by the attribute of the
+    ``device``, or not (None).  TopologyError for a value that cannot be.
     """
     check_choice("routed", "family", family, *GROUPS)
     shared = group or GROUPS[family]

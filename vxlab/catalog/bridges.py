@@ -24,8 +24,12 @@ def bridged(
 
         ns0 eth0 172.18.1.2 ─ br0 ─ vxlan0 ─ a ── lan ── b ─ vxlan0 ─ br0 ─ 172.18.1.3 eth0 ns1
 
-    Containers are numbered through all hosts: with two on each, ns0 and ns1 are on ``a``, ns2
-    and ns3 on ``b``.  With ``group`` the segment floods by multicast (see :func:`multicast`).
+    ``containers`` is their number on each host, up to 250, numbered through all: with two on each,
+    ns0 and ns1 are on ``a``, ns2 and ns3 on ``b``.  ``hosts`` is the number of hosts, 1 to 26;
+    ``family`` (4, 6) that of the underlay; ``vni`` and ``port`` (UDP; 0: 8472) are those of the
+    segment.  With ``vrf`` each bridge belongs to a VRF ``vrf0``; with ``group``, a multicast
+    address, the segment floods to it (see :func:`multicast`); ``flood`` is the mode of flooding
+    (``remote``, ``group``, ``none``) unless that tells.  TopologyError for a value that cannot be.
     """
     t = TopologyBuilder("bridged" if group is None else "multicast")
     join(t, hosts, network_of(family, "192.168.57.0/24"))
@@ -53,7 +57,9 @@ def multicast(
 ) -> Topology:
     """:func:`bridged`, flooding to a multicast group in place of remotes (E3).
 
-    The group is 224.1.1.1 as in the article, or one of organisation scope in IPv6.
+    ``group`` is 224.1.1.1 as in the article, or one of organisation scope in IPv6, unless given;
+    ``family``, ``vni``, ``port``, ``hosts``, ``containers`` and ``vrf`` are as for
+    :func:`bridged`.  TopologyError for a value that cannot be.
     """
     group = group or ("224.1.1.1" if family == 4 else GROUPS[6])
     return bridged(

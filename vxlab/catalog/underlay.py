@@ -17,11 +17,15 @@ GROUPS = {4: "239.1.1.1", 6: "ff08::239:1:1:1"}
 
 
 def host_names(name: str, hosts: int) -> str:
-    """The names of so many hosts: a, b, c, …"""
+    """The names of so many hosts: a, b, c, …; TopologyError of ``name`` for none or over 26."""
     return "abcdefghijklmnopqrstuvwxyz"[: checks.number(name, "hosts", hosts, 1, 26)]
 
 
 def check_choice(name: str, field: str, value: object, *choices: object) -> None:
+    """TopologyError unless ``value`` is one of ``choices``.
+
+    ``name`` is the topology and ``field`` the argument that the error names.
+    """
     if value not in choices:
         wanted = ", ".join(map(str, choices))
         raise TopologyError(name, field, f"wanted {wanted}, found {value!r}")
@@ -51,7 +55,7 @@ def ttl_attributes(ttl: Ttl) -> dict[str, vxlan.Value]:
 
 
 def join(t: TopologyBuilder, hosts: int, network: str) -> None:
-    """What joins all hosts: a cable where they are two."""
+    """Add ``lan`` with its ``network`` to ``t``: a cable for two ``hosts``, else a switch."""
     if hosts == 2:
         t.cable("lan", network)
     else:

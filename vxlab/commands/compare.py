@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vxlab.commands.compared_side import HELP, Side, paired, parts_of, read_side
+from vxlab.commands.output_file import check_not_input
 from vxlab.commands.subcommand import Subcommand
 from vxlab.errors import VxlabError
 
@@ -57,6 +58,9 @@ def _factor(text: str) -> float:
 
 def _run(arguments: argparse.Namespace) -> int:
     """Compare two runs, or the versions of one; 1 where something is unexpectedly worse."""
+    if arguments.html:
+        words = filter(None, (arguments.before, arguments.after))
+        check_not_input("--html", arguments.html, [parts_of(word)[0] for word in words])
     before = read_side(arguments.before)
     if arguments.after is None:
         return _show_versions(before, arguments)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _SIDE = re.compile(
     r"(?P<file>.+?)(?:#(?P<run>\d+))?(?::(?P<picks>(?:kernel|iproute2|backend)=.*))?", re.DOTALL
 )
+#: So many digits of a number are read: more than any run's has, fewer than Python refuses.
+_DIGITS = 30
 #: What a side is called on the command line.
 HELP = "FILE (its latest run), FILE#RUN, or either with :kernel=6.1,iproute2=6.15,backend=netlink"
 
@@ -95,7 +97,12 @@ def parts_of(text: str) -> tuple[str, int | None, dict[str, str]]:
         if name in picks:
             raise VxlabError(f"{text}: wanted one {name}, found two")
         picks[name] = value
-    return found["file"], int(found["run"]) if found["run"] else None, picks
+    return found["file"], _number(found["run"]) if found["run"] else None, picks
+
+
+def _number(digits: str) -> int:
+    """A number of any length: no run has one of more digits than are read."""
+    return int(digits.lstrip("0")[:_DIGITS] or "0")
 
 
 def paired(before: Side, after: Side, limits: Limits) -> Comparison:

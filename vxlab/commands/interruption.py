@@ -9,17 +9,20 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def ended_by_signals(program: str) -> Iterator[None]:
+def ended_by_signals(program: str, *, by_number: bool = False) -> Iterator[None]:
     """A polite kill ends machines and files as Ctrl-C does; while they end, no other one counts.
 
-    ``program`` is what says so, on stderr; the exit code is 130.
+    ``program`` is what says so, on stderr.  The exit code is 130; with ``by_number`` 128 more than
+    the number of the signal.
     """
+    code = 128 + signal.SIGINT
     is_ending = False
 
     def end(number: int, _: object) -> None:
-        nonlocal is_ending
+        nonlocal code, is_ending
         if not is_ending:
             is_ending = True
+            code = 128 + number if by_number else code
             name = "" if number == signal.SIGINT else signal.Signals(number).name
             raise KeyboardInterrupt(name)
 
@@ -33,7 +36,7 @@ def ended_by_signals(program: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         print(f"{program}: interrupted {error}".rstrip(), file=sys.stderr)
-        raise SystemExit(130) from None
+        raise SystemExit(code) from None
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)

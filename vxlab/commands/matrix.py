@@ -130,6 +130,7 @@ def _run(arguments: argparse.Namespace) -> int:
         if given:
             raise VxlabError(f"--resume: the run has its own {given[0]}: leave that out")
     selection = None if arguments.resume else _selection(arguments)
+    _check_page(arguments)
     if arguments.workflow:
         return _print_workflow(arguments, selection)
     from vxlab.commands.interruption import ended_by_signals
@@ -137,6 +138,14 @@ def _run(arguments: argparse.Namespace) -> int:
     with ended_by_signals("vxlab matrix"):
         summary = _run_cells(arguments, selection)
     return _report(arguments, summary)
+
+
+def _check_page(arguments: argparse.Namespace) -> None:
+    """VxlabError where the page would be written over the results, or over a kernel."""
+    from vxlab.commands.output_file import check_not_input
+
+    if arguments.html:
+        check_not_input("--html", arguments.html, [arguments.results, *(arguments.kernels or ())])
 
 
 def _run_cells(arguments: argparse.Namespace, selection: Selection | None) -> Summary:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import signal
 import sys
 from pathlib import Path
 
@@ -83,23 +82,16 @@ def _memory(text: str) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     """Run a subcommand; what ends it from outside leaves nothing behind either."""
-    before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        code: int = arguments.what(arguments)
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            raise
-        raise VxlabError(f"virtual machine: {error}") from error
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    from vxlab.commands.interruption import ended_by_signals
+
+    with ended_by_signals("vxlab vm", by_number=True):
+        try:
+            code: int = arguments.what(arguments)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise VxlabError(f"virtual machine: {error}") from error
     return code
-
-
-def _end(number: int, _: object) -> None:
-    sys.exit(128 + number)
 
 
 def notify(text: str) -> None:
@@ -108,10 +100,11 @@ def notify(text: str) -> None:
 
 
 def _run_command(arguments: argparse.Namespace) -> int:
-    from vxlab.vm import machine, panic, run
+    from vxlab.vm import bundles, machine, panic, run
     from vxlab.vm.guest import ExitKind
 
-    words = arguments.arguments or list(_DEFAULT)
+    given = arguments.arguments or list(_DEFAULT)
+    words, iproute2 = bundles.in_command(given, Path.cwd(), notify)
     ended = run.run_command(
         [shlex.join(words)],
         kernel=arguments.kernel,
@@ -120,6 +113,8 @@ def _run_command(arguments: argparse.Namespace) -> int:
         memory=arguments.memory,
         snapshot=arguments.snapshot,
         files=arguments.files,
+        terminal=sys.stdout.isatty(),
+        iproute2=iproute2,
         output=machine.to_terminal,
         notify=notify,
     )
@@ -158,7 +153,10 @@ def _fetch(arguments: argparse.Namespace) -> int:
 def _clean(_: argparse.Namespace) -> int:
     from vxlab.vm import cache
 
-    print(f"removed {cache.clean() >> 20} MB from {cache.folder()}")
+    size, left = cache.clean()
+    print(f"removed {size >> 20} MB from {cache.folder()}")
+    for place in left:
+        notify(f"left {place}: vxlab did not make it; remove it yourself if nothing in it is yours")
     return 0
 
 

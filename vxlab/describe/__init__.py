@@ -4,5 +4,5 @@
 they are joined, :mod:`~vxlab.describe.rules` and :mod:`~vxlab.describe.vtep_rules` check that all
 fits, :mod:`~vxlab.describe.topology` is the checked whole and :mod:`~vxlab.describe.builder` writes
 one.  :mod:`~vxlab.describe.vxlan` and :mod:`~vxlab.describe.entries` are the tables of vxlan
-attributes and of what hangs on devices.
+attributes and of what devices hold.
 """

@@ -1,4 +1,4 @@
-"""The comfortable way to write a topology down.
+"""Writing a topology down step by step.
 
 t = TopologyBuilder("two hosts")
 t.switch("lan", "192.168.10.0/24")
@@ -39,7 +39,12 @@ def _pairs(node: str, value: Mapping[str, vxlan.Value] | None) -> vxlan.Attribut
 
 
 class TopologyBuilder:
-    """Writes a topology down step by step; :meth:`build` checks it and freezes it."""
+    """Writes a topology down step by step; :meth:`build` checks it as a whole.
+
+    ``name`` is the topology's.  Elements name one another, so a switch comes before what is
+    connected to it, and a host before its VTEPs.  All methods but :meth:`build` return the builder
+    itself, and raise TopologyError, naming the element and the field, for a value that cannot be.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -52,17 +57,28 @@ class TopologyBuilder:
     def switch(
         self, name: str, network: str, *, snooping: bool = False, mtu: int = 1500
     ) -> TopologyBuilder:
-        """An underlay segment with its subnet."""
-        self._switches.append(Switch(name, network, snooping, mtu))
+        """Add a switch: an underlay segment, a bridge in a node of its own.
+
+        ``name`` is the switch's and its node's, ``network`` its subnet (``192.168.10.0/24``);
+        ``snooping`` switches IGMP and MLD snooping on; ``mtu``, in bytes, holds for all its links.
+        """
+        self._switches.append(Switch(name, network, snooping=snooping, mtu=mtu))
         return self
 
     def cable(self, name: str, network: str, *, mtu: int = 1500) -> TopologyBuilder:
-        """An underlay segment of exactly two cards, without a switch between them."""
+        """Add a cable: an underlay segment of exactly two machines, without a switch between them.
+
+        ``name`` is the cable's, ``network`` its subnet, ``mtu`` its MTU in bytes.
+        """
         self._switches.append(Switch(name, network, mtu=mtu, cable=True))
         return self
 
     def router(self, name: str, *switches: str, daemon: str | None = "smcroute") -> TopologyBuilder:
-        """A router with a card on each switch (eth0, eth1, …), at the lowest free address."""
+        """Add a router with an interface (eth0, eth1, …) on each of the ``switches`` named.
+
+        ``name`` is the router's and its node's.  Each interface gets the lowest free address of its
+        switch's subnet.  ``daemon`` routes multicast: ``smcroute``, ``pimd``, or None for none.
+        """
         self._new_node(name)
         self._routers[name] = Router(name, (), daemon)
         for number, switch in enumerate(switches):
@@ -80,9 +96,14 @@ class TopologyBuilder:
         device: str = "eth0",
         rules: Iterable[Rule] = (),
     ) -> TopologyBuilder:
-        """A host, with a card on ``switch`` if one is named; the next free address by default."""
+        """Add a host, with an underlay interface if a switch is named.
+
+        ``name`` is the host's and its node's; ``switch`` the name of a switch or cable; ``address``
+        the interface's IP address with prefix length (None: the lowest free one); ``device`` the
+        interface's name; ``rules`` are packet filter rules (:class:`vxlab.Rule`).
+        """
         self._new_node(name)
-        self._hosts[name] = Host(name, (), (), _tuple(rules))
+        self._hosts[name] = Host(name, rules=_tuple(rules))
         if switch is not None:
             self.nic(name, switch, address, device=device)
         return self
@@ -90,7 +111,11 @@ class TopologyBuilder:
     def nic(
         self, host: str, switch: str, address: str | None = None, *, device: str = "eth0"
     ) -> TopologyBuilder:
-        """One more card of a host."""
+        """Add one more underlay interface to a host.
+
+        ``host`` and ``switch`` are names; ``address`` is the interface's IP address with prefix
+        length (None: the lowest free one), ``device`` its name.
+        """
         old = self._host(host)
         nic = Nic(device, switch, address or self._free_address(f"host {host}", switch))
         self._hosts[host] = dataclasses.replace(old, nics=(*old.nics, nic))
@@ -107,13 +132,20 @@ class TopologyBuilder:
         attributes: Mapping[str, vxlan.Value] | None = None,
         duplicates: bool = False,
     ) -> TopologyBuilder:
-        """An overlay segment; a ``group`` makes it multicast, else it floods to all remotes.
+        """Add an overlay segment.
 
-        ``attributes`` are more vxlan attributes for all its devices (:mod:`vxlab.describe.vxlan`).
+        ``name`` is what VTEPs call it, ``vni`` 1 to 16777215.  ``flood`` says where frames for
+        unknown MAC addresses go: ``remote`` (to each VTEP), ``group`` (to the multicast address
+        ``group``) or ``none``; unless given it is ``group`` where there is a group, else
+        ``remote``.  ``port`` is the UDP destination port, 0 for the kernel's default 8472.
+        ``attributes`` are more vxlan attributes for all its devices by name (:mod:`vxlab.vxlan`).
+        ``duplicates`` lets several endpoints have one address, as after a mistake.
         """
         flood = flood or ("group" if group else "remote")
         pairs = _pairs(f"segment {name}", attributes)
-        segment = Segment(name, vni, flood, group, port, pairs, duplicates)
+        segment = Segment(
+            name, vni, flood=flood, group=group, port=port, attributes=pairs, duplicates=duplicates
+        )
         self._segments.append(segment)
         return self
 
@@ -124,12 +156,26 @@ class TopologyBuilder:
         *,
         device: str | None = None,
         addresses: str | Iterable[str] | None = None,
+        bridge: str | None = None,
+        vrf: str | None = None,
+        dev: bool = True,
+        local: bool | None = None,
+        nic: str | None = None,
+        remotes: tuple[str, ...] | None = None,
+        mac: str | None = None,
         attributes: Mapping[str, vxlan.Value] | None = None,
-        **fields: Any,
     ) -> TopologyBuilder:
-        """A vxlan device of ``host`` in ``segment``: vxlan0, vxlan1, … unless named.
+        """Add a vxlan device of the host named ``host`` to the segment named ``segment``.
 
-        ``fields`` are those of :class:`vxlab.describe.elements.Vtep`.
+        ``device`` is its name (vxlan0, vxlan1, … unless given).  It has ``addresses``, one or
+        several IP addresses with prefix length, or is a port of ``bridge``, which is created with
+        it.  ``vrf`` is the VRF that the device, or its bridge, belongs to.
+
+        ``nic`` is the name of the underlay interface (None: the host's first).  ``dev`` binds the
+        device to that interface, ``local`` to its address (None: unless flooding to a group).
+        ``remotes`` are the underlay addresses to flood to (None: those of all other VTEPs).
+        ``mac`` is the device's MAC address (None: the lab gives it one).  ``attributes`` are vxlan
+        attributes by name (:mod:`vxlab.vxlan`), which override the segment's.
         """
         old = self._host(host)
         device = device or f"vxlan{len(old.vteps)}"
@@ -137,8 +183,14 @@ class TopologyBuilder:
             segment=segment,
             device=device,
             addresses=_tuple(addresses),
+            bridge=bridge,
+            vrf=vrf,
+            dev=dev,
+            local=local,
+            nic=nic,
+            remotes=remotes,
+            mac=mac,
             attributes=_pairs(f"host {host} vtep {device}", attributes),
-            **fields,
         )
         self._hosts[host] = dataclasses.replace(old, vteps=(*old.vteps, vtep))
         return self
@@ -149,21 +201,40 @@ class TopologyBuilder:
         host: str,
         bridge: str,
         addresses: str | Iterable[str] | None = None,
-        **fields: Any,
+        *,
+        device: str = "eth0",
+        host_device: str = "",
+        mac: str | None = None,
     ) -> TopologyBuilder:
-        """An endpoint behind a bridge of a host; ``fields`` are those of ``Container``."""
-        self._containers.append(Container(name, host, bridge, _tuple(addresses), **fields))
+        """Add an endpoint behind a bridge of a host: a node joined to it by a veth pair.
+
+        ``name`` is the endpoint's and its node's, ``host`` the name of the host, ``bridge`` that of
+        a bridge in which the host has a VTEP.  ``addresses`` are one or several IP addresses with
+        prefix length, ``mac`` is the MAC address (None: the lab gives it one).  ``device`` is the
+        name of the interface inside, ``host_device`` that on the host ("": made of ``name``).
+        """
+        self._containers.append(
+            Container(
+                name,
+                host,
+                bridge,
+                addresses=_tuple(addresses),
+                device=device,
+                host_device=host_device,
+                mac=mac,
+            )
+        )
         return self
 
     def build(self) -> Topology:
-        """The finished topology; TopologyError where it cannot be built as described."""
+        """The topology as written down so far; TopologyError where it cannot be built like that."""
         return Topology(
             self.name,
-            tuple(self._switches),
-            tuple(self._routers.values()),
-            tuple(self._hosts.values()),
-            tuple(self._segments),
-            tuple(self._containers),
+            switches=tuple(self._switches),
+            routers=tuple(self._routers.values()),
+            hosts=tuple(self._hosts.values()),
+            segments=tuple(self._segments),
+            containers=tuple(self._containers),
         )
 
     def _new_node(self, name: str) -> None:

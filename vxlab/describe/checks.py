@@ -1,4 +1,8 @@
-"""Checks of single values, each raising TopologyError with the node and the field named."""
+"""Checks of single values.
+
+All take ``node`` and ``field``, the element and the attribute that a TopologyError names, and
+``value``, what a person wrote there.  They return the value, or raise TopologyError.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +31,20 @@ RESERVED = frozenset({"lo", "all", "default"})
 
 
 def text(node: str, field: str, value: Any) -> str:
-    """``value`` if it is a non-empty string."""
+    """``value`` if it is a non-empty string.
+
+    TopologyError of ``node`` and ``field`` where it is not.
+    """
     if not isinstance(value, str) or not value:
         raise TopologyError(node, field, f"wanted a non-empty string, found {value!r}")
     return value
 
 
 def name(node: str, field: str, value: Any) -> str:
-    """``value`` if it can name a node: a host name that also fits an interface name."""
+    """``value`` if it can name a node: a host name that also fits an interface name.
+
+    TopologyError of ``node`` and ``field`` where it is not.
+    """
     text(node, field, value)
     if not _NAME.match(value):
         raise TopologyError(
@@ -51,7 +61,10 @@ def name(node: str, field: str, value: Any) -> str:
 
 
 def device(node: str, field: str, value: Any) -> str:
-    """``value`` if it can name a new interface."""
+    """``value`` if it can name a new interface.
+
+    TopologyError of ``node`` and ``field`` where it is not.
+    """
     name(node, field, value)
     if value in RESERVED:
         raise TopologyError(node, field, f"wanted a free interface name, found {value!r}: reserved")
@@ -59,7 +72,10 @@ def device(node: str, field: str, value: Any) -> str:
 
 
 def number(node: str, field: str, value: Any, low: int, high: int) -> int:
-    """``value`` if it is a whole number from ``low`` to ``high``."""
+    """``value`` if it is a whole number from ``low`` to ``high``, both included.
+
+    TopologyError of ``node`` and ``field`` where it is not.
+    """
     if isinstance(value, bool) or not isinstance(value, int):
         raise TopologyError(node, field, f"wanted a whole number, found {value!r}")
     if not low <= value <= high:
@@ -68,14 +84,20 @@ def number(node: str, field: str, value: Any, low: int, high: int) -> int:
 
 
 def boolean(node: str, field: str, value: Any) -> bool:
-    """``value`` if it is True or False."""
+    """``value`` if it is True or False.
+
+    TopologyError of ``node`` and ``field`` where it is not.
+    """
     if not isinstance(value, bool):
         raise TopologyError(node, field, f"wanted True or False, found {value!r}")
     return value
 
 
 def mac(node: str, field: str, value: Any) -> str:
-    """``value`` if it is a unicast MAC address in lower-case colon form."""
+    """``value`` if it is a unicast MAC address in lower-case colon form.
+
+    TopologyError of ``node`` and ``field`` where it is not.
+    """
     text(node, field, value)
     if not _MAC.match(value):
         raise TopologyError(node, field, f"wanted a MAC like 02:00:00:00:00:01, found {value!r}")
@@ -85,12 +107,18 @@ def mac(node: str, field: str, value: Any) -> str:
 
 
 def mtu(node: str, field: str, value: Any) -> int:
-    """``value`` if it is an MTU in bytes that Ethernet devices of Linux take (68 to 65535)."""
+    """``value`` if it is an MTU in bytes that Ethernet devices of Linux take (68 to 65535).
+
+    TopologyError of ``node`` and ``field`` where it is not.
+    """
     return number(node, field, value, 68, 65535)
 
 
 def interface(node: str, field: str, value: Any) -> Interface:
-    """``value`` parsed as the address of an interface with its prefix length."""
+    """``value`` parsed as the address of an interface with its prefix length.
+
+    TopologyError of ``node`` and ``field`` where it is not.
+    """
     text(node, field, value)
     if "/" not in value:
         raise TopologyError(
@@ -127,7 +155,10 @@ def _unusable(parsed: Interface) -> str | None:
 
 
 def network(node: str, field: str, value: Any) -> Network:
-    """``value`` parsed as a network such as ``192.0.2.0/24`` or ``2001:db8::/64``."""
+    """``value`` parsed as a network such as ``192.0.2.0/24`` or ``2001:db8::/64``.
+
+    TopologyError of ``node`` and ``field`` where it is not.
+    """
     text(node, field, value)
     try:
         parsed = ipaddress.ip_network(value)
@@ -141,7 +172,10 @@ def network(node: str, field: str, value: Any) -> Network:
 
 
 def host_address(node: str, field: str, value: Any) -> str:
-    """``value`` if it is a unicast IP address without prefix length."""
+    """``value`` if it is a unicast IP address without prefix length.
+
+    TopologyError of ``node`` and ``field`` where it is not.
+    """
     text(node, field, value)
     try:
         parsed = ipaddress.ip_address(value)
@@ -155,7 +189,10 @@ def host_address(node: str, field: str, value: Any) -> str:
 
 
 def group(node: str, field: str, value: Any) -> str:
-    """``value`` if it is a multicast group, of either family."""
+    """``value`` if it is a multicast group, of either family.
+
+    TopologyError of ``node`` and ``field`` where it is not.
+    """
     text(node, field, value)
     try:
         good = ipaddress.ip_address(value).is_multicast
@@ -169,7 +206,7 @@ def group(node: str, field: str, value: Any) -> str:
 
 
 def members(node: str, field: str, value: Any, kind: type) -> None:
-    """Refuse ``value`` unless it is a tuple of ``kind``."""
+    """TopologyError of ``node`` and ``field`` unless ``value`` is a tuple of ``kind``."""
     wanted = f"wanted a tuple of {kind.__name__}"
     if not isinstance(value, tuple):
         raise TopologyError(node, field, f"{wanted}, found {value!r}")
@@ -179,7 +216,10 @@ def members(node: str, field: str, value: Any, kind: type) -> None:
 
 
 def unique(node: str, field: str, values: Iterable[str], what: str) -> None:
-    """Refuse ``values`` in which anything stands twice."""
+    """TopologyError of ``node`` and ``field`` where anything stands twice in ``values``.
+
+    ``what`` says what the values are: ``interface name``.
+    """
     seen: set[str] = set()
     for value in values:
         if value in seen:

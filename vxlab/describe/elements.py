@@ -1,14 +1,15 @@
 """The elements of a topology: frozen, typed, and checked when they are made.
 
-An element checks what it can see by itself; :class:`vxlab.describe.topology.Topology` checks how the
-elements fit together.  Nothing here touches the kernel.
+An element checks what it can see by itself; :class:`vxlab.describe.topology.Topology` checks how
+the elements fit together.  Nothing here touches the kernel.  Every wrong value is a TopologyError
+that names the element and the field.
 """
 
 from __future__ import annotations
 
 import functools
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 from vxlab.describe import checks, vxlan
@@ -26,13 +27,15 @@ DAEMONS = ("smcroute", "pimd")
 class Switch:
     """An underlay segment: a bridge in a namespace of its own, or a mere cable.
 
-    ``network`` is the subnet on it; ``snooping`` switches IGMP and MLD snooping on; ``mtu``
-    (bytes) holds for all its links.  With ``cable`` it is one veth pair between exactly two
-    cards: no node, no bridge, and several times as quick to make and to take down.
+    ``name`` is also the node's, at most 15 bytes; ``network`` the subnet on it, such as
+    ``192.0.2.0/24``; ``snooping`` switches IGMP and MLD snooping on; ``mtu``, in bytes, holds for
+    all its links.  With ``cable`` it is one veth pair between exactly two machines: no node, no
+    bridge, and several times as quick to make and to take down.
     """
 
     name: str
     network: str
+    _: KW_ONLY
     snooping: bool = False
     mtu: int = 1500
     cable: bool = False
@@ -54,7 +57,7 @@ class Switch:
 
 @functools.lru_cache(maxsize=1 << 12)
 def _parsed(address: str) -> checks.Interface:
-    """Parsed once: checking a topology asks for the address of each card over and over."""
+    """Parsed once: checking a topology asks for the address of each interface again and again."""
     return ipaddress.ip_interface(address)
 
 
@@ -65,11 +68,17 @@ def _without_prefix(address: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Nic:
-    """A network card of a host or router: an interface on a switch, with one address."""
+    """An interface of a host or router in the underlay, with one address.
+
+    ``device`` is its name (``eth0``), ``switch`` the name of the switch or cable that it is
+    connected to, ``address`` its IP address with prefix length, ``mac`` its MAC address (None: the
+    lab gives it one).
+    """
 
     device: str
     switch: str
     address: str
+    _: KW_ONLY
     mac: str | None = None
 
     def __post_init__(self) -> None:
@@ -95,7 +104,11 @@ class Nic:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A packet filter rule of a host: the words behind ``iptables`` (``ip6tables`` for 6)."""
+    """A packet filter rule of a host.
+
+    ``words`` follow the program's name: ``("-A", "INPUT", …)``; ``family`` is 4 for ``iptables``
+    and 6 for ``ip6tables``.
+    """
 
     words: tuple[str, ...]
     family: Literal[4, 6] = 4
@@ -109,7 +122,11 @@ class Rule:
 
 
 def raise_ttl(group: str, by: int = 1) -> Rule:
-    """The rule that lets multicast to ``group`` pass routers: it leaves with its TTL raised."""
+    """The rule that lets multicast to ``group`` pass routers: it leaves with its TTL raised.
+
+    ``group`` is an IPv4 or IPv6 multicast address, ``by`` the number of routers to pass (1 to
+    254).  TopologyError where they are not.
+    """
     checks.group("rule", "group", group)
     checks.number("rule", "by", by, 1, 254)
     destination = ("-t", "mangle", "-A", "OUTPUT", "-d", group)
@@ -119,7 +136,10 @@ def raise_ttl(group: str, by: int = 1) -> Rule:
 
 
 def drop_udp(port: int, family: Literal[4, 6] = 4) -> Rule:
-    """A firewall that drops what arrives on UDP ``port``."""
+    """The rule that drops what arrives on UDP ``port`` (1 to 65535), in one address ``family``.
+
+    TopologyError where the port or the family (4 or 6) is none.
+    """
     checks.number("rule", "port", port, 1, 65535)
     return Rule(("-A", "INPUT", "-p", "udp", "--dport", str(port), "-j", "DROP"), family)
 
@@ -128,14 +148,17 @@ def drop_udp(port: int, family: Literal[4, 6] = 4) -> Rule:
 class Segment:
     """An overlay segment: one VNI, and how unknown destinations are flooded in it.
 
-    ``port`` is the UDP destination port, where 0 stands for the kernel's default 8472;
-    ``group`` is needed for flood mode ``group`` and refused otherwise; ``attributes`` are more
-    vxlan attributes (:mod:`vxlab.describe.vxlan`) for every VTEP of the segment; ``duplicates`` lets an
-    address have several owners in it, as after a mistake.
+    ``name`` is what VTEPs call it, ``vni`` 1 to 16777215.  ``flood`` says where frames for unknown
+    MAC addresses go: ``remote`` (to each VTEP), ``group`` (to the multicast ``group``, which is
+    needed then and refused otherwise) or ``none``.  ``port`` is the UDP destination port, where 0
+    stands for the kernel's default 8472; ``attributes`` are more vxlan attributes
+    (:mod:`vxlab.describe.vxlan`) for every VTEP of the segment, as pairs of name and value;
+    ``duplicates`` lets an address have several owners in it, as after a mistake.
     """
 
     name: str
     vni: int
+    _: KW_ONLY
     flood: Flood = "remote"
     group: str | None = None
     port: int = vxlan.KERNEL_PORT
@@ -181,15 +204,19 @@ def _check_attributes(node: str, attributes: object) -> None:
 class Vtep:
     """A vxlan device of a host: the host's end of a segment.
 
-    Either it carries ``addresses`` itself, or it sits in ``bridge``, or both are absent.  With
-    ``vrf`` the device (or its bridge) belongs to that VRF.  ``dev`` and ``local`` say whether
-    the device is bound to the host's card and to its address; ``local`` left None follows the
-    flood mode (bound unless flooding to a group).  ``nic`` picks the card, the first by default.
-    ``remotes`` overrides the addresses flooded to; ``attributes`` override the segment's.
+    ``segment`` is the segment's name, ``device`` the device's.  Either it has ``addresses`` (IP
+    addresses with prefix length) itself, or it is a port of ``bridge``, or both are absent.  With
+    ``vrf`` the device (or its bridge) belongs to the VRF of that name.  ``nic`` is the name of the
+    underlay interface (None: the host's first); ``dev`` and ``local`` say whether the device is
+    bound to it and to its address; ``local`` left None follows the flood mode (bound unless
+    flooding to a group).  ``remotes`` are the IP addresses flooded to (None: those of all other
+    VTEPs of the segment); ``mac`` is the device's MAC address (None: the lab gives it one);
+    ``attributes``, pairs of name and value, override the segment's.
     """
 
     segment: str
     device: str = "vxlan0"
+    _: KW_ONLY
     addresses: tuple[str, ...] = ()
     bridge: str | None = None
     vrf: str | None = None
@@ -232,11 +259,16 @@ class Vtep:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A machine with VTEPs: its cards, vxlan devices and packet filter rules."""
+    """A machine with VTEPs.
+
+    ``name`` is also the node's, at most 15 bytes; ``nics`` are its underlay interfaces, ``vteps``
+    its vxlan devices, ``rules`` its packet filter rules.
+    """
 
     name: str
     nics: tuple[Nic, ...] = ()
     vteps: tuple[Vtep, ...] = ()
+    _: KW_ONLY
     rules: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
@@ -251,7 +283,11 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """A router between switches; ``daemon`` routes multicast (smcroute, pimd, or None: not)."""
+    """A router between switches.
+
+    ``name`` is also the node's, ``nics`` are its interfaces; ``daemon`` is the program that routes
+    multicast: ``smcroute``, ``pimd``, or None for none.
+    """
 
     name: str
     nics: tuple[Nic, ...] = ()
@@ -273,13 +309,16 @@ class Router:
 class Container:
     """An endpoint behind a host's bridge: a namespace joined to it by a veth pair.
 
-    Inside, the interface is ``device``; on the host it is ``host_device``, by default the
-    container's name and ``-eth0``, shortened to fit.
+    ``name`` is also the node's, ``host`` the name of the host, ``bridge`` that of a bridge of the
+    host in which a VTEP is.  ``addresses`` are IP addresses with prefix length, ``mac`` the MAC
+    address (None: the lab gives it one).  Inside, the interface is ``device``; on the host it is
+    ``host_device``, by default the container's name and ``-eth0``, shortened to fit.
     """
 
     name: str
     host: str
     bridge: str
+    _: KW_ONLY
     addresses: tuple[str, ...] = ()
     device: str = "eth0"
     host_device: str = ""

@@ -1,15 +1,15 @@
-"""The tables of what hangs on a vxlan device: forwarding entries, VNIs, groups, neighbours.
+"""The tables of what a vxlan device holds: forwarding entries, VNIs, groups, neighbours.
 
 As :mod:`vxlab.describe.vxlan` does for the device itself, each table says once how a field is
 called, which netlink attribute it is, which words of ``ip`` or ``bridge`` set it, and under which
-key their JSON shows it.  What operations encode with a table, snapshots read back with it.  Numbers are those of
-``include/uapi/linux/{neighbour,if_link,if_bridge,nexthop}.h``.
+key their JSON shows it.  What operations encode with a table, snapshots read back with it.
+Numbers are those of ``include/uapi/linux/{neighbour,if_link,if_bridge,nexthop}.h``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from vxlab.netlink import values
@@ -46,6 +46,7 @@ class Field:
     kind: ValueType
     word: str
     json: str
+    _: KW_ONLY
     number6: int = 0
     reported: int = 0
 
@@ -169,7 +170,11 @@ BRIDGE: Mapping[str, tuple[int, ValueType]] = {
 def encoded(
     table: Iterable[Field], entry: object, index_of: Callable[[str], int]
 ) -> Iterator[tuple[int, bytes]]:
-    """Number and payload of each field that an entry has, and that has a value."""
+    """Number and payload of each field of ``table`` that ``entry`` has, and that has a value.
+
+    ``index_of`` turns a device's name into its interface index.  ValueError, KeyError, TypeError
+    or struct.error where a value does not fit its type.
+    """
     for field in table:
         value = getattr(entry, field.name, None)
         if value is None or value is False:
@@ -182,7 +187,7 @@ def encoded(
 def decoded(
     table: Iterable[Field], found: Mapping[int, bytes], name_of: Callable[[int], str]
 ) -> dict[str, Any]:
-    """The values of an entry's fields out of its netlink attributes; None for what is not there.
+    """The values of the fields of ``table`` in an entry's netlink attributes; None where missing.
 
     ``found`` are payloads by attribute number; ``name_of`` turns an interface index into the
     device's name.
@@ -196,7 +201,7 @@ def decoded(
 
 
 def words(table: Iterable[Field], entry: object) -> list[str]:
-    """The words that set all fields of an entry which have a word and a value."""
+    """The words of ip(8) or bridge(8) for all fields that have a word, and a value in ``entry``."""
     line: list[str] = []
     for field in table:
         value: Any = getattr(entry, field.name, None)

@@ -1,13 +1,13 @@
 """How the elements of a topology must fit together.
 
 What a person can get wrong is refused here, in words, before any kernel sees it: also what the
-kernel or a daemon would refuse later, and what could never carry a packet.
+kernel or a routing daemon would refuse later, and what could never carry a packet.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from vxlab.describe import checks
 from vxlab.describe.elements import Container, Host, Nic, Router, Segment, Switch
@@ -15,10 +15,10 @@ from vxlab.describe.vtep_rules import check_host, check_mtu, check_ways
 from vxlab.describe.wiring import Wiring
 from vxlab.errors import TopologyError
 
-#: How many cards a multicast router routes between; why, see ``daemons/base.py``.
-DAEMON_CARDS = 2, 31
+#: How many interfaces a multicast router routes between; why, see ``services/base.py``.
+ROUTER_INTERFACES = 2, 31
 
-#: The longest line of smcrouted's configuration in bytes (``daemons/smcroute.py``).
+#: The longest line of smcrouted's configuration in bytes (``services/smcroute.py``).
 SMCROUTE_LINE = 510
 
 #: What pimd takes as source-specific (RFC 4607), and then does not forward for a vxlan device.
@@ -62,7 +62,18 @@ def check_topology(topology: Wiring) -> None:
 def _check_switches(topology: Wiring) -> None:
     names = (switch.name for switch in topology.switches)
     checks.unique(f"topology {topology}", "switches", names, "switch name")
-    switches = {switch.name: switch for switch in topology.switches}
+    _check_nics(topology, {switch.name: switch for switch in topology.switches})
+    for switch in topology.switches:
+        ends = [str(end) for end, _ in topology.cards(switch)] if switch.cable else ["", ""]
+        if len(ends) != 2:
+            found = ", ".join(ends) or "none"
+            raise TopologyError(
+                str(switch), "cable", f"wanted two ends, found {found}: make it a switch"
+            )
+
+
+def _check_nics(topology: Wiring, switches: Mapping[str, Switch]) -> None:
+    """Refuse underlay interfaces that do not fit their switch, or one another."""
     taken: dict[tuple[str, str], str] = {}
     for element in topology.machines:
         devices = (nic.device for nic in element.nics)
@@ -83,13 +94,6 @@ def _check_switches(topology: Wiring) -> None:
                     str(element), nic.device, f"wanted an address of its own, {nic.ip} is {other}'s"
                 )
         _check_overlaps(str(element), "nics", [(nic.device, nic.interface) for nic in element.nics])
-    for switch in topology.switches:
-        ends = [str(end) for end, _ in topology.cards(switch)] if switch.cable else ["", ""]
-        if len(ends) != 2:
-            found = ", ".join(ends) or "none"
-            raise TopologyError(
-                str(switch), "cable", f"wanted two ends, found {found}: make it a switch"
-            )
 
 
 def _check_on_network(element: Host | Router, nic: Nic, switch: Switch) -> None:
@@ -139,13 +143,13 @@ def _check_router(topology: Wiring, router: Router) -> None:
         raise TopologyError(str(router), "nics", "wanted at least one, found none")
     if router.daemon is None:
         return
-    low, high = DAEMON_CARDS
+    low, high = ROUTER_INTERFACES
     if not low <= len(router.nics) <= high:
         raise TopologyError(
             str(router),
             "nics",
             f"wanted {low} to {high} for {router.daemon} to route between, found "
-            f"{len(router.nics)}: add a card, or say daemon=None",
+            f"{len(router.nics)}: add an interface, or say daemon=None",
         )
     if router.daemon == "pimd":
         _check_pimd(topology, router)
@@ -168,13 +172,13 @@ def _check_pimd(topology: Wiring, router: Router) -> None:
     switches = {nic.switch for nic in router.nics}
     if not any(nic.switch in switches for host in topology.hosts for nic in host.nics):
         raise TopologyError(
-            str(router), "daemon", "pimd starts with the help of a host beside it, found none"
+            str(router), "daemon", "pimd needs a host on one of its subnets to start, found none"
         )
     for host in topology.hosts:
         for vtep in host.vteps:
-            card = topology.nic(host, vtep)
+            nic = topology.nic(host, vtep)
             group = str(topology.attributes(host, vtep).get("group", "::"))
-            beside = card is not None and card.switch in switches
+            beside = nic is not None and nic.switch in switches
             if beside and ipaddress.ip_address(group) in SOURCE_SPECIFIC:
                 raise TopologyError(
                     str(router),
@@ -238,7 +242,7 @@ def _check_overlay_addresses(topology: Wiring) -> None:
 
 
 def _overlay_addresses(topology: Wiring) -> Iterator[tuple[str, str, str]]:
-    """(segment, owner, address) of everything that speaks in a segment."""
+    """(segment, owner, address) of everything that has an address in a segment."""
     for host in topology.hosts:
         for vtep in host.vteps:
             for address in vtep.addresses:

@@ -2,7 +2,7 @@
 
 :class:`Topology` is frozen and complete; making one checks everything that can be known before
 a kernel is asked, and the error names the element and the field.
-:class:`~vxlab.describe.builder.TopologyBuilder` is the comfortable way to write one.
+:class:`~vxlab.describe.builder.TopologyBuilder` writes one down step by step.
 """
 
 from __future__ import annotations
@@ -18,22 +18,34 @@ from vxlab.describe.wiring import Wiring
 
 @dataclass(frozen=True, slots=True)
 class Topology(Wiring):
-    """A whole topology; raises TopologyError where it cannot be built as described."""
+    """A whole topology, checked; TopologyError where it cannot be built as described.
+
+    ``name`` names it in messages and reports.  Its elements are tuples: ``switches``, ``routers``,
+    ``hosts``, ``segments`` and ``containers``, each of the class of that name.  It cannot be
+    changed; ``with_host`` and the like give a changed copy, checked again.
+    """
 
     def __post_init__(self) -> None:
         check_topology(self)
 
     def with_host(self, name: str, **changes: Any) -> Topology:
-        """The same topology with fields of one host changed."""
+        """The same topology with the host ``name`` changed.
+
+        ``changes`` are new values for fields of :class:`~vxlab.describe.elements.Host`: ``nics``,
+        ``vteps``, ``rules``.  TopologyError where there is no such host, or it does not fit.
+        """
         host = dataclasses.replace(self.host(name), **changes)
         hosts = tuple(host if old.name == name else old for old in self.hosts)
         return dataclasses.replace(self, hosts=hosts)
 
     def with_vtep(self, host: str, segment: str, **changes: Any) -> Topology:
-        """The same topology with fields of one VTEP changed.
+        """The same topology with the VTEP of ``host`` in ``segment`` changed.
 
-        Names that are vxlan attributes and no field (``id``, ``dstport``, ``group``, ``ttl``…)
-        become overriding attributes of the device.
+        ``changes`` are new values for fields of :class:`~vxlab.describe.elements.Vtep`:
+        ``device``, ``addresses``, ``bridge``, ``vrf``, ``dev``, ``local``, ``nic``, ``remotes``,
+        ``mac``, ``attributes``.  All other names are vxlan attributes (``id``, ``dstport``,
+        ``group``, ``ttl`` …) of this one device.  TopologyError where there is no such VTEP, or it
+        does not fit.
         """
         fields = {field.name for field in dataclasses.fields(Vtep)}
         extra = {key: value for key, value in changes.items() if key not in fields}
@@ -45,13 +57,22 @@ class Topology(Wiring):
         return self.with_host(host, vteps=vteps)
 
     def with_switch(self, name: str, **changes: Any) -> Topology:
-        """The same topology with fields of one switch changed (``cable=False`` makes it one)."""
+        """The same topology with the switch or cable ``name`` changed.
+
+        ``changes`` are new values for fields of :class:`~vxlab.describe.elements.Switch`:
+        ``network``, ``snooping``, ``mtu``, ``cable`` (False makes a switch of a cable).
+        TopologyError where there is no such switch, or it does not fit.
+        """
         switch = dataclasses.replace(self.switch(name), **changes)
         switches = tuple(switch if old.name == name else old for old in self.switches)
         return dataclasses.replace(self, switches=switches)
 
     def with_router(self, name: str, **changes: Any) -> Topology:
-        """The same topology with fields of one router changed."""
+        """The same topology with the router ``name`` changed.
+
+        ``changes`` are new values for fields of :class:`~vxlab.describe.elements.Router`:
+        ``nics``, ``daemon``.  TopologyError where there is no such router, or it does not fit.
+        """
         router = dataclasses.replace(self.router(name), **changes)
         routers = tuple(router if old.name == name else old for old in self.routers)
         return dataclasses.replace(self, routers=routers)

@@ -12,8 +12,9 @@ from vxlab.errors import TopologyError
 
 
 def check_host(topology: Wiring, host: Host) -> None:
-    """Refuse VTEPs of a host that the kernel would refuse, one by one or together."""
+    """TopologyError for VTEPs of ``host`` that the kernel would refuse, alone or together."""
     _check_names(topology, host)
+    _check_masters(host)
     _check_segments(topology, host)
     for vtep in host.vteps:
         _check_vtep(topology, host, vtep)
@@ -21,8 +22,8 @@ def check_host(topology: Wiring, host: Host) -> None:
 
 
 def _check_names(topology: Wiring, host: Host) -> None:
-    """Refuse a second interface of one name, and what of VTEPs cannot be together."""
-    used: dict[str, str] = {nic.device: "a network card" for nic in host.nics}
+    """Refuse a second interface of one name."""
+    used: dict[str, str] = {nic.device: "an underlay interface" for nic in host.nics}
     for vtep in host.vteps:
         if vtep.device in used:
             raise TopologyError(
@@ -43,6 +44,10 @@ def _check_names(topology: Wiring, host: Host) -> None:
                     str(container), "host_device", f"wanted a free name on {host}, found {what}"
                 )
             used[container.host_device] = "a container's link"
+
+
+def _check_masters(host: Host) -> None:
+    """Refuse a bridge whose VTEPs are said to be in different VRFs."""
     masters: dict[str, str | None] = {}
     for vtep in host.vteps:
         if vtep.bridge and masters.setdefault(vtep.bridge, vtep.vrf) != vtep.vrf:
@@ -73,7 +78,9 @@ def _check_vtep(topology: Wiring, host: Host, vtep: Vtep) -> None:
     nic = topology.nic(host, vtep)
     if nic is None:
         found = ", ".join(nic.device for nic in host.nics) or "none"
-        raise TopologyError(node, "nic", f"wanted the card {vtep.nic or '(any)'}, found {found}")
+        raise TopologyError(
+            node, "nic", f"wanted the interface {vtep.nic or '(any)'}, found {found}"
+        )
     if segment.flood == "group" and not vtep.dev:
         raise TopologyError(node, "dev", "wanted True for a multicast group, found False")
     if vtep.remotes and segment.flood != "remote":
@@ -95,7 +102,7 @@ def _check_family(topology: Wiring, host: Host, vtep: Vtep, nic: Nic) -> None:
     for field, address in named:
         if address and ipaddress.ip_address(address).version != version:
             raise TopologyError(
-                node, field, f"wanted IPv{version} as the card {nic.device} has, found {address}"
+                node, field, f"wanted IPv{version} as {nic.device} has, found {address}"
             )
     if version == 6 and not any(address for _, address in named) and not attributes.get("external"):
         raise TopologyError(
@@ -119,7 +126,10 @@ def _check_device(topology: Wiring, host: Host, vtep: Vtep) -> None:
 
 
 def check_mtu(node: str, mtu: int, addresses: Iterable[str]) -> None:
-    """Refuse IPv6 addresses on an interface whose MTU in bytes is too small for IPv6."""
+    """TopologyError where ``mtu``, in bytes, is too small for an IPv6 one of ``addresses``.
+
+    ``node`` names the element in the error; ``addresses`` have their prefix length.
+    """
     for address in addresses:
         if mtu < checks.MTU_IPV6 and ipaddress.ip_interface(address).version == 6:
             raise TopologyError(
@@ -157,7 +167,10 @@ def _check_sockets(topology: Wiring, host: Host) -> None:
 
 
 def check_ways(topology: Wiring, host: Host, vtep: Vtep) -> None:
-    """Refuse remotes that are the host itself, or that no packet of this VTEP can get to."""
+    """Refuse remotes that are the host itself, or that no packet of this VTEP can get to.
+
+    ``topology`` is the whole, ``vtep`` one of the VTEPs of ``host``.  TopologyError.
+    """
     node, nic = f"{host} {vtep}", topology.nic(host, vtep)
     attributes = topology.attributes(host, vtep)
     if nic is None or attributes.get("dev", nic.device) != nic.device:
@@ -182,8 +195,8 @@ def check_ways(topology: Wiring, host: Host, vtep: Vtep) -> None:
 def _peers(topology: Wiring, host: Host, vtep: Vtep) -> list[str]:
     """The underlay addresses of all other VTEPs of a segment."""
     others = topology.vteps(vtep.segment)
-    cards = [topology.nic(other, far) for other, far in others if other.name != host.name]
-    return [card.ip for card in cards if card]
+    nics = [topology.nic(other, far) for other, far in others if other.name != host.name]
+    return [nic.ip for nic in nics if nic]
 
 
 def _no_way(
@@ -191,15 +204,16 @@ def _no_way(
 ) -> str | None:
     """Why packets cannot get to ``address``; ``strict`` asks the router whether it knows it."""
     ip = ipaddress.ip_address(address)
-    cards = (nic,) if bound else host.nics
-    if ip.is_loopback or any(ip in card.interface.network for card in cards):
+    usable = (nic,) if bound else host.nics
+    if ip.is_loopback or any(ip in each.interface.network for each in usable):
         return None
     gateway = topology.gateway(host)
     if gateway is None or ip.version != gateway[1].interface.version:
         return f"no router on switch {host.nics[0].switch}: add one"
     if bound and nic is not host.nics[0]:
-        return f"no router for the card {nic.device}: the default route leaves by the first card"
+        first = host.nics[0].device
+        return f"no router for {nic.device}: the default route leaves by {first}, the first"
     router, _ = gateway
-    if strict and not any(ip in card.interface.network for card in router.nics):
-        return f"that {router}, the gateway, has no card on its network"
+    if strict and not any(ip in each.interface.network for each in router.nics):
+        return f"that {router}, the gateway, has no interface on its network"
     return None

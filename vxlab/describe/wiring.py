@@ -1,7 +1,7 @@
 """How the elements of a topology are joined: who is where, and what follows from it.
 
-Addresses, MTUs, ports and vxlan attributes that nobody wrote down are computed here, once, for the
-checks, the planner and everything that explains a lab.
+Addresses, MTUs, ports and vxlan attributes that are not written down are computed here, once, for
+the checks, the planner and everything that explains a lab.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ E = TypeVar("E", Switch, Router, Host, Segment)
 class Wiring:
     """The elements of a topology, and what follows from how they are joined.
 
-    :class:`~vxlab.describe.topology.Topology` is one that has been checked; until then an element may
-    name another that is not there, and a question about that is a TopologyError.
+    ``name`` is the topology's; ``switches``, ``routers``, ``hosts``, ``segments`` and
+    ``containers`` are its elements.  :class:`~vxlab.describe.topology.Topology` is one that has
+    been checked; until then an element may name another that does not exist, and a question about
+    that is a TopologyError.
     """
 
     name: str
+    _: dataclasses.KW_ONLY
     switches: tuple[Switch, ...] = ()
     routers: tuple[Router, ...] = ()
     hosts: tuple[Host, ...] = ()
@@ -48,11 +51,11 @@ class Wiring:
 
     @property
     def machines(self) -> tuple[Router | Host, ...]:
-        """All that has network cards: routers and hosts."""
+        """All machines with interfaces in the underlay: routers, then hosts."""
         return (*self.routers, *self.hosts)
 
     def cards(self, switch: Switch) -> tuple[tuple[Router | Host, Nic], ...]:
-        """All cards on a switch, each with its machine."""
+        """All interfaces on ``switch``, each with its machine."""
         return tuple((m, nic) for m in self.machines for nic in m.nics if nic.switch == switch.name)
 
     def host(self, name: str) -> Host:
@@ -72,7 +75,7 @@ class Wiring:
         return find(self._names("segments", self.segments), name, "segment", str(self))
 
     def vteps(self, segment: str) -> tuple[tuple[Host, Vtep], ...]:
-        """All VTEPs of a segment, each with its host."""
+        """All VTEPs of the segment of that name, each with its host."""
         if "vteps" not in self._found:
             found: dict[str, list[tuple[Host, Vtep]]] = {}
             for host in self.hosts:
@@ -96,22 +99,28 @@ class Wiring:
         raise TopologyError(f"host {host}", "vteps", f"wanted one in segment {segment!r}")
 
     def nic(self, host: Host, vtep: Vtep) -> Nic | None:
-        """The card that a VTEP's packets leave by, or None where the host has none."""
+        """The interface that packets of ``vtep`` leave ``host`` by; None where there is none."""
         for nic in host.nics:
             if vtep.nic in (None, nic.device):
                 return nic
         return None
 
     def mtu(self, host: Host, vtep: Vtep) -> int:
-        """The MTU in bytes behind a VTEP: its card's, less what the encapsulation takes."""
+        """The MTU in bytes behind ``vtep`` of ``host``: the underlay's less the encapsulation.
+
+        TopologyError where the VTEP has no interface on a switch.
+        """
         nic = self.nic(host, vtep)
         for switch in self.switches:
             if nic and nic.switch == switch.name:
                 return switch.mtu - vxlan.OVERHEAD[nic.interface.version]
-        raise TopologyError(f"{host} {vtep}", "nic", "wanted a card on a switch, found none")
+        raise TopologyError(f"{host} {vtep}", "nic", "wanted an interface on a switch, found none")
 
     def gateway(self, host: Host) -> tuple[Router, Nic] | None:
-        """A host's default gateway: the first router on its first card's switch, and its card."""
+        """A host's default gateway, the first router on its first interface's switch.
+
+        The router, and its interface there; None where there is no router.
+        """
         for nic in host.nics[:1]:
             for router in self.routers:
                 for there in router.nics:
@@ -120,7 +129,7 @@ class Wiring:
         return None
 
     def remotes(self, host: Host, vtep: Vtep) -> tuple[str, ...]:
-        """The addresses that a VTEP floods to: those given, or all other VTEPs of the segment."""
+        """The addresses that ``vtep`` of ``host`` floods to: those given, or all others'."""
         if vtep.remotes is not None:
             return vtep.remotes
         if self.segment(vtep.segment).flood != "remote":
@@ -131,7 +140,7 @@ class Wiring:
         return tuple(nic.ip for nic in nics if nic)
 
     def attributes(self, host: Host, vtep: Vtep) -> dict[str, vxlan.Value]:
-        """The vxlan attributes a VTEP's device is made with."""
+        """The vxlan attributes, by name, that the device of ``vtep`` of ``host`` is made with."""
         segment, nic = self.segment(vtep.segment), self.nic(host, vtep)
         found: dict[str, vxlan.Value] = {"id": segment.vni}
         remotes = self.remotes(host, vtep)
@@ -150,7 +159,7 @@ class Wiring:
         return found
 
     def port(self, host: Host, vtep: Vtep) -> int:
-        """The UDP port that a VTEP sends to and listens on."""
+        """The UDP port that ``vtep`` of ``host`` sends to and listens on."""
         attributes = self.attributes(host, vtep)
         default = vxlan.GPE_PORT if attributes.get("gpe") else vxlan.KERNEL_PORT
         return int(attributes["dstport"]) or default  # type: ignore[arg-type]
@@ -162,6 +171,11 @@ class Wiring:
 
 
 def find(elements: Mapping[str, E], name: str, kind: str, topology: str) -> E:
+    """The one of ``elements`` that has ``name``.
+
+    ``kind`` (``host``) and ``topology``, the topology's name, are for the TopologyError where there
+    is none.
+    """
     if isinstance(name, str) and name in elements:
         return elements[name]
     raise TopologyError(

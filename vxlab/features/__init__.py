@@ -1,4 +1,4 @@
-"""What this kernel and this machine can do: probed by trying, never told from a version.
+"""What this kernel and this machine can do: probed by trying, never concluded from a version.
 
 A feature has a name: a part of the kernel (``vrf``), a vxlan attribute (``vxlan.localbypass``), a
 program (``smcrouted``), or what iproute2 knows (``ip.localbypass``, ``bridge.vni``).

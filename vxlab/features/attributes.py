@@ -103,10 +103,10 @@ def _refuses_malformed(namespaces: Namespaces, number: int) -> bool:
 def check_of(attribute: Attribute) -> Check:
     """The probe of one attribute."""
     return Check(
-        f"vxlan.{attribute.name}",
-        f"the attribute {attribute.name} of a vxlan device",
-        functools.partial(_attempt, attribute),
-        f"run on a newer kernel: {NEWER_IN_A_MACHINE}",
+        name=f"vxlan.{attribute.name}",
+        title=f"the attribute {attribute.name} of a vxlan device",
+        attempt=functools.partial(_attempt, attribute),
+        hint=f"run on a newer kernel: {NEWER_IN_A_MACHINE}",
     )
 
 

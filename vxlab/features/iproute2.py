@@ -5,9 +5,9 @@ namespace of its own and read back by netlink.  An attribute that the kernel doe
 sends back, counts as sent where ip takes the word, for ip refuses the words of vxlan devices that
 it does not know.
 
-``bridge`` passes over many words that it does not know (``fdb flush … dst``, ``mdb add … dst`` in
-6.1), so having run it proves nothing.  There a word is given nonsense for its value: only who knows
-the word complains of that.
+``bridge`` ignores many words that it does not know (``fdb flush … dst``, ``mdb add … dst`` in 6.1),
+so having run it proves nothing.  There a word is given nonsense for its value: only a version that
+knows the word complains of that.
 
 ``ip.json`` is another matter: whether what ``ip -j`` prints is JSON.
 """
@@ -103,7 +103,12 @@ def _by_netlink(attribute: Attribute, wanted: Mapping[str, Value]) -> bytes | No
 def check_of(attribute: Attribute) -> Check:
     """The probe of one attribute."""
     title = f"ip sets the attribute {attribute.name} of a vxlan device"
-    return Check(f"ip.{attribute.name}", title, functools.partial(_attempt, attribute), HINT)
+    return Check(
+        name=f"ip.{attribute.name}",
+        title=title,
+        attempt=functools.partial(_attempt, attribute),
+        hint=HINT,
+    )
 
 
 # --- words -----------------------------------------------------------------------------------
@@ -126,7 +131,7 @@ def _minds(*words: str) -> Callable[[], str]:
 
 
 def _takes(*words: str) -> Callable[[], str]:
-    """Probe of ip: whether it takes these words; what the kernel says to them is another matter."""
+    """Probe of ip: whether it accepts these words, even where the kernel refuses them."""
 
     def attempt() -> str:
         with scratch() as namespaces:
@@ -164,62 +169,70 @@ def _json() -> str:
 #: All probes of iproute2.
 CHECKS: tuple[Check, ...] = (
     Check(
-        "ip.json",
-        "ip prints vxlan devices as sound JSON",
-        _json,
-        "vxlab mends that for itself; for other programs use another iproute2",
+        name="ip.json",
+        title="ip prints vxlan devices as sound JSON",
+        attempt=_json,
+        hint="vxlab mends that for itself; for other programs use another iproute2",
     ),
     *map(check_of, vxlan.ATTRIBUTES),
     Check(
-        "ip.nexthop_fdb",
-        "ip sets next hops of forwarding entries",
-        _takes("nexthop", "add", "id", "5", "via", "192.0.2.1", "fdb"),
-        HINT,
+        name="ip.nexthop_fdb",
+        title="ip sets next hops of forwarding entries",
+        attempt=_takes("nexthop", "add", "id", "5", "via", "192.0.2.1", "fdb"),
+        hint=HINT,
     ),
     Check(
-        "ip.neigh_managed",
-        "ip sets the flag managed of a neighbour",
-        _takes(*_NEIGHBOUR, "managed"),
-        HINT,
-    ),
-    Check("bridge.vni", "bridge sets the VNIs of a device with vnifilter", _minds("vni"), HINT),
-    Check(
-        "bridge.mdb",
-        "bridge sets the groups of a vxlan device",
-        _minds("mdb", "add", *_GROUP, "dst"),
-        HINT,
+        name="ip.neigh_managed",
+        title="ip sets the flag managed of a neighbour",
+        attempt=_takes(*_NEIGHBOUR, "managed"),
+        hint=HINT,
     ),
     Check(
-        "bridge.fdb_get",
-        "bridge gets one forwarding entry",
-        _minds("fdb", "get", _MAC, "dev"),
-        HINT,
+        name="bridge.vni",
+        title="bridge sets the VNIs of a device with vnifilter",
+        attempt=_minds("vni"),
+        hint=HINT,
     ),
     Check(
-        "bridge.fdb_flush",
-        "bridge flushes forwarding entries by state and flag",
-        _minds("fdb", "flush", "dev"),
-        HINT,
+        name="bridge.mdb",
+        title="bridge sets the groups of a vxlan device",
+        attempt=_minds("mdb", "add", *_GROUP, "dst"),
+        hint=HINT,
     ),
     Check(
-        "bridge.fdb_flush_dst",
-        "bridge flushes forwarding entries by dst, vni, port and nhid",
-        _minds("fdb", "flush", "dev", _LOWER, "dst"),
-        HINT,
+        name="bridge.fdb_get",
+        title="bridge gets one forwarding entry",
+        attempt=_minds("fdb", "get", _MAC, "dev"),
+        hint=HINT,
     ),
     Check(
-        "bridge.src_vni",
-        "bridge sets the source VNI of a forwarding entry",
-        _minds(*_FDB, "dst", "192.0.2.1", "src_vni"),
-        HINT,
+        name="bridge.fdb_flush",
+        title="bridge flushes forwarding entries by state and flag",
+        attempt=_minds("fdb", "flush", "dev"),
+        hint=HINT,
     ),
     Check(
-        "bridge.nhid", "bridge sets the next hop of a forwarding entry", _minds(*_FDB, "nhid"), HINT
+        name="bridge.fdb_flush_dst",
+        title="bridge flushes forwarding entries by dst, vni, port and nhid",
+        attempt=_minds("fdb", "flush", "dev", _LOWER, "dst"),
+        hint=HINT,
     ),
     Check(
-        "bridge.neigh_vlan_suppress",
-        "bridge suppresses ARP and ND on a port by VLAN",
-        _minds("link", "set", "dev", _LOWER, "neigh_vlan_suppress"),
-        HINT,
+        name="bridge.src_vni",
+        title="bridge sets the source VNI of a forwarding entry",
+        attempt=_minds(*_FDB, "dst", "192.0.2.1", "src_vni"),
+        hint=HINT,
+    ),
+    Check(
+        name="bridge.nhid",
+        title="bridge sets the next hop of a forwarding entry",
+        attempt=_minds(*_FDB, "nhid"),
+        hint=HINT,
+    ),
+    Check(
+        name="bridge.neigh_vlan_suppress",
+        title="bridge suppresses ARP and ND on a port by VLAN",
+        attempt=_minds("link", "set", "dev", _LOWER, "neigh_vlan_suppress"),
+        hint=HINT,
     ),
 )

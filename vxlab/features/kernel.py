@@ -40,7 +40,7 @@ MRT_SOCKETS = {
 
 
 def scratch() -> Namespaces:
-    """Namespaces in which a probe may do as it likes; SandboxError where there can be none."""
+    """Namespaces for a probe alone; SandboxError where none can be made."""
     try:
         return Namespaces("probe")
     except OSError as error:
@@ -107,7 +107,7 @@ def _ipv6() -> str:
 
 def _vxlan_mdb() -> str:
     """An entry in the multicast database of a vxlan device."""
-    entry = AddMdb("probe", "probe", "239.1.1.1", "192.0.2.1")
+    entry = AddMdb("probe", "probe", "239.1.1.1", dst="192.0.2.1")
     with scratch() as namespaces:
         vni = (IFLA_VXLAN_ID, struct.pack("=I", 42))
         index = devices.add_link(namespaces, "vxlan", [vni])
@@ -201,116 +201,147 @@ def _needs(option: str) -> str:
 #: All probes of the kernel, in the order that ``vxlab doctor`` shows them.
 CHECKS: tuple[Check, ...] = (
     Check(
-        "userns",
-        "user namespaces, in which vxlab runs without privileges",
-        _user_namespaces,
-        "allow user namespaces, or run as root",
-        required=True,
-    ),
-    Check("veth", "virtual cables", _device("veth"), _needs("CONFIG_VETH"), required=True),
-    Check("bridge", "virtual switches", _device("bridge"), _needs("CONFIG_BRIDGE"), required=True),
-    Check(
-        "vxlan",
-        "VXLAN devices",
-        _device("vxlan", (IFLA_VXLAN_ID, struct.pack("=I", 42))),
-        _needs("CONFIG_VXLAN, 3.7 or later"),
+        name="userns",
+        title="user namespaces, in which vxlab runs without privileges",
+        attempt=_user_namespaces,
+        hint="allow user namespaces, or run as root",
         required=True,
     ),
     Check(
-        "vxlan-mdb",
-        "multicast databases of vxlan devices",
-        _vxlan_mdb,
-        f"run on Linux 6.4 or later: {IN_A_MACHINE}",
-    ),
-    Check(
-        "tunnel-key",
-        "tunnel metadata by tc",
-        _tunnel_key,
-        _needs("CONFIG_NET_CLS_MATCHALL and CONFIG_NET_ACT_TUNNEL_KEY"),
-    ),
-    Check(
-        "gro-max-size",
-        "a limit for what GRO makes",
-        _gro_max_size,
-        f"run on Linux 5.19 or later: {IN_A_MACHINE}",
-    ),
-    Check(
-        "udp-gro-forwarding",
-        "GRO for datagrams that are passed on",
-        _offload("rx-udp-gro-forwarding"),
-        f"run on Linux 5.12 or later: {IN_A_MACHINE}",
-    ),
-    Check("ipv6", "IPv6", _ipv6, "switch IPv6 on (the boot option ipv6.disable=0)"),
-    Check(
-        "vrf",
-        "virtual routing tables",
-        _device("vrf", (IFLA_VRF_TABLE, struct.pack("=I", 10))),
-        _needs("CONFIG_NET_VRF"),
-    ),
-    Check(
-        "bridge-vlan",
-        "bridges that filter by VLAN",
-        _device("bridge", (IFLA_BR_VLAN_FILTERING, b"\1")),
-        _needs("CONFIG_BRIDGE_VLAN_FILTERING"),
-    ),
-    Check(
-        "bridge-vlan-suppress",
-        "neighbour suppression by VLAN",
-        _bridge_vlan_suppress,
-        f"run on Linux 6.4 or later: {IN_A_MACHINE}",
-    ),
-    Check("dummy", "dummy devices", _device("dummy"), _needs("CONFIG_DUMMY")),
-    Check(
-        "macvlan",
-        "several MAC addresses on one device",
-        _upper_device("macvlan", (IFLA_MACVLAN_MODE, struct.pack("=I", MACVLAN_MODE_BRIDGE))),
-        _needs("CONFIG_MACVLAN"),
-    ),
-    Check(
-        "8021q",
-        "VLAN devices",
-        _upper_device("vlan", (IFLA_VLAN_ID, struct.pack("=H", 100))),
-        _needs("CONFIG_VLAN_8021Q"),
-    ),
-    Check("netem", "delay, loss and reordering on a link", _netem, _needs("CONFIG_NET_SCH_NETEM")),
-    Check(
-        "mroute",
-        "IPv4 multicast routing",
-        _multicast_routing(4),
-        _needs("CONFIG_IP_MROUTE"),
-        required=True,
-    ),
-    Check("mroute6", "IPv6 multicast routing", _multicast_routing(6), _needs("CONFIG_IPV6_MROUTE")),
-    Check(
-        "pim",
-        "register tunnels of PIM for IPv4",
-        _multicast_routing(4, MRT_PIM),
-        _needs("CONFIG_IP_PIMSM_V2"),
+        name="veth",
+        title="virtual cables",
+        attempt=_device("veth"),
+        hint=_needs("CONFIG_VETH"),
         required=True,
     ),
     Check(
-        "pim6",
-        "register tunnels of PIM for IPv6",
-        _multicast_routing(6, MRT_PIM),
-        _needs("CONFIG_IPV6_PIMSM_V2"),
+        name="bridge",
+        title="virtual switches",
+        attempt=_device("bridge"),
+        hint=_needs("CONFIG_BRIDGE"),
+        required=True,
     ),
     Check(
-        "iptables-ttl",
-        "raising the TTL of IPv4 packets by a rule",
-        _firewall_rule(
+        name="vxlan",
+        title="VXLAN devices",
+        attempt=_device("vxlan", (IFLA_VXLAN_ID, struct.pack("=I", 42))),
+        hint=_needs("CONFIG_VXLAN, 3.7 or later"),
+        required=True,
+    ),
+    Check(
+        name="vxlan-mdb",
+        title="multicast databases of vxlan devices",
+        attempt=_vxlan_mdb,
+        hint=f"run on Linux 6.4 or later: {IN_A_MACHINE}",
+    ),
+    Check(
+        name="tunnel-key",
+        title="tunnel metadata by tc",
+        attempt=_tunnel_key,
+        hint=_needs("CONFIG_NET_CLS_MATCHALL and CONFIG_NET_ACT_TUNNEL_KEY"),
+    ),
+    Check(
+        name="gro-max-size",
+        title="a limit for what GRO makes",
+        attempt=_gro_max_size,
+        hint=f"run on Linux 5.19 or later: {IN_A_MACHINE}",
+    ),
+    Check(
+        name="udp-gro-forwarding",
+        title="GRO for datagrams that are passed on",
+        attempt=_offload("rx-udp-gro-forwarding"),
+        hint=f"run on Linux 5.12 or later: {IN_A_MACHINE}",
+    ),
+    Check(
+        name="ipv6",
+        title="IPv6",
+        attempt=_ipv6,
+        hint="switch IPv6 on (the boot option ipv6.disable=0)",
+    ),
+    Check(
+        name="vrf",
+        title="virtual routing tables",
+        attempt=_device("vrf", (IFLA_VRF_TABLE, struct.pack("=I", 10))),
+        hint=_needs("CONFIG_NET_VRF"),
+    ),
+    Check(
+        name="bridge-vlan",
+        title="bridges that filter by VLAN",
+        attempt=_device("bridge", (IFLA_BR_VLAN_FILTERING, b"\1")),
+        hint=_needs("CONFIG_BRIDGE_VLAN_FILTERING"),
+    ),
+    Check(
+        name="bridge-vlan-suppress",
+        title="neighbour suppression by VLAN",
+        attempt=_bridge_vlan_suppress,
+        hint=f"run on Linux 6.4 or later: {IN_A_MACHINE}",
+    ),
+    Check(
+        name="dummy", title="dummy devices", attempt=_device("dummy"), hint=_needs("CONFIG_DUMMY")
+    ),
+    Check(
+        name="macvlan",
+        title="several MAC addresses on one device",
+        attempt=_upper_device(
+            "macvlan", (IFLA_MACVLAN_MODE, struct.pack("=I", MACVLAN_MODE_BRIDGE))
+        ),
+        hint=_needs("CONFIG_MACVLAN"),
+    ),
+    Check(
+        name="8021q",
+        title="VLAN devices",
+        attempt=_upper_device("vlan", (IFLA_VLAN_ID, struct.pack("=H", 100))),
+        hint=_needs("CONFIG_VLAN_8021Q"),
+    ),
+    Check(
+        name="netem",
+        title="delay, loss and reordering on a link",
+        attempt=_netem,
+        hint=_needs("CONFIG_NET_SCH_NETEM"),
+    ),
+    Check(
+        name="mroute",
+        title="IPv4 multicast routing",
+        attempt=_multicast_routing(4),
+        hint=_needs("CONFIG_IP_MROUTE"),
+        required=True,
+    ),
+    Check(
+        name="mroute6",
+        title="IPv6 multicast routing",
+        attempt=_multicast_routing(6),
+        hint=_needs("CONFIG_IPV6_MROUTE"),
+    ),
+    Check(
+        name="pim",
+        title="register tunnels of PIM for IPv4",
+        attempt=_multicast_routing(4, MRT_PIM),
+        hint=_needs("CONFIG_IP_PIMSM_V2"),
+        required=True,
+    ),
+    Check(
+        name="pim6",
+        title="register tunnels of PIM for IPv6",
+        attempt=_multicast_routing(6, MRT_PIM),
+        hint=_needs("CONFIG_IPV6_PIMSM_V2"),
+    ),
+    Check(
+        name="iptables-ttl",
+        title="raising the TTL of IPv4 packets by a rule",
+        attempt=_firewall_rule(
             *("iptables", "-w", "-t", "mangle", "-A", "OUTPUT", "-d", "239.1.1.1"),
             *("-j", "TTL", "--ttl-inc", "1"),
         ),
-        _needs("CONFIG_NETFILTER_XT_TARGET_HL and CONFIG_NFT_COMPAT"),
+        hint=_needs("CONFIG_NETFILTER_XT_TARGET_HL and CONFIG_NFT_COMPAT"),
         required=True,
     ),
     Check(
-        "ip6tables-hl",
-        "raising the hop limit of IPv6 packets by a rule",
-        _firewall_rule(
+        name="ip6tables-hl",
+        title="raising the hop limit of IPv6 packets by a rule",
+        attempt=_firewall_rule(
             *("ip6tables", "-w", "-t", "mangle", "-A", "OUTPUT", "-d", "ff05::1"),
             *("-j", "HL", "--hl-inc", "1"),
         ),
-        _needs("CONFIG_NETFILTER_XT_TARGET_HL and CONFIG_NFT_COMPAT"),
+        hint=_needs("CONFIG_NETFILTER_XT_TARGET_HL and CONFIG_NFT_COMPAT"),
     ),
 )

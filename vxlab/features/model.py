@@ -22,14 +22,14 @@ NEWER_IN_A_MACHINE = IN_A_MACHINE.replace("6.12", "7.2")
 ANOTHER_KERNEL = f"run on a kernel with {{}}: {IN_A_MACHINE}, `vagrant up` a whole machine"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
     """One thing that a kernel or a machine may offer, and whether this one does.
 
-    ``title`` says what it is.  ``version`` is a program's own word, and never decides anything;
-    ``reason`` says why it is not available, ``hint`` what to do about it; both are empty where it
-    is.  Without a ``required`` feature no scenario runs; without another one, those that need it
-    are skipped.
+    ``name`` is the word that users type, ``title`` says what it is; ``available`` is True where it
+    is there.  ``version`` is what a program prints, and never decides anything; ``reason`` says why
+    it is not available, ``hint`` what to do about it; both are empty where it is.  Without a
+    ``required`` feature no scenario runs; without another, those that need it are skipped.
     """
 
     name: str
@@ -47,12 +47,13 @@ class Feature:
         return f"needs {self.name}: {self.reason}; {self.hint}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """How one feature is looked for.
 
-    ``attempt`` tries it, and returns a version or an empty string; it raises OSError or one of
-    vxlab's errors where the feature is not there.  ``hint`` is for the reader when it is not.
+    ``name``, ``title`` and ``required`` are those of the :class:`Feature`.  ``attempt`` tries it,
+    and returns a version or an empty string; it raises OSError or one of vxlab's errors where the
+    feature is not there.  ``hint`` says what to do then.
     """
 
     name: str
@@ -76,7 +77,13 @@ class Check:
             return self._refused(error.errno, "", str(error))
         except CapabilityError as error:
             return self._missing(str(error), self.hint)
-        return Feature(self.name, self.title, True, version=version, required=self.required)
+        return Feature(
+            name=self.name,
+            title=self.title,
+            available=True,
+            version=version,
+            required=self.required,
+        )
 
     def _refused(self, code: int | None, extack: str, otherwise: str) -> Feature:
         no_rights = code in (errno.EPERM, errno.EACCES)  # which says nothing of the kernel's parts
@@ -85,7 +92,12 @@ class Check:
 
     def _missing(self, reason: str, hint: str) -> Feature:
         return Feature(
-            self.name, self.title, False, reason=reason, hint=hint, required=self.required
+            name=self.name,
+            title=self.title,
+            available=False,
+            reason=reason,
+            hint=hint,
+            required=self.required,
         )
 
 

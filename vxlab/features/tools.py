@@ -1,4 +1,4 @@
-"""Probes of programs: where they are, and what version they say they are."""
+"""Probes of programs: whether they are installed, and which version they print."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 
 from vxlab.errors import CapabilityError, MissingProgram
 from vxlab.features.model import Check
-from vxlab.services.base import daemon_program
+from vxlab.services.base import service_program
 from vxlab.system.programs import PACKAGES
 from vxlab.system.waiting import DEADLINE
 
@@ -25,7 +25,7 @@ def version_in(said: str) -> str:
 def _attempt(name: str, option: str) -> str:
     """The version of a program, or ``found`` where it does not tell it."""
     try:
-        argv = [daemon_program(name), option]
+        argv = [service_program(name), option]
     except MissingProgram:
         raise CapabilityError("not found in PATH") from None
     try:
@@ -48,17 +48,32 @@ def _attempt(name: str, option: str) -> str:
 
 
 def installed(name: str, title: str, option: str) -> Check:
-    """A program that ``vxlab setup`` provides."""
+    """The probe of a program that ``vxlab setup`` provides.
+
+    ``name`` is the program, ``title`` what it is for, ``option`` makes it print its version.
+    """
     hint = f"run `vxlab setup`, or install the package {PACKAGES[name]}"
     if name in ("smcrouted", "pimd"):
         hint = f"run `vxlab setup`, which unpacks {PACKAGES[name]} (installing it starts it)"
     shown = "bridge(8)" if name == "bridge" else name  # `bridge` is a kind of device
-    return Check(shown, title, functools.partial(_attempt, name, option), hint, required=True)
+    return Check(
+        name=shown,
+        title=title,
+        attempt=functools.partial(_attempt, name, option),
+        hint=hint,
+        required=True,
+    )
 
 
 def optional(name: str, title: str, option: str, hint: str) -> Check:
-    """A program that scenarios can do without."""
-    return Check(name, title, functools.partial(_attempt, name, option), hint)
+    """The probe of a program that scenarios can do without.
+
+    ``name`` is the program, ``title`` what it is for, ``option`` makes it print its version;
+    ``hint`` says what to do where it is missing.
+    """
+    return Check(
+        name=name, title=title, attempt=functools.partial(_attempt, name, option), hint=hint
+    )
 
 
 #: All programs.  What ``vxlab setup`` provides is required, the rest is not.

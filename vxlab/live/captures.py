@@ -10,7 +10,11 @@ from vxlab.observe.capture import Capture
 
 
 class Captures(Mapping[str, Capture]):
-    """Several captures, started and stopped together."""
+    """Several captures by place, started and stopped together; a context manager.
+
+    ``captures`` are not started yet.  With ``deaf`` each of them receives nothing once it has
+    started, for a control.
+    """
 
     def __init__(self, captures: Mapping[str, Capture], *, deaf: bool = False) -> None:
         self._captures, self._deaf = dict(captures), deaf

@@ -5,6 +5,7 @@ ICMP (RFC 792) and ICMPv6 (RFC 4443, section 4) through raw sockets of the nodes
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import selectors
@@ -16,6 +17,8 @@ from collections.abc import Iterable
 
 from vxlab.errors import VxlabError
 from vxlab.system.namespaces import Namespaces
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 #: Requests on their way at one time.  Each may be flooded to all, and the kernel queues a thousand
 #: packets a processor (net.core.netdev_max_backlog).
@@ -31,53 +34,79 @@ _HEADER = struct.Struct("!BBHHH")  # type, code, checksum, identifier, sequence 
 _PAYLOAD = b"vxlab asks for an echo, once   \n"
 
 
+class _Requests:
+    """Echo requests that wait for their answers, and the sockets that they were sent by."""
+
+    def __init__(self, selector: selectors.BaseSelector, timeout: float) -> None:
+        self._selector, self._timeout = selector, timeout
+        self._identifier = int.from_bytes(os.urandom(2))
+        self._sockets: dict[tuple[int, int], socket.socket] = {}
+        self.waiting: dict[int, tuple[str, float]] = {}  # by number: address, deadline
+
+    def send(self, number: int, namespaces: Namespaces, address: Address) -> bool:
+        """Send a request; False where it cannot be sent."""
+        sock = self._socket(namespaces, address.version)
+        try:
+            sock.sendto(_request(address.version, self._identifier, number), (str(address), 0))
+        except OSError:  # no route: no answer will come
+            return False
+        self.waiting[number] = str(address), time.monotonic() + self._timeout
+        return True
+
+    def _socket(self, namespaces: Namespaces, version: int) -> socket.socket:
+        key = id(namespaces), version
+        if key not in self._sockets:
+            family, protocol = _FAMILIES[version]
+            self._sockets[key] = sock = namespaces.socket(family, socket.SOCK_RAW, protocol)
+            sock.setblocking(False)
+            self._selector.register(sock, selectors.EVENT_READ, version)
+        return self._sockets[key]
+
+    def receive(self) -> None:
+        """Wait for answers, until the first deadline at most."""
+        left = min(until for _, until in self.waiting.values()) - time.monotonic()
+        for ready, _ in self._selector.select(max(0.0, left)):
+            _read(ready.fileobj, ready.data, self._identifier, self.waiting)  # type: ignore[arg-type]
+
+    def take_late(self) -> list[int]:
+        """The numbers of the requests whose deadline has passed; they wait no longer."""
+        now = time.monotonic()
+        late = [number for number, (_, until) in self.waiting.items() if until <= now]
+        for number in late:
+            del self.waiting[number]
+        return late
+
+    def close(self) -> None:
+        """Close all sockets."""
+        for sock in self._sockets.values():
+            sock.close()
+
+
 def unanswered(asks: Iterable[tuple[Namespaces, str]], timeout: float = 5.0) -> list[int]:
     """Send an echo request for each pair of node and address; the numbers of those not answered.
 
-    Each is sent one time, :data:`AT_ONCE` together, and has ``timeout`` seconds to be answered.
-    A request that cannot be sent, for want of a route, say, is not answered.  An answer counts if
-    it comes from the address that was asked.  VxlabError for what is no address.
+    ``asks`` are pairs of a node's namespaces and an IP address, numbered from 0.  Each is sent one
+    time, :data:`AT_ONCE` together, and has ``timeout`` seconds to be answered.  A request that
+    cannot be sent, for want of a route, say, is not answered.  An answer counts if it comes from
+    the address that was asked.  VxlabError for what is no address.
     """
-    wanted = [(namespaces, _address(text)) for namespaces, text in asks]
-    waiting = deque(enumerate(wanted))
-    identifier = int.from_bytes(os.urandom(2))
-    sockets: dict[tuple[int, int], socket.socket] = {}
-    asked: dict[int, tuple[str, float]] = {}  # by number: of whom, and until when
+    left = deque(enumerate([(namespaces, _address(text)) for namespaces, text in asks]))
     failed: list[int] = []
-    with selectors.DefaultSelector() as selector:
-        try:
-            while waiting or asked:
-                while waiting and len(asked) < AT_ONCE:
-                    number, (namespaces, address) = waiting.popleft()
-                    key = id(namespaces), address.version
-                    if key not in sockets:
-                        family, protocol = _FAMILIES[address.version]
-                        sockets[key] = namespaces.socket(family, socket.SOCK_RAW, protocol)
-                        sockets[key].setblocking(False)
-                        selector.register(sockets[key], selectors.EVENT_READ, address.version)
-                    try:
-                        request = _request(address.version, identifier, number)
-                        sockets[key].sendto(request, (str(address), 0))
-                        asked[number] = str(address), time.monotonic() + timeout
-                    except OSError:  # no route: no answer will come
-                        failed.append(number)
-                if not asked:
-                    continue
-                patience = min(until for _, until in asked.values()) - time.monotonic()
-                for ready, _ in selector.select(max(0.0, patience)):
-                    _read(ready.fileobj, ready.data, identifier, asked)  # type: ignore[arg-type]
-                now = time.monotonic()
-                late = [number for number, (_, until) in asked.items() if until <= now]
-                failed += late
-                for number in late:
-                    del asked[number]
-        finally:
-            for each in sockets.values():
-                each.close()
+    with contextlib.ExitStack() as stack:
+        selector = stack.enter_context(selectors.DefaultSelector())
+        requests = stack.enter_context(contextlib.closing(_Requests(selector, timeout)))
+        while left or requests.waiting:
+            while left and len(requests.waiting) < AT_ONCE:
+                number, (namespaces, address) = left.popleft()
+                if not requests.send(number, namespaces, address):
+                    failed.append(number)
+            if requests.waiting:
+                requests.receive()
+                failed += requests.take_late()
     return sorted(failed)
 
 
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def _address(text: str) -> Address:
     try:
         return ipaddress.ip_address(text)
     except ValueError as error:

@@ -4,15 +4,14 @@
         assert lab["h1"].ping("10.0.0.2")
 
 A lab is built by applying the topology's plan, and is ready when every link is up and every
-daemon does its work.  Closing it, or the end of the process, takes everything away.
+service does its work.  Closing it, or the end of the process, takes everything away.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from vxlab import apply, sandbox
 from vxlab.apply.site import Backend, Site
@@ -21,7 +20,7 @@ from vxlab.errors import SandboxError, VxlabError
 from vxlab.live.captures import Captures
 from vxlab.live.node import Node
 from vxlab.observe import packetsocket, state
-from vxlab.observe.capture import Capture
+from vxlab.observe.capture import BUFFER, Capture
 from vxlab.observe.recorder import Recorder
 from vxlab.plan.operations import Operation, StartDaemon, StopDaemon
 from vxlab.plan.planner import SWITCH_BRIDGE, Plan, make_plan
@@ -31,11 +30,12 @@ Interceptor = Callable[[Operation], Operation | None]
 
 
 class Lab(Mapping[str, Node]):
-    """A live lab, and a mapping from node names to nodes.
+    """A live lab, and a mapping from node names to nodes: ``lab["h1"]`` is a :class:`vxlab.Node`.
 
-    ``backend`` applies the plan: one of :data:`vxlab.apply.BACKENDS`, or an object of one's own;
-    with ``recorder`` every node keeps its last frames, for reports.  Use it as a context manager,
-    or call :meth:`open` and :meth:`close`.
+    ``topology`` is what to build.  ``backend`` applies the plan: ``netlink``, ``iproute2`` or
+    ``script`` (:data:`vxlab.apply.BACKENDS`), or an object with the same methods.  With
+    ``recorder`` every node keeps its last frames, for reports.  Use it as a context manager, or
+    call :meth:`open` and :meth:`close`.
     """
 
     def __init__(
@@ -60,7 +60,11 @@ class Lab(Mapping[str, Node]):
         return make_plan(self.topology)
 
     def open(self) -> Lab:
-        """Build the lab and wait until it is ready; nothing is left of it where that fails."""
+        """Build the lab and wait until it is ready; nothing is left of it where that fails.
+
+        SandboxError where this process may not make namespaces, ApplyError where an operation is
+        refused, WaitTimeout where the links do not come up.
+        """
         if self._is_open:
             raise VxlabError(f"lab {self.topology}: wanted to open it, found it open already")
         check_place()
@@ -108,10 +112,11 @@ class Lab(Mapping[str, Node]):
         return f"<Lab {self.topology}: {', '.join(self._nodes) or 'not open'}>"
 
     def apply(self, *operations: Operation, by: str | None = None) -> None:
-        """Change the lab: the same operations that built it, also in the middle of a test.
+        """Change the lab, also in the middle of a test, by the same operations that built it.
 
-        ``by`` names another backend than the lab's own (:data:`vxlab.apply.BACKENDS`).  ApplyError
-        for the first operation that is refused; what came before it has been done.
+        ``operations`` are applied in order (:mod:`vxlab.operations`).  ``by`` names another backend
+        than the lab's own (:data:`vxlab.apply.BACKENDS`).  ApplyError for the first operation that
+        is refused; what came before it has been done.
         """
         backend = self.backend if by is None else apply.backend_named(by)
         for operation in operations:
@@ -126,10 +131,10 @@ class Lab(Mapping[str, Node]):
                 self._adopt()
 
     def intercept(self, interceptor: Interceptor | None) -> None:
-        """Let ``interceptor`` see every operation from now on, before it is applied.
+        """Call ``interceptor`` with every operation from now on, before it is applied.
 
-        What it returns is applied in the operation's place, nothing for None.  That is how a
-        control breaks a lab on purpose, be it while it is built or later.  None: no longer.
+        What it returns is applied in the operation's place, nothing for None.  So a control breaks
+        a lab on purpose, while it is built or later.  With None for the interceptor that ends.
         """
         self._interceptor = interceptor
 
@@ -157,9 +162,10 @@ class Lab(Mapping[str, Node]):
     def unreached(
         self, pairs: Iterable[tuple[str, str]], timeout: float = 5.0
     ) -> list[tuple[str, str]]:
-        """Of pairs of a node's name and an address, those where the node gets no echo.
+        """Of ``pairs`` of a node's name and an IP address, those where the node gets no echo reply.
 
-        Many ask at once, one time each, without a program; see :func:`vxlab.live.echo.unanswered`.
+        Many requests at once, one for each pair, ``timeout`` seconds for each, without a program;
+        see :func:`vxlab.live.echo.unanswered`.  VxlabError for an unknown node, or no address.
         :meth:`Node.ping <vxlab.live.node.Node.ping>` is the real ping, one at a time.
         """
         from vxlab.live import echo
@@ -170,11 +176,15 @@ class Lab(Mapping[str, Node]):
         return [asked[number] for number in missing]
 
     def stop_daemon(self, router: str) -> None:
-        """Stop the multicast daemon of a router."""
+        """Stop the routing daemon of the router of that name; VxlabError where it has none."""
         self.apply(StopDaemon(router, self._daemon(router).program))
 
     def start_daemon(self, router: str) -> None:
-        """Start the multicast daemon of a router again, and wait until it is ready."""
+        """Start the routing daemon of a router again, and wait until it is ready.
+
+        ``router`` is the router's name.  VxlabError where the topology gives it no daemon,
+        DaemonError where it does not become ready.
+        """
         self.apply(self._daemon(router))
 
     def _daemon(self, router: str) -> StartDaemon:
@@ -183,30 +193,39 @@ class Lab(Mapping[str, Node]):
                 return operation
         raise VxlabError(f"lab {self.topology}: wanted a daemon on {router!r}, found none planned")
 
-    def capture(self, *places: str, **options: Any) -> Captures:
+    def capture(
+        self, *places: str, ports: Collection[int] | None = None, buffer: int = BUFFER
+    ) -> Captures:
         """Captures at several places, live when the block is entered.
 
-        A place is a node (its first interface) or ``node:interface``.  The block's value is a
-        mapping from place to :class:`~vxlab.observe.capture.Capture`; ``options`` are the latter's.
+            with lab.capture("h1", "h2:eth0") as seen:
+                lab["h1"].ping("10.0.0.2")
+            assert seen["h2:eth0"].encapsulated()
+
+        Each of ``places`` is a node (its first interface) or ``node:interface``.  The block's value
+        is a mapping from place to :class:`vxlab.Capture`.  ``ports`` are the UDP ports on which
+        VXLAN is taken apart (None: those of the lab's VTEPs); ``buffer`` is the size of each
+        capture's ring in bytes.  VxlabError for an unknown node; entering the block raises
+        CaptureError where a capture cannot be started.
         """
-        options.setdefault("ports", tuple(sorted(self.topology.ports)))
+        found = tuple(sorted(self.topology.ports)) if ports is None else ports
         captures = {}
         for place in places:
             node, _, interface = place.partition(":")
             namespaces = self[node].namespaces
             interface = interface or self.first_interface(node)
-            captures[place] = Capture(namespaces, interface, node=node, **options)
+            captures[place] = Capture(namespaces, interface, node=node, ports=found, buffer=buffer)
         return Captures(captures, deaf=self._deaf)
 
     def deafen_captures(self) -> None:
-        """Let captures made from now on hear nothing once they have started.
+        """Let captures made from now on receive nothing once they have started.
 
         A control of tests that count on silence: where no frame is seen, they must not pass.
         """
         self._deaf = True
 
     def stop_recording(self) -> None:
-        """Stop the flight recorders, and wait until their packet sockets are gone.
+        """Stop the recorders, and wait until their packet sockets are gone.
 
         Their frames stay, for reports.  For tests about GRO, which does not merge frames that a
         packet socket holds as well.
@@ -217,7 +236,7 @@ class Lab(Mapping[str, Node]):
         packetsocket.settle()
 
     def first_interface(self, node: str) -> str:
-        """The interface a node is known by: a container's, a machine's first card."""
+        """The interface that a capture of ``node`` takes: a container's own, a machine's first."""
         for container in self.topology.containers:
             if container.name == node:
                 return container.device
@@ -227,7 +246,7 @@ class Lab(Mapping[str, Node]):
         return SWITCH_BRIDGE
 
     def state(self) -> dict[str, state.NodeState]:
-        """A snapshot of every node."""
+        """A snapshot of every node, by name; see :meth:`Node.state <vxlab.Node.state>`."""
         return {name: node.state for name, node in self._nodes.items()}
 
 

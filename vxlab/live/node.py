@@ -27,9 +27,13 @@ COMMAND_DEADLINE = 30.0
 _OTHERS = frozenset({"netns", "tuntap", "tap", "vrf"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a command did: exit ``code``, ``stdout`` and ``stderr`` as text."""
+    """What a command did; true if it ended with exit code 0.
+
+    ``argv`` is the program and its arguments, ``code`` its exit code (below 0: the signal that
+    ended it), ``stdout`` and ``stderr`` are what it printed, as text.
+    """
 
     argv: tuple[str, ...]
     code: int
@@ -42,7 +46,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """What a ping saw; true if at least one request was answered."""
+    """What a ping saw; true if at least one request was answered.
+
+    ``sent`` and ``received`` count requests and answers, ``output`` is what ping(8) printed.
+    """
 
     sent: int
     received: int
@@ -53,14 +60,18 @@ class Ping:
 
 
 class Node:
-    """One node of a live lab, as ``lab["name"]`` gives it."""
+    """One node of a live lab, as ``lab["name"]`` gives it.
+
+    ``name`` is its name, ``namespaces`` are its own; ``after`` is called whenever a command has
+    ended.
+    """
 
     def __init__(
         self, name: str, namespaces: Namespaces, after: Callable[[], None] | None = None
     ) -> None:
         self.name = name
         self.namespaces = namespaces
-        self._after = after  # called when a command has ended
+        self._after = after
         self._testinfra: TestinfraHost | None = None
 
     def __repr__(self) -> str:
@@ -77,8 +88,10 @@ class Node:
     ) -> subprocess.Popen[Any]:
         """Start a program in the node; it ends with the lab at the latest.
 
-        The arguments are those of :class:`subprocess.Popen`.  MissingProgram where it is not
-        installed.
+        ``argv`` is the program and its arguments.  ``stdin``, ``stdout``, ``stderr`` (pipes unless
+        given, but stdin) and ``env`` (the whole environment; None: this process's) are those of
+        :class:`subprocess.Popen`.  Pipes carry text unless ``text`` is False.  MissingProgram where
+        it is not installed.
         """
         return self.namespaces.popen(
             argv, stdin=stdin, stdout=stdout, stderr=stderr, env=env, text=text
@@ -94,8 +107,10 @@ class Node:
     ) -> Result:
         """Run a program in the node to its end.
 
-        CommandError where it ends with another code than 0, unless ``check`` is False;
-        WaitTimeout, the program killed, after ``timeout`` seconds.
+        ``argv`` is the program and its arguments, ``stdin`` the text that it reads (None: nothing),
+        ``env`` the whole environment (None: this process's).  CommandError where it ends with
+        another code than 0, unless ``check`` is False; WaitTimeout, the program killed, after
+        ``timeout`` seconds; MissingProgram where it is not installed.
         """
         pipe = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
         return self._wait(self.popen(*argv, stdin=pipe, env=env), argv, check, timeout, stdin)
@@ -104,6 +119,8 @@ class Node:
         """Run a program that ends soon, and needs nothing of the node but its network.
 
         As :meth:`run`, and quicker: it sees this process's mounts and processes, not the node's.
+        ``argv`` is the program and its arguments; ``check`` and ``timeout`` (seconds), and the
+        errors, are those of :meth:`run`.
         """
         return self._wait(self.namespaces.quick(argv), argv, check, timeout)
 
@@ -126,7 +143,7 @@ class Node:
                 ) from error
         if self._after is not None:
             self._after()
-        result = Result(argv, process.returncode, stdout, stderr)
+        result = Result(argv=argv, code=process.returncode, stdout=stdout, stderr=stderr)
         if check and result.code:
             raise CommandError(self.name, argv, result.code, stderr or stdout)
         return result
@@ -143,9 +160,11 @@ class Node:
     ) -> Ping:
         """Ping ``address``; the result is true if there was an answer.
 
-        ``timeout`` is how many seconds to wait for an answer to the last request; the ping ends
-        as soon as ``count`` answers are there.  ``interface`` is a device (also a VRF) or a
-        source address; ``size`` is in bytes of payload.
+        ``address`` is an IP address, ``count`` the number of requests, ``interval`` the seconds
+        between two of them.  ``timeout`` is how many seconds to wait for an answer to the last
+        request; the ping ends as soon as ``count`` answers have come.  ``interface`` is the name of
+        an interface (also of a VRF) or a source address; ``size`` is in bytes of payload (None:
+        56).  CommandError where ping(8) itself fails.
         """
         argv = ["ping", "-n", "-c", str(count), "-i", str(interval), "-W", f"{timeout:g}"]
         argv += ["-I", interface] if interface else []
@@ -160,15 +179,16 @@ class Node:
         raise CommandError(self.name, result.argv, result.code, "no summary: " + result.stdout)
 
     def ip(self, *words: str) -> Any:
-        """The answer of ``ip -j WORDS`` as Python lists and dicts ([] where it is silent).
+        """The answer of ``ip -j WORDS`` as Python lists and dicts ([] where it prints nothing).
 
-        Where ``ip`` prints broken JSON, that is mended (:mod:`vxlab.live.json_output`).
+        ``words`` are the arguments.  CommandError where it fails, VxlabError for what is no JSON;
+        where ``ip`` prints broken JSON, that is mended (:mod:`vxlab.live.json_output`).
         With ``-d`` as a word it shows details: ``ip("-d", "link", "show", "vxlan0")``.
         """
         return self._json("ip", words)
 
     def bridge(self, *words: str) -> Any:
-        """The answer of ``bridge -j WORDS`` as Python lists and dicts."""
+        """The answer of ``bridge -j WORDS`` as Python lists and dicts; see :meth:`ip`."""
         return self._json("bridge", words)
 
     def _json(self, program: str, words: tuple[str, ...]) -> Any:
@@ -182,9 +202,11 @@ class Node:
             ) from error
 
     def sysctl(self, key: str, value: str | int | None = None) -> str:
-        """A setting below ``net.`` in dotted form; sets it first where ``value`` is given.
+        """The value of the setting ``key``; it is set first where ``value`` is given.
 
-        A dot in the name of an interface is written as a slash, as with sysctl(8).
+        ``key`` is in dotted form, below ``net.``: ``net.ipv4.ip_forward``.  A dot in the name of an
+        interface is written as a slash, as with sysctl(8).  VxlabError where there is no such
+        setting, or the kernel refuses the value.
         """
         path = sysctl_path(key)
         try:
@@ -197,15 +219,19 @@ class Node:
             ) from error
 
     def socket(self, family: int, kind: int, protocol: int = 0) -> sockets.socket:
-        """A socket of this node, to be used and closed as any other."""
+        """A socket of this node, to be used and closed as any other.
+
+        ``family`` (AF_*), ``kind`` (SOCK_*) and ``protocol`` are those of :func:`socket.socket`.
+        OSError where the kernel refuses.
+        """
         return self.namespaces.socket(family, kind, protocol)
 
     def add_raw_link(self, name: str, kind: str, data: Iterable[tuple[int, bytes]] = ()) -> int:
         """Create a device by one netlink request, as no operation would; its interface index.
 
-        For tests of what the kernel refuses.  ``kind`` is as ``ip link add type`` has it, ``data``
-        are attributes of that kind (IFLA_VXLAN_* …), each as number and payload.  ApplyError, with
-        the kernel's error number and explanation, where it refuses.
+        For tests of what the kernel refuses.  ``name`` is the device's, ``kind`` as ``ip link add
+        type`` has it, ``data`` are attributes of that kind (IFLA_VXLAN_* …), each as number and
+        payload.  ApplyError, with the kernel's error number and explanation, where it refuses.
         """
         return devices.add_link(self.namespaces, kind, data, name=name)
 
@@ -221,7 +247,13 @@ class Node:
         return devices.kind_attributes(self.namespaces, index)
 
     def send_marked(self, address: str, data: bytes, *, port: int = MARK_PORT) -> None:
-        """Send one UDP datagram that captures recognise by its payload (``payloads()``)."""
+        """Send one UDP datagram that captures recognise by its payload (``payloads()``).
+
+        ``address`` is of IPv4 or IPv6, also one of broadcast or multicast; ``data`` is what
+        ``payloads()`` shows, in bytes, as long as the packet is not fragmented; ``port`` is the UDP
+        destination port, any from 1 to 65535.  VxlabError where ``address`` or ``port`` is none,
+        or the kernel refuses to send.
+        """
         try:
             version = ipaddress.ip_address(address).version
         except ValueError as error:

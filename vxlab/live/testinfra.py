@@ -32,7 +32,11 @@ class NodeBackend(BaseBackend):  # type: ignore[misc]  # testinfra has no type i
         self._node = node
 
     def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:
-        """Run a shell command in the node."""
+        """Run a shell command in the node.
+
+        ``command`` may have ``%s`` in it, which ``args`` replace, quoted for the shell; ``kwargs``
+        are testinfra's, and mean nothing here.
+        """
         quoted = self.get_command(command, *args)
         process = self._node.popen("sh", "-c", quoted, text=False)
         stdout, stderr = process.communicate()

@@ -9,7 +9,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from vxlab.matrix.cancellation import Cancellation
-from vxlab.matrix.events import CaseEnded, CellEnded, Event, OnEvent
+from vxlab.matrix.events import CaseEnded, CellBegun, CellEnded, Event, OnEvent
 from vxlab.matrix.job import SYSTEM, Combination, Job
 from vxlab.matrix.job_runner import run_job
 from vxlab.matrix.target_choice import packed_project
@@ -81,7 +81,9 @@ def ask(
 
 def judge(events: Sequence[Event]) -> Answer:
     """What the events of one cell mean."""
-    cases = [event.case for event in events if isinstance(event, CaseEnded)]
+    begun = [number for number, event in enumerate(events) if isinstance(event, CellBegun)]
+    last = events[begun[-1] if begun else 0 :]  # it may have begun again, in another machine
+    cases = [event.case for event in last if isinstance(event, CaseEnded)]
     (end,) = [event for event in events if isinstance(event, CellEnded)]
     counts = Counter(case.outcome for case in cases)
     counted = (

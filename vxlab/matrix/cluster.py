@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import queue
-import tempfile
 import threading
 import time
 import uuid
@@ -31,6 +30,7 @@ from vxlab.matrix.job import HERE, Job
 from vxlab.matrix.job_runner import run_job
 from vxlab.results.model import CellState
 from vxlab.vm.notify import Notify, silent
+from vxlab.vm.scratch import Scratch
 
 #: The resource of a worker that can run virtual machines.
 RESOURCE = "VM"
@@ -234,13 +234,10 @@ def _work(
         sent.append(found)
 
     cancellation = Cancellation()
-    with (
-        _listening(topic, cancellation),
-        tempfile.TemporaryDirectory(prefix="vxlab-project-") as folder,
-    ):
+    with _listening(topic, cancellation), Scratch() as scratch:
         path = None
         if archive is not None:
-            path = Path(folder, "project.tar")
+            path = scratch.file()
             path.write_bytes(archive)
         run_job(job, send, path, cancellation, silent)
     return attempt, sent

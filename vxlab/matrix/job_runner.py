@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def run_job(
             on_event(CellEnded(cell=number, state=CellState.BOOT_FAILED, reason=str(error)))
         return
     with target:
-        follower = _Follower(target, on_event)
+        follower = _Follower(target, on_event, {number for number, _ in left})
         while left and not cancellation.reason:
             on_event(Booting(tuple(number for number, _ in left)))
             follower.began = False
@@ -117,8 +118,8 @@ def _error_line(said: str) -> str:
 class _Follower:
     """Makes events of what targets report, one after another."""
 
-    def __init__(self, target: Target, on_event: OnEvent) -> None:
-        self._target, self._on_event = target, on_event
+    def __init__(self, target: Target, on_event: OnEvent, cells: Set[int]) -> None:
+        self._target, self._on_event, self._cells = target, on_event, cells
         self.ended: set[int] = set()
         self.began = False  # whether this machine has begun a cell
         self._crashes: dict[int, _Crash] = {}
@@ -134,13 +135,14 @@ class _Follower:
     def take(self, report: Report) -> None:
         """What a target has reported."""
         if isinstance(report, PytestStarted):
-            self._begin(report)
+            if report.cell in self._cells - self.ended:  # a guest may say anything
+                self._begin(report)
             return
         cell = self._cell
         if cell is None:
             return
         match report:
-            case PytestEnded():
+            case PytestEnded() if report.cell == cell:
                 self._finish(self._judged(report))
             case ScenariosCollected():
                 if cell not in self._crashes:

@@ -20,7 +20,7 @@ from vxlab.matrix.reports import OnReport
 from vxlab.matrix.target import FULL, LOG, Seen, Termination, last_line
 from vxlab.matrix.time_limits import TimeLimits
 from vxlab.results.model import CellState
-from vxlab.system.syscalls import die_with_parent
+from vxlab.vm import children
 from vxlab.vm.notify import Notify
 
 
@@ -45,26 +45,29 @@ class LocalTarget:
         ``on_report`` gets each report as it comes.
         """
         read, write = os.pipe()
-        with tempfile.TemporaryDirectory(prefix="vxlab-matrix-") as folder:
-            path, log = Path(folder, "job"), Path(folder, "log")
-            reported = f"/dev/fd/{write}"
-            path.write_text(
-                job_text(self._job, cells, seen=seen, bundles=self._bundles, reports=reported)
+        reported = f"/dev/fd/{write}"
+        text = job_text(self._job, cells, seen=seen, bundles=self._bundles, reports=reported)
+        with (
+            tempfile.TemporaryFile("w+") as job,
+            tempfile.TemporaryFile() as log,
+            os.fdopen(read, encoding="utf-8", errors="replace") as lines,
+        ):
+            job.write(text)
+            job.flush()
+            process = children.start(
+                [sys.executable, "-m", "vxlab.matrix.run_cells", f"/dev/fd/{job.fileno()}"],
+                cwd=self._job.project,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[write, job.fileno()],
+                start_new_session=True,
             )
-            with log.open("wb") as file, os.fdopen(read, encoding="utf-8") as lines:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "vxlab.matrix.run_cells", str(path)],
-                    cwd=self._job.project,
-                    stdin=subprocess.DEVNULL,
-                    stdout=file,
-                    stderr=file,
-                    pass_fds=[write],
-                    start_new_session=True,
-                    preexec_fn=die_with_parent,
-                )
-                os.close(write)
-                late = self._follow(process, lines, on_report)
-            return self._judge(process.wait(), late, log.read_text(errors="replace"))
+            os.close(write)
+            late = self._follow(process, lines, on_report)
+            status = process.wait()
+            log.seek(0)
+            return self._judge(status, late, log.read().decode(errors="replace"))
 
     def _follow(
         self, process: subprocess.Popen[bytes], lines: IO[str], on_report: OnReport

@@ -11,12 +11,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vxlab.errors import VxlabError
 from vxlab.results.model import Case, KnownDifference, Outcome
+
+#: No scenario takes longer, in seconds.
+_LONGEST = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,34 +87,47 @@ def decode_line(line: str) -> Report | None:
     """The report of a line; None where it is none, as one that was cut off by a crash."""
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return decode(found) if isinstance(found, dict) else None
 
 
 def decode(found: Mapping[str, Any]) -> Report | None:
-    """The report of an object; None where it is none of these."""
-    match found:
-        case {"begin": cell, "tools": tools}:
-            return PytestStarted(cell, tools)
-        case {"end": cell, "code": code, "full": full, "said": said}:
-            return PytestEnded(cell=cell, code=code, full=tuple(full), said=said)
-        case {"collected": count}:
-            return ScenariosCollected(count)
-        case {"start": nodeid}:
-            return ScenarioStarted(nodeid, found.get("behaviour", ""), _known_from_json(found))
-        case {"case": _}:
-            return ScenarioEnded(case_from_json(found))
+    """The report of an object; None where it is none of these, as a guest may send anything."""
+    with contextlib.suppress(ValueError):
+        match found:
+            case {"begin": int(cell), "tools": dict(tools)}:
+                return PytestStarted(cell, {_text(key): _text(tools[key]) for key in tools})
+            case {"end": int(cell), "code": int(code), "full": list(full), "said": said}:
+                folders = tuple(map(_text, full))
+                return PytestEnded(cell=cell, code=code, full=folders, said=_text(said))
+            case {"collected": int(count)}:
+                return ScenariosCollected(count)
+            case {"start": nodeid}:
+                behaviour = _text(found.get("behaviour", ""))
+                return ScenarioStarted(_text(nodeid), behaviour, _known_from_json(found))
+            case {"case": _}:
+                return ScenarioEnded(case_from_json(found))
     return None
 
 
+def _text(value: object) -> str:
+    """A text that can be shown and written; ValueError for what is none."""
+    if not isinstance(value, str):
+        raise ValueError(f"wanted a text, found {value!r:.50}")
+    return value.encode("utf-8", "backslashreplace").decode()
+
+
 def case_from_json(found: Mapping[str, Any]) -> Case:
-    """The case that an object tells of; what is not in it is empty."""
-    texts = {name: found.get(name, "") for name in ("reason", "evidence", "behaviour")}
+    """The case that an object tells of; what is not in it is empty.  ValueError for another."""
+    texts = {name: _text(found.get(name, "")) for name in ("reason", "evidence", "behaviour")}
+    seconds = found.get("seconds", 0.0)
+    if not isinstance(seconds, (int, float)) or not 0 <= seconds < float("inf"):
+        raise ValueError(f"wanted seconds, found {seconds!r:.50}")
     return Case(
-        nodeid=found["case"],
-        outcome=Outcome(found["outcome"]),
-        seconds=found.get("seconds", 0.0),
+        nodeid=_text(found.get("case")),
+        outcome=Outcome(_text(found.get("outcome"))),
+        seconds=min(seconds, _LONGEST),
         known=_known_from_json(found),
         **texts,
     )
@@ -129,8 +147,11 @@ def case_to_json(case: Case) -> dict[str, Any]:
 
 
 def _known_from_json(found: Mapping[str, Any]) -> tuple[KnownDifference, ...]:
-    """The known differences that an object names."""
-    return tuple(KnownDifference(**each) for each in found.get("known", ()))
+    """The known differences that an object names; ValueError where these are none."""
+    try:
+        return tuple(KnownDifference(**each) for each in found.get("known", ()))
+    except (TypeError, AttributeError, VxlabError) as error:
+        raise ValueError(f"wanted known differences, found {error}") from error
 
 
 def _known_to_json(known: Iterable[KnownDifference]) -> list[dict[str, str]]:

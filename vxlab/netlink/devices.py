@@ -38,8 +38,9 @@ from vxlab.system.namespaces import Namespaces
 def request_once(namespaces: Namespaces, request: Request, doing: str) -> None:
     """Send one request over a socket of its own and wait until it is done.
 
-    ApplyError, with the error number and the kernel's explanation, where the kernel refuses;
-    ``doing`` says in it what was tried.
+    ``namespaces`` are those of the node, ``request`` is what is asked; ``doing`` says in errors
+    what was tried.  ApplyError, with the error number and the kernel's explanation, where the
+    kernel refuses.
     """
     with contextlib.closing(NetlinkSocket(namespaces)) as sock:
         refused = sock.request([request])
@@ -56,7 +57,7 @@ def add_link(
     lower: int = 0,
     master: int = 0,
 ) -> int:
-    """Create a device called ``name`` and return its index.
+    """Create a device called ``name`` in ``namespaces`` and return its interface index.
 
     ``kind`` is as ``ip link add type`` has it; ``data`` are the attributes of that kind, each as
     number and payload; ``lower`` is the index of the device that it sits upon, ``master`` that of

@@ -52,9 +52,10 @@ def open_socket(namespaces: Namespaces, protocol: int = NETLINK_ROUTE) -> socket
 def dump(sock: socket.socket, message_type: int, payload: bytes) -> list[bytes]:
     """All messages that answer one dump request, each with its header.
 
-    ``message_type`` is one of RTM_GET*, ``payload`` its fixed header and attributes.  A dump during
-    which the state changed (NLM_F_DUMP_INTR) is thrown away and asked for again.  Raises OSError
-    with the kernel's error number, VxlabError where the state never holds still.
+    ``sock`` is a netlink socket (:func:`open_socket`), ``message_type`` one of RTM_GET*,
+    ``payload`` its fixed header and attributes.  A dump during which the state changed
+    (NLM_F_DUMP_INTR) is thrown away and asked for again.  Raises OSError with the kernel's error
+    number, VxlabError where the state never holds still.
     """
     for _ in range(TRIES):
         number = next(_sequence_numbers) & 0xFFFFFFFF

@@ -129,7 +129,11 @@ def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
-    """One netlink message of type ``kind``."""
+    """The bytes of one netlink message: its header, then ``body``.
+
+    ``kind`` is the message type (RTM_*), ``flags`` are NLM_F_*; ``sequence`` is repeated by the
+    kernel in its answers.
+    """
     return HEADER.pack(len(body) + HEADER.size, kind, flags, sequence, 0) + body
 
 
@@ -150,7 +154,8 @@ def _split(data: bytes) -> Iterator[NetlinkMessage]:
         length, kind, flags, sequence, _ = HEADER.unpack_from(data, at)
         if length < HEADER.size:
             raise VxlabError(f"wanted a netlink message, found one of {length} bytes")
-        yield NetlinkMessage(kind, flags, sequence, data[at : at + length])
+        whole = data[at : at + length]
+        yield NetlinkMessage(type=kind, flags=flags, sequence=sequence, data=whole)
         at += (length + 3) & ~3
 
 

@@ -45,7 +45,7 @@ _FORMATS: dict[str, str] = {
 
 
 def encode(kind: ValueType, value: Any, index_of: Callable[[str], int]) -> bytes:
-    """One value as a netlink payload.
+    """``value`` as a netlink payload of type ``kind`` (:data:`ValueType`).
 
     ``index_of`` turns the name of a device into its interface index.  ValueError, KeyError,
     TypeError or struct.error where the value does not fit its type.
@@ -70,7 +70,7 @@ def encode(kind: ValueType, value: Any, index_of: Callable[[str], int]) -> bytes
 
 
 def decode(kind: ValueType, payload: bytes, name_of: Callable[[int], str]) -> Any:
-    """The value that a payload stands for: the inverse of :func:`encode`.
+    """The value that ``payload``, of type ``kind``, stands for: the inverse of :func:`encode`.
 
     ``name_of`` turns an interface index into the device's name.  None for a device with index 0.
     ValueError, KeyError or struct.error where the payload does not fit its type.

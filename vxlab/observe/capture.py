@@ -13,7 +13,7 @@ the frames.  They go out of the interface itself where that is harmless, else ov
   each; a vrf drops it as a transmit error.
 * all others, and ``interface=None``: lo, so that nothing leaves the node.  (A bridge sends even
   what is for its own MAC out of the port it has that MAC from; a vxlan device would flood it.)
-  One socket hears the interface and, of lo, the probes: a filter picks by interface number.  That
+  One socket receives from the interface and, from lo, the probes: a filter chooses by index.  That
   proves socket, filter, ring and reader, not the device.  So at stop the device must be the same
   and up, and where its counters moved, frames of that direction must have been seen.
 
@@ -43,6 +43,9 @@ from vxlab.system.waiting import DEADLINE
 if TYPE_CHECKING:
     from scapy.packet import Packet
 
+#: Bytes of kernel memory that a capture takes unless told otherwise.
+BUFFER = 16 << 20
+
 _DIRECT = ("veth", "dummy", "vrf", "lo")
 _DEAF = (0x06, 0, 0, 0)  # BPF: accept nothing
 
@@ -50,11 +53,13 @@ _DEAF = (0x06, 0, 0, 0)  # BPF: accept nothing
 class Capture:
     """Captures on one interface of a node, or on all for ``interface=None``; a context manager.
 
-    ``ports`` are the UDP ports on which VXLAN is taken apart.  ``buffer`` is the size of the ring
-    in bytes of kernel memory, held from start to stop: 2048 for each frame between two reads, so
-    that 16 MB take a burst of 8192 (64 MB take the kernel four times as long to provide).  lo
-    shows each frame twice, sent and received; a vrf shows as sent what it receives
-    (drivers/net/vrf.c).
+    ``namespaces`` are the node's, ``interface`` and ``node`` are names.  ``ports`` are the UDP
+    ports on which VXLAN is taken apart.  ``buffer`` is the size of the ring in bytes of kernel
+    memory, held from start to stop: 2048 for each frame between two reads, so that 16 MB take a
+    burst of 8192 (64 MB take the kernel four times as long to provide).  lo shows each frame twice,
+    sent and received; a vrf shows as sent what it receives (drivers/net/vrf.c).
+
+    :meth:`vxlab.Lab.capture` makes captures by the names of nodes, with the ports of the lab.
     """
 
     #: Seconds that one proof may take; it takes microseconds unless probes have to queue.
@@ -67,7 +72,7 @@ class Capture:
         *,
         node: str,
         ports: Collection[int] = VXLAN_PORTS,
-        buffer: int = 16 << 20,
+        buffer: int = BUFFER,
     ) -> None:
         self.node, self.interface, self.ports = node, interface, ports
         self._namespaces, self._buffer = namespaces, buffer
@@ -98,7 +103,7 @@ class Capture:
         return self
 
     def stop(self) -> None:
-        """Prove the capture once more, read what is left, and let go; safe to call twice.
+        """Prove the capture once more, read what is left, and close it; safe to call twice.
 
         It raises nothing where the proof fails: :attr:`was_live` and :attr:`proof` tell.
         """
@@ -133,7 +138,7 @@ class Capture:
             sock.close()
             ring = f"{self._where}: wanted a ring of {self._buffer} bytes"
             raise CaptureError(f"{ring}, found {error}: give a smaller buffer") from error
-        if not direct:  # hear this interface, and on lo what has the ethertype of a probe
+        if not direct:  # this interface, and of lo what has the ethertype of a probe
             load_index, load_type = (0x20, 0, 0, 0xFFFFF008), (0x28, 0, 0, 12)
             wanted, on_lo = (0x15, 3, 0, self._link.number), (0x15, 0, 3, self._path.number)
             is_probe, take = (0x15, 0, 1, 0x88B5), (0x06, 0, 0, 0x40000)
@@ -200,7 +205,7 @@ class Capture:
             self._ring = self._sender = None
 
     def deafen(self) -> None:
-        """Make this running capture hear nothing more: the control of a test of silence.
+        """Let this running capture receive nothing more: the control of a test of silence.
 
         Its proof at stop fails from now on, without waiting long for it.
         """
@@ -277,7 +282,8 @@ class Capture:
     ) -> Frame:
         """The first frame since the start for which ``predicate`` is true, waiting for it.
 
-        WaitTimeout after ``timeout`` seconds says ``what`` was awaited, and what came instead.
+        ``what`` names it in the error.  WaitTimeout after ``timeout`` seconds says what was
+        awaited, and what came instead.
         """
         begun, number = time.monotonic(), 0
         while True:
@@ -312,9 +318,9 @@ class Capture:
             found = f"{self.dropped} frames dropped: give a larger buffer"
         if found:
             raise CaptureError(f"{self._where}: wanted to be sure of no {what}, found {found}")
-        heard = [frame.summary(self.ports) for frame in self._since(0) if predicate(frame)]
-        if heard:
-            found = f"{len(heard)}: {'; '.join(heard[:5])}"
+        seen = [frame.summary(self.ports) for frame in self._since(0) if predicate(frame)]
+        if seen:
+            found = f"{len(seen)}: {'; '.join(seen[:5])}"
             raise AssertionError(f"{self._where}: wanted no {what}, found {found}")
 
     def write(self, path: str | os.PathLike[str]) -> None:

@@ -1,4 +1,4 @@
-"""One captured Ethernet frame, read only as far as somebody asks, and what VXLAN carries in it.
+"""One captured Ethernet frame, decoded only as far as is asked for, and what VXLAN carries in it.
 
 Decoding here costs about a microsecond a property, so thousands of frames can be searched in a
 test; scapy is loaded only by :meth:`Frame.packet`.  A frame that is cut short, or is no IP at
@@ -143,10 +143,12 @@ class Frame:
 
     @property
     def mark(self) -> bytes | None:
-        """What a marked datagram carries; None for all other frames, fragments, and tunnels."""
+        """What a marked UDP datagram carries, whatever its port; None for all other frames.
+
+        Fragments have none, nor have tunnels: the frame inside has it.
+        """
         ip = ip_header(self.data)
-        ports = udp_ports(self.data, ip) if ip else None
-        if ip is None or ports is None or ports[1] != MARK_PORT or ip.fragment:
+        if ip is None or udp_ports(self.data, ip) is None or ip.fragment:
             return None
         end = ip.payload + unpack_u16(self.data, ip.payload + 4)[0]
         payload = self.data[ip.payload + 8 : end]
@@ -157,8 +159,8 @@ class Frame:
     def packet(self, ports: Collection[int] = VXLAN_PORTS) -> Packet:
         """The frame as a scapy packet, with VXLAN taken apart on all UDP ``ports``.
 
-        scapy's own table of ports is global and stays as it is: VXLAN is laid over the payload
-        of this one packet.  The first call in a process loads scapy, most of a second.
+        scapy's own table of ports is global and stays as it is: only the payload of this packet
+        becomes VXLAN.  The first call in a process loads scapy, most of a second.
         """
         import scapy.layers.inet6  # noqa: F401 - so that IPv6 is taken apart
         from scapy.layers import inet, l2, vxlan
@@ -201,7 +203,8 @@ class Encapsulated:
     """What one VXLAN packet says, outside and inside.
 
     ``flags`` is the first byte of the VXLAN header (0x08: the VNI is valid, RFC 7348; 0x80: GBP),
-    ``vni`` its 24 bits whatever the flags are; ``port`` the UDP destination port; ``ttl`` the
+    ``vni`` its 24 bits whatever the flags are; ``outer_src`` and ``outer_dst`` are the outer IP
+    addresses, ``source_port`` and ``port`` the UDP source and destination port, ``ttl`` is the
     outer one.  ``inner`` is the frame that was carried, at the time and place of the outer one.
     """
 

@@ -14,7 +14,8 @@ from typing import NamedTuple
 IPV4, ARP, IPV6 = 0x0800, 0x0806, 0x86DD
 ICMP, IGMP, TCP, UDP, ICMPV6, PIM = 1, 2, 6, 17, 58, 103
 
-#: Marked payloads are UDP datagrams to this port which begin with :data:`MARK_PREFIX`.
+#: Marked payloads are those of UDP datagrams that begin with :data:`MARK_PREFIX`, on any port;
+#: they go to MARK_PORT unless another is given.
 MARK_PORT = 40404
 MARK_PREFIX = b"vxlab:"
 
@@ -28,11 +29,13 @@ unpack_two_u16 = struct.Struct("!HH").unpack_from
 
 
 class IpHeader(NamedTuple):
-    """Where things are in an IP packet, as offsets into the frame.
+    """What an IP header says, and where things are in the packet, as offsets into the frame.
 
     ``payload`` is behind all IP headers; ``end`` is behind the packet, as its header has it
-    (link padding comes later, and a frame may be cut before).  ``fragment`` is True for each
-    piece of a fragmented packet, ``later`` for all of them but the first.
+    (link padding comes later, and a frame may be cut before).  ``protocol`` is the number of what
+    it carries, ``ttl`` the time to live or hop limit.  ``fragment`` is True for each piece of a
+    fragmented packet, ``later`` for all of them but the first.  ``source`` and ``destination`` are
+    addresses of 4 or 16 bytes.
     """
 
     payload: int

@@ -1,7 +1,7 @@
 """Packet sockets: where frames come from.
 
-:class:`Ring` and the functions beside it are the plumbing of :mod:`vxlab.observe.capture`, which knows
-when a capture may be believed; nothing else should need them.
+:class:`Ring` and the functions beside it are for :mod:`vxlab.observe.capture`, which knows when a
+capture may be believed; nothing else should need them.
 
 Numbers: linux/if_packet.h, if_ether.h, if_arp.h, filter.h, sockios.h, ethtool.h; packet(7).
 """
@@ -37,7 +37,11 @@ _closing: list[threading.Thread] = []
 
 
 class InterfaceInfo(NamedTuple):
-    """An interface as the kernel describes it; ``driver`` is its kind, ``lo`` for the loopback."""
+    """An interface as the kernel describes it.
+
+    ``name`` is its name and ``number`` its interface index; ``up`` is True where it is set up;
+    ``mac`` is its MAC address of 6 bytes; ``driver`` its kind, ``lo`` for the loopback device.
+    """
 
     name: str
     number: int
@@ -63,7 +67,13 @@ def find_interface(sock: socket.socket, name: str) -> InterfaceInfo | None:
         ask(0x8946, struct.pack("P", ctypes.addressof(info)))  # SIOCETHTOOL
     driver = info.raw[4:36].partition(b"\0")[0].decode(errors="replace")
     # IFF_UP, IFF_LOOPBACK
-    return InterfaceInfo(name, index, bool(flags & 0x1), mac, "lo" if flags & 0x8 else driver)
+    return InterfaceInfo(
+        name=name,
+        number=index,
+        up=bool(flags & 0x1),
+        mac=mac,
+        driver="lo" if flags & 0x8 else driver,
+    )
 
 
 def packet_counters(namespaces: Namespaces) -> dict[str, tuple[int, int]]:
@@ -74,7 +84,7 @@ def packet_counters(namespaces: Namespaces) -> dict[str, tuple[int, int]]:
 
 
 def listen(sock: socket.socket, index: int) -> None:
-    """Hear interface ``index``, or all of them for 0, which Python's own bind() cannot ask for."""
+    """Receive from interface ``index``, or from all for 0, which Python's own bind() cannot do."""
     where = struct.pack("=HHiHBB8x", socket.AF_PACKET, socket.htons(3), index, 0, 0, 0)  # ETH_P_ALL
     if _libc.bind(sock.fileno(), where, len(where)) < 0:
         code = ctypes.get_errno()
@@ -82,7 +92,7 @@ def listen(sock: socket.socket, index: int) -> None:
 
 
 def attach_filter(sock: socket.socket, *program: tuple[int, int, int, int]) -> None:
-    """Let a classic BPF program of (code, jump if true, if false, operand) pick what is heard."""
+    """Let a classic BPF program of (code, jump if true, if false, operand) choose the frames."""
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
     where = struct.pack("HP", len(program), ctypes.addressof(code))
     sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, where)
@@ -106,8 +116,13 @@ def settle() -> None:
         _closing.pop().join()
 
 
-class Heard(NamedTuple):
-    """What a packet socket says of a frame beside its bytes; ``status`` is TP_STATUS_*."""
+class FrameInfo(NamedTuple):
+    """What a packet socket says of a frame beside its bytes.
+
+    ``status`` is TP_STATUS_*; ``length`` the frame's in bytes before it was cut; ``tag`` and
+    ``tag_type`` are the VLAN tag and its ethertype; ``protocol`` is the ethertype, ``arp_type``
+    the device's ARPHRD_*, ``kind`` PACKET_OUTGOING or another direction.
+    """
 
     status: int
     length: int
@@ -120,7 +135,9 @@ class Heard(NamedTuple):
     def frame(self, data: bytes, time_ns: int, node: str, interface: str) -> Frame:
         """The frame, with its VLAN tag, which the kernel keeps apart, back in its place.
 
-        Where the device has no Ethernet header (an IP tunnel) it is given one of zeros.
+        ``data`` are its bytes, ``time_ns`` is the time stamp in nanoseconds since 1970; ``node``
+        and ``interface`` say where it was captured.  Where the device has no Ethernet header (an
+        IP tunnel) the frame is given one of zeros.
         """
         length = self.length
         if self.arp_type not in _WITH_ETHERNET:
@@ -142,7 +159,8 @@ class Heard(NamedTuple):
 class Ring:
     """A packet socket whose frames the kernel writes into ``size`` bytes shared with this process.
 
-    TPACKET_V2: each frame can be read at once, where version 3 hands out whole blocks, the last
+    ``sock`` is the packet socket, not bound yet; ``node`` the name of the node it is in.
+    TPACKET_V2: each frame can be read at once, where version 3 gives whole blocks, the last
     of them only after a timer.  A slot takes 1982 bytes; what is larger comes by the queue too.
     OSError where the kernel has not that much memory.
     """
@@ -167,20 +185,32 @@ class Ring:
         self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # a link went down: ask to clear
         for _ in range(self._slots):
             at = self._at * _SLOT_SIZE
-            status, length, kept, start, _, seconds, ns, *rest = _SLOT.unpack_from(memory, at)
-            if not status & _READY:
+            head = _SLOT.unpack_from(memory, at)
+            if not head[0] & _READY:
                 break
-            tag, tag_type, protocol, index, arp_type, kind = rest
-            data = memory[at + start : at + start + kept]
-            if status & _COPIED:
-                with contextlib.suppress(OSError):  # the slot has the start of it at least
-                    data = self.sock.recv(length, socket.MSG_DONTWAIT)
+            frames.append(self._frame(at, *head))
             struct.pack_into("I", memory, at, 0)
             self._at = (self._at + 1) % self._slots
-            heard = Heard(status, length, tag, tag_type, socket.ntohs(protocol), arp_type, kind)
-            name = self._names.get(index) or self._lookup(index)
-            frames.append(heard.frame(data, seconds * 10**9 + ns, self._node, name))
         return frames
+
+    def _frame(self, at: int, status: int, length: int, kept: int, start: int, *rest: int) -> Frame:
+        """The frame in the slot at that offset of the memory."""
+        _, seconds, ns, tag, tag_type, protocol, index, arp_type, kind = rest
+        data = self._memory[at + start : at + start + kept]
+        if status & _COPIED:
+            with contextlib.suppress(OSError):  # the slot has the start of it at least
+                data = self.sock.recv(length, socket.MSG_DONTWAIT)
+        info = FrameInfo(
+            status=status,
+            length=length,
+            tag=tag,
+            tag_type=tag_type,
+            protocol=socket.ntohs(protocol),
+            arp_type=arp_type,
+            kind=kind,
+        )
+        name = self._names.get(index) or self._lookup(index)
+        return info.frame(data, seconds * 10**9 + ns, self._node, name)
 
     def _lookup(self, index: int) -> str:
         self._names[index] = f"gone-{index}"

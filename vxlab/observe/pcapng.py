@@ -1,4 +1,4 @@
-"""pcapng: what was captured, for Wireshark and its kin.
+"""pcapng: what was captured, as a file for Wireshark and similar programs.
 
 :func:`write` makes a file, :class:`PcapngStream` writes one live into a pipe.  One interface block
 stands for each (node, interface), named ``node/interface``; time stamps are in nanoseconds; each
@@ -76,7 +76,10 @@ class PcapngStream:
         file.flush()
 
     def declare(self, node: str, interface: str, description: str = "") -> int:
-        """The number of an interface within the section; its block is written the first time."""
+        """The number of an interface within the section; its block is written the first time.
+
+        ``node`` and ``interface`` are names, ``description`` is its option ``if_description``.
+        """
         number = self._interfaces.get((node, interface))
         if number is None:
             number = self._interfaces[node, interface] = len(self._interfaces)
@@ -98,7 +101,11 @@ class PcapngStream:
         self._file.flush()
 
     def statistics(self, node: str, interface: str, received: int, dropped: int) -> None:
-        """Write how many frames an interface gave, and how many of them were dropped."""
+        """Write the statistics of one interface.
+
+        ``node`` and ``interface`` are names, ``received`` is the number of frames that arrived,
+        ``dropped`` how many of them there was no room for.
+        """
         number = self.declare(node, interface)
         counts = [(_RECEIVED, received), (_DROPPED, dropped)]
         options = _options(*((code, struct.pack("<Q", count)) for code, count in counts))
@@ -113,8 +120,9 @@ class PcapngStream:
 class LiveStream:
     """Writes the frames of a running capture in a thread of its own; see ``Capture.pipe_to``.
 
-    ``since`` gives the frames from a number on, ``fd`` can be polled for more of them.  A viewer
-    that goes away ends the stream and nothing else: ``error`` then holds what happened.
+    ``source`` is the capture, ``since`` gives its frames from a number on, ``fd`` is a descriptor
+    that is readable when there are more of them, ``file`` what is written to.  A viewer that ends
+    ends the stream and nothing else: ``error`` then holds what happened.
     """
 
     #: Seconds that the end of a stream waits for a viewer to read what is left.
@@ -136,7 +144,7 @@ class LiveStream:
             os.eventfd_write(self._wake, 1)
 
     def close(self) -> None:
-        """Write what is left and end; a viewer that does not read is given up."""
+        """Write what is left and end; the thread is left behind where the viewer does not read."""
         self._ending = True
         self.wake()
         self.thread.join(self.patience)

@@ -1,4 +1,4 @@
-"""The frames by which a capture proves that it is live: a nonce in a frame that nobody forwards."""
+"""Probes: frames with a nonce, not forwarded by any device, that prove a capture live."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What a frame says in the protocols by which two nodes find and reach each other.
 
 ARP (RFC 826) and IPv6 neighbour discovery (RFC 4861) resolve an address to a MAC; ICMP and ICMPv6
-echo (RFC 792, RFC 4443) ask whether somebody is there.
+echo (RFC 792, RFC 4443) ask whether a node answers.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MessageType = Literal[
 #: The messages that ask for the MAC of an address, and those that answer.
 RESOLUTION_REQUESTS: tuple[MessageType, ...] = ("arp-request", "neighbour-solicitation")
 RESOLUTION_REPLIES: tuple[MessageType, ...] = ("arp-reply", "neighbour-advertisement")
-#: The messages that ask whether somebody is there, and those that answer.
+#: The messages that ask whether a node answers, and its answers.
 ECHO_REQUESTS: tuple[MessageType, ...] = ("echo-request",)
 ECHO_REPLIES: tuple[MessageType, ...] = ("echo-reply",)
 
@@ -52,13 +52,13 @@ _SOURCE_LINK_LAYER, _TARGET_LINK_LAYER = 1, 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A message of ARP, neighbour discovery or echo; None for what it does not hold, or no more.
+    """A message of ARP, neighbour discovery or echo; None for what is not in it, or cut off.
 
-    ``sender`` is the IP address of who asks or answers, ``target`` the one that is asked about or
-    answered to: in a solicitation and an advertisement, the target address of RFC 4861 is the
-    ``target`` of the one and the ``sender`` of the other.  ``sender_mac`` and ``target_mac`` are
-    the hardware addresses in the message itself: of ARP both, of neighbour discovery the sender's
-    where it is given as an option, of echo none.
+    ``type`` is its kind (:data:`MessageType`).  ``sender`` is the IP address of the node that asks
+    or answers, ``target`` the one that is asked about or answered to: in a solicitation and an
+    advertisement, the target address of RFC 4861 is the ``target`` of the one and the ``sender`` of
+    the other.  ``sender_mac`` and ``target_mac`` are the hardware addresses in the message itself:
+    of ARP both, of neighbour discovery the sender's where it is given as an option, of echo none.
     """
 
     type: MessageType
@@ -71,7 +71,9 @@ class Message:
 class ArpPacket(NamedTuple):
     """An ARP packet for IPv4 over Ethernet; None for what is cut off.
 
-    ``operation`` is 1 for a request, 2 for a reply, others by IANA.
+    ``operation`` is 1 for a request, 2 for a reply, others by IANA; ``sender_mac`` and ``sender``
+    are the MAC and IP address of the node that sends it, ``target_mac`` and ``target`` those of
+    the one that it is about.
     """
 
     operation: int

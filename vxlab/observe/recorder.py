@@ -1,11 +1,11 @@
-"""A flight recorder: the last frames of a node, for the report of a test that fails."""
+"""A recorder: the last frames of a node, for the report of a test that fails."""
 
 from __future__ import annotations
 
 import socket
 import struct
 from collections import deque
-from typing import Self
+from typing import Any, Self
 
 from vxlab.observe import packetsocket as ps
 from vxlab.observe.frames import Frame
@@ -16,18 +16,19 @@ _SO_TIMESTAMPNS = 35  # asm-generic/socket.h
 
 
 class Recorder:
-    """A flight recorder for failure reports: the last ``limit`` frames on a node's interfaces.
+    """A recorder for failure reports: the last ``limit`` frames on all interfaces of a node.
 
-    One socket, no thread, not proven live.  Somebody has to call :meth:`drain` now and then: until
-    then the kernel keeps the *oldest* frames, what fits in ``buffer`` bytes or in
-    ``net.core.rmem_max`` where that is less, and counts the others in ``dropped``.
+    ``namespaces`` are the node's, ``node`` is its name.  One socket, no thread, not proven live.
+    :meth:`drain` must be called now and then: until then the kernel keeps the *oldest* frames, what
+    fits in ``buffer`` bytes or in ``net.core.rmem_max`` where that is less, and counts the others
+    in ``dropped``.
 
-    What waits in its queue the kernel shares, and GRO does not merge it (gro_cells_receive() in
-    net/core/gro_cells.c): where that is the subject, close the recorders first.
+    Frames that wait in its queue are shared, and GRO does not merge those (gro_cells_receive() in
+    net/core/gro_cells.c): in a test of GRO, close the recorders first.
     """
 
     interface: str | None = None
-    proof = "a flight recorder, not proven live"
+    proof = "a recorder, not proven live"
 
     def __init__(
         self, namespaces: Namespaces, *, node: str, limit: int = 1000, buffer: int = 4 << 20
@@ -58,16 +59,28 @@ class Recorder:
             except BlockingIOError:
                 self.dropped += ps.take_drops(self._sock)
                 break
-            said = {(level, kind): value for level, kind, value in notes}
-            seconds, ns = struct.unpack("ll", said[socket.SOL_SOCKET, _SO_TIMESTAMPNS])
-            aux = struct.unpack("IIIHHHH", said[ps.SOL_PACKET, ps.PACKET_AUXDATA])
-            heard = ps.Heard(aux[0], aux[1], aux[5], aux[6], sender[1], sender[3], sender[2])
-            when, place = seconds * 10**9 + ns, (self.node, sender[0] or "gone")
-            frame = heard.frame(bytes(self._room[:size]), when, *place)
+            frame = self._frame(size, notes, sender)
             if nonce_of(frame) is None:
                 self._frames.append(frame)
                 count += 1
         return count
+
+    def _frame(self, size: int, notes: list[tuple[int, int, bytes]], sender: Any) -> Frame:
+        """What was read last: ``size`` bytes, with what the kernel noted of them."""
+        said = {(level, kind): value for level, kind, value in notes}
+        seconds, ns = struct.unpack("ll", said[socket.SOL_SOCKET, _SO_TIMESTAMPNS])
+        aux = struct.unpack("IIIHHHH", said[ps.SOL_PACKET, ps.PACKET_AUXDATA])
+        info = ps.FrameInfo(
+            status=aux[0],
+            length=aux[1],
+            tag=aux[5],
+            tag_type=aux[6],
+            protocol=sender[1],
+            arp_type=sender[3],
+            kind=sender[2],
+        )
+        when, place = seconds * 10**9 + ns, sender[0] or "gone"
+        return info.frame(bytes(self._room[:size]), when, self.node, place)
 
     @property
     def frames(self) -> tuple[Frame, ...]:
@@ -80,7 +93,7 @@ class Recorder:
         return self.frames[-count:] if count > 0 else ()
 
     def close(self) -> None:
-        """Read what is left and let go; the frames stay.  Safe to call twice."""
+        """Read what is left and close the socket; the frames stay.  Safe to call twice."""
         if self._sock.fileno() >= 0:
             self.drain()
             ps.close_soon(self._sock)

@@ -13,7 +13,6 @@ from vxlab.observe.headers import (
     ICMP,
     ICMPV6,
     IGMP,
-    MARK_PORT,
     MARK_PREFIX,
     PIM,
     TCP,
@@ -51,7 +50,7 @@ def ip_summary(data: bytes, ip: IpHeader) -> str:
     if ip.protocol in (TCP, UDP) and len(body) >= 4:
         ports = unpack_two_u16(body)
         source, destination = with_port(source, ports[0]), with_port(destination, ports[1])
-        tail = f" {_datagram(ports[1], body)}" if ip.protocol == UDP else ""
+        tail = f" {_datagram(body)}" if ip.protocol == UDP else ""
     payload = _payload(ip.protocol, body, read_message(data))
     return f"{name}{payload and ' '}{payload} {source} > {destination}{tail}"
 
@@ -75,9 +74,9 @@ def _message(message: Message) -> str:
     return message.type.replace("-", " ")
 
 
-def _datagram(port: int, body: bytes) -> str:
+def _datagram(body: bytes) -> str:
     """A UDP datagram's length in bytes, or what it carries where that is marked."""
-    if port == MARK_PORT and body[8:].startswith(MARK_PREFIX):
+    if body[8:].startswith(MARK_PREFIX):
         return f"marked {body[8 + len(MARK_PREFIX) :]!r}"
     return f"length {max(len(body) - 8, 0)}"
 

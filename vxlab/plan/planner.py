@@ -1,8 +1,8 @@
 """From a topology to a plan: the ordered tuple of operations that builds it.
 
 Pure: the same topology always gives the same plan.  The order is: all namespaces; their
-settings, so that new devices are born with them; switches with the links to machines; routers
-and hosts; containers; daemons, which get ready while the packet filter rules are set.
+settings, so that new devices have them from the start; switches with the links to machines; routers
+and hosts; containers; services, which get ready while the packet filter rules are set.
 Operations of one node stand together as far as the order allows, because a backend sends such
 a run as one batch.
 """
@@ -54,8 +54,8 @@ _PLAIN = {
     "net.ipv4.ip_forward": "0",
 }
 
-# IPv6 speaks unasked, so it is off unless an address asks for it, and then does not ask for
-# routers or for owners of the address that it is given.
+# IPv6 sends messages of its own accord, so it is off unless an address needs it, and then it
+# solicits no routers and does not look for duplicates of its addresses.
 _QUIET_IPV6 = {
     "net.ipv6.conf.default.disable_ipv6": "1",
     "net.ipv6.conf.default.accept_dad": "0",
@@ -68,7 +68,7 @@ _QUIET_BRIDGE = (("stp_state", 0), ("forward_delay", 0), ("mcast_snooping", 0))
 
 
 def make_plan(topology: Topology) -> Plan:
-    """The operations that build ``topology``."""
+    """The operations that build ``topology``, in order; the same each time."""
     return tuple(_Planner(topology).operations())
 
 
@@ -138,8 +138,8 @@ class _Planner:
             switch.name,
             SWITCH_BRIDGE,
             "bridge",
-            self.index(switch.name),
-            (*_QUIET_BRIDGE[:2], *snooping),
+            index=self.index(switch.name),
+            attributes=(*_QUIET_BRIDGE[:2], *snooping),
             mac=self.mac(),
             mtu=_mtu(switch.mtu),
             up=True,
@@ -151,19 +151,21 @@ class _Planner:
     def _cable(self, switch: Switch) -> AddLink:
         mtu = _mtu(switch.mtu)
         (machine, nic), (other, far) = self.topology.cards(switch)
-        peer = Peer(other.name, far.device, self.index(other.name), self.mac(far.mac), mtu)
+        peer = Peer(other.name, far.device, self.index(other.name), mac=self.mac(far.mac), mtu=mtu)
         index = self.index(machine.name, peer.index)
         mac = self.mac(nic.mac)
-        return AddLink(machine.name, nic.device, "veth", index, peer=peer, mac=mac, mtu=mtu)
+        return AddLink(machine.name, nic.device, "veth", index=index, peer=peer, mac=mac, mtu=mtu)
 
     def _port(self, switch: Switch, machine: Host | Router, nic: Nic, port: str) -> AddLink:
         mtu = _mtu(switch.mtu)
-        peer = Peer(machine.name, nic.device, self.index(machine.name), self.mac(nic.mac), mtu)
+        peer = Peer(
+            machine.name, nic.device, self.index(machine.name), mac=self.mac(nic.mac), mtu=mtu
+        )
         return AddLink(
             switch.name,
             port,
             "veth",
-            self.index(switch.name, peer.index),
+            index=self.index(switch.name, peer.index),
             master=SWITCH_BRIDGE,
             peer=peer,
             mac=self.mac(),
@@ -182,14 +184,16 @@ class _Planner:
             yield AddRoute(host.name, "default", via=gateway[1].ip)
         for table, vrf in enumerate(dict.fromkeys(v.vrf for v in host.vteps if v.vrf), start=10):
             index, attributes = self.index(host.name), (("table", table),)
-            yield AddLink(host.name, vrf, "vrf", index, attributes, mac=self.mac(), up=True)
+            yield AddLink(
+                host.name, vrf, "vrf", index=index, attributes=attributes, mac=self.mac(), up=True
+            )
         for bridge, master in dict.fromkeys((v.bridge, v.vrf) for v in host.vteps if v.bridge):
             yield AddLink(
                 host.name,
                 str(bridge),
                 "bridge",
-                self.index(host.name),
-                _QUIET_BRIDGE,
+                index=self.index(host.name),
+                attributes=_QUIET_BRIDGE,
                 master=master,
                 mac=self.mac(),
                 up=True,
@@ -204,12 +208,12 @@ class _Planner:
         vtep = next(v for v in host.vteps if v.bridge == container.bridge)
         mtu = self.topology.mtu(host, vtep)
         index, mac = self.index(container.name), self.mac(container.mac)
-        peer = Peer(container.name, container.device, index, mac, mtu)
+        peer = Peer(container.name, container.device, index, mac=mac, mtu=mtu)
         return AddLink(
             host.name,
             container.host_device,
             "veth",
-            self.index(host.name, peer.index),
+            index=self.index(host.name, peer.index),
             master=container.bridge,
             peer=peer,
             mac=self.mac(),
@@ -223,8 +227,8 @@ class _Planner:
             host.name,
             vtep.device,
             "vxlan",
-            self.index(host.name),
-            tuple(attributes.items()),
+            index=self.index(host.name),
+            attributes=tuple(attributes.items()),
             master=vtep.bridge or vtep.vrf,
             mac=self.mac(vtep.mac),
             up=not vtep.addresses,
@@ -233,7 +237,7 @@ class _Planner:
             yield from _enable(host.name, vtep.device, vtep.addresses)
         remotes = self.topology.remotes(host, vtep)
         for remote in remotes[1:]:
-            yield AddFdb(host.name, vtep.device, ANY_MAC, remote, append=True)
+            yield AddFdb(host.name, vtep.device, ANY_MAC, dst=remote, append=True)
 
     def _container(self, container: Container) -> Iterator[Operation]:
         yield from _enable(container.name, container.device, container.addresses)
@@ -249,15 +253,15 @@ class _Planner:
                     hosts.setdefault(nic.switch, link)
             for vtep in host.vteps:
                 group = self.topology.attributes(host, vtep).get("group")
-                card = self.topology.nic(host, vtep)
-                if group and card and card.switch in switches:
-                    members.setdefault(str(group), {})[switches[card.switch].device] = None
+                lower = self.topology.nic(host, vtep)
+                if group and lower and lower.switch in switches:
+                    members.setdefault(str(group), {})[switches[lower.switch].device] = None
         return StartDaemon(
             router.name,
             daemon,
             tuple(nic.device for nic in router.nics),
-            tuple(Members(group, tuple(devices)) for group, devices in members.items()),
-            tuple(hosts.values()),
+            members=tuple(Members(group, tuple(devices)) for group, devices in members.items()),
+            hosts=tuple(hosts.values()),
         )
 
 

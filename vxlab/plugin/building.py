@@ -37,7 +37,7 @@ def add_options(parser: pytest.Parser) -> None:
         "--iproute2",
         metavar="DIR",
         type=Path,
-        help="take ip, bridge and the other programs of iproute2 from DIR, whoever runs them",
+        help="take ip, bridge and the other programs of iproute2 from DIR, wherever they are run",
     )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vxlab.plugin.markers import Control
 
 MARKERS = (
-    "behaviour(sentence, source): what a scenario shows, and where that is laid down",
+    "behaviour(sentence, source): what a scenario shows, and the source that it follows from",
     "control(what, *, vteps, topology, lab, change, without, arguments, because): how the lab is "
     "broken so that this scenario turns red (see `--vxlab-controls`)",
 )

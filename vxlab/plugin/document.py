@@ -37,11 +37,12 @@ _CONTROL = "test_control_"
 _ACRONYMS = {"vni": "VNI", "vnis": "VNIs", "udp": "UDP", "arp": "ARP", "fdb": "FDB", "ttl": "TTL"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """One test function, with all its cases.
 
-    ``file`` is its path; ``name`` its name below that; ``title`` that of its file.
+    ``file`` is its path; ``name`` its name below that; ``title`` that of its file; ``items`` are
+    its cases.
     """
 
     file: str
@@ -82,7 +83,7 @@ def scenarios(items: Iterable[pytest.Item]) -> list[Scenario]:
         name = str(getattr(item, "originalname", item.name))
         cases.setdefault((file, above + name), []).append(item)
     found = [
-        Scenario(file, name, _title(group[0]), tuple(group))
+        Scenario(file=file, name=name, title=_title(group[0]), items=tuple(group))
         for (file, name), group in cases.items()
     ]
     return sorted(found, key=_place)

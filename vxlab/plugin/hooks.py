@@ -13,7 +13,7 @@ import contextlib
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -46,10 +46,8 @@ _LAB = pytest.StashKey["Lab"]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Define the plugin's options."""
-    sandboxing.add_options(parser)
-    controls.add_options(parser)
-    building.add_options(parser)
-    reports.add_options(parser)
+    for part in (sandboxing, controls, building, reports):
+        part.add_options(parser)
     group = parser.getgroup("vxlab")
     group.addoption(
         "--vxlab-router",
@@ -195,11 +193,12 @@ def _folder(config: pytest.Config, option: str) -> Path | None:
 def capture(lab: Lab) -> Iterator[Callable[..., Capture]]:
     """A function that starts a capture at a place of the lab, live until the test's end.
 
-    ``seen = capture("lxc1:ens33")``; the place is as for :meth:`vxlab.Lab.capture`.
+    ``seen = capture("lxc1:ens33")``; the place, and the options ``ports`` and ``buffer``, are as
+    for :meth:`vxlab.Lab.capture`.
     """
     with contextlib.ExitStack() as stack:
 
-        def start(place: str, **options: object) -> Capture:
+        def start(place: str, **options: Any) -> Capture:
             return stack.enter_context(lab.capture(place, **options))[place]
 
         yield start

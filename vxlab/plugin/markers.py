@@ -4,9 +4,9 @@
     @pytest.mark.control("a's device has ttl 9", vteps={"a": {"ttl": 9}})
     def test_unicast_leaves_with_ttl_64(lab): ...
 
-A behaviour is one sentence, and where it is laid down.  A control is a way to break the lab so
-that the scenario must turn red: ``pytest --vxlab-controls`` runs each scenario on its broken lab,
-and it passes there only by failing.  ``pytest --vxlab-behaviours FILE`` writes them all down.
+A behaviour is one sentence, and the source that it follows from.  A control is a way to break the
+lab so that the scenario must turn red: ``pytest --vxlab-controls`` runs each scenario on its broken
+lab, and it passes there only by failing.  ``pytest --vxlab-behaviours FILE`` writes them all down.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What a scenario shows: one sentence, and where it is laid down.
+    """What a scenario shows: one sentence, and the source that it follows from.
 
-    ``source`` is a kernel file and function, a section of an RFC, or a man page.
+    ``sentence`` says it; ``source`` is a kernel file and function, a section of an RFC, or a man
+    page.
     """
 
     sentence: str

@@ -37,7 +37,7 @@ MARKER = (
     "has VXLAB_EXPENDABLE=yes"
 )
 
-#: Characters of evidence that are told of one test; what is longer is cut in the middle.
+#: Characters of evidence that are kept of one test; what is longer is cut in the middle.
 LONGEST = 48_000
 
 _NAME = "vxlab-reports"
@@ -259,7 +259,7 @@ def _evidence(report: pytest.TestReport) -> str:
 
 
 def _cut(text: str) -> str:
-    """A text's beginning and end, with what was left out told between; all of a short one."""
+    """A text's beginning and end, saying how much is left out between; all of a short one."""
     if len(text) <= LONGEST:
         return text
     half = LONGEST // 2

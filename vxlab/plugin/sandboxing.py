@@ -1,9 +1,9 @@
 """The part of the pytest plugin that moves a test run into a sandbox.
 
-pytest is replaced, before it has loaded a single test file, by the same command line run inside
-a sandbox (:func:`vxlab.sandbox.reenter`).  That happens only to a pytest that is its process's
-own command line; one that another program called stays where it is, and a test that needs a lab
-there learns why from :func:`require`.
+Before pytest has loaded a single test file its process enters a sandbox, as it stands
+(:func:`vxlab.sandbox.enter`), also where another program has called ``pytest.main()``: an IDE, say,
+which then goes on in there.  Only a process with one thread can do that; in any other a test that
+needs a lab learns why not from :func:`require`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import types
 from collections.abc import Iterator
 from pathlib import Path
 
+import _pytest.config
 import pytest
 
 from vxlab import sandbox
@@ -58,7 +59,10 @@ def add_options(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser, args: list[str]
 ) -> None:
-    """Replace this process by a sandbox that runs the same command, where that is called for."""
+    """Move this process into a sandbox, where that is wanted.
+
+    ``early_config``, ``parser`` and ``args`` are what pytest calls this hook with.
+    """
     if sandbox.inside():
         return
     reason = _reason_to_stay(early_config)
@@ -66,9 +70,11 @@ def pytest_load_initial_conftests(
         early_config.stash[_REASON] = reason
         return
     capture = early_config.pluginmanager.getplugin("capturemanager")
+    if capture is not None:  # a refusal must be seen
+        capture.suspend_global_capture(in_=True)
+    sandbox.enter(args, keep=[str(early_config.rootpath)])
     if capture is not None:
-        capture.stop_global_capturing()
-    sandbox.reenter([sys.executable, *sys.orig_argv[1:]], keep=[str(early_config.rootpath)])
+        capture.resume_global_capture()
 
 
 def configure(config: pytest.Config) -> None:
@@ -94,11 +100,7 @@ def require(config: pytest.Config) -> None:
 def _reason_to_stay(config: pytest.Config) -> str | None:
     """Why this run is not to enter a sandbox; None where it is."""
     options = config.known_args_namespace
-    mode = config.getini("vxlab_sandbox")
-    if mode not in ("auto", "always", "never"):
-        raise pytest.UsageError(
-            f"vxlab_sandbox: wanted auto, always or never, found {mode!r}: mend the ini file"
-        )
+    mode = _mode(config)
     if options.no_sandbox:
         return "--no-sandbox was given"
     if mode == "never":
@@ -112,42 +114,45 @@ def _reason_to_stay(config: pytest.Config) -> str | None:
             "no test file and no conftest.py of this run mentions vxlab: import it there, or "
             "set `vxlab_sandbox = always` in the ini file"
         )
-    if not _is_command_line():
+    return _obstacle()
+
+
+def _obstacle() -> str | None:
+    """What keeps this process from entering a sandbox, with what to do; None where nothing does."""
+    threads = len(os.listdir("/proc/self/task"))
+    if threads > 1:
         return (
-            "pytest was called by another program, whose process it must not replace: start "
-            "pytest as a program of its own, or that other program inside a sandbox "
-            "(`vxlab.sandbox.run`)"
+            f"pytest was called in a program with {threads} threads, and only one with a single "
+            "thread can be moved into namespaces: call `vxlab.sandbox.enter()` before the others "
+            "start, or start pytest as a program of its own"
+        )
+    if _pytests_that_run() > 1:
+        return (
+            "pytest was called by a test of another pytest, which must stay where it is: start it "
+            "as a program of its own"
         )
     return None
 
 
-def _is_command_line() -> bool:
-    """Whether the innermost running pytest is what its process was started for.
+def _mode(config: pytest.Config) -> str:
+    mode = str(config.getini("vxlab_sandbox"))
+    if mode not in ("auto", "always", "never"):
+        raise pytest.UsageError(
+            f"vxlab_sandbox: wanted auto, always or never, found {mode!r}: mend the ini file"
+        )
+    return mode
 
-    True where its entry point for the command line was called, by the main program's top level.
-    """
+
+def _pytests_that_run() -> int:
+    """How many calls of pytest's entry point are on the stack: this one, and what called it."""
+    entry = "_main" if hasattr(_pytest.config, "_main") else "main"  # since 9, and before
+    count = 0
     frame: types.FrameType | None = sys._getframe()
-    while frame is not None and not (_module(frame) == _PYTEST and _name(frame) in _MAIN):
+    while frame is not None:
+        module, name = frame.f_globals.get("__name__"), frame.f_code.co_name
+        count += (module, name) == ("_pytest.config", entry)
         frame = frame.f_back
-    entry = ""
-    while frame is not None and _module(frame) == _PYTEST:
-        entry = _name(frame)
-        frame = frame.f_back
-    by_program = frame is not None and (_module(frame), _name(frame)) == ("__main__", "<module>")
-    return by_program and entry in _CONSOLE_MAIN
-
-
-#: Where pytest starts, with the names of all versions since 8.2.
-_PYTEST = "_pytest.config"
-_MAIN, _CONSOLE_MAIN = ("main", "_main"), ("console_main", "_console_main")
-
-
-def _module(frame: types.FrameType) -> str:
-    return str(frame.f_globals.get("__name__"))
-
-
-def _name(frame: types.FrameType) -> str:
-    return frame.f_code.co_name
+    return count
 
 
 # --- what a run is about ---------------------------------------------------------------------

@@ -29,9 +29,11 @@ from vxlab.errors import VxlabError
 
 @dataclass(frozen=True)
 class Variant:
-    """One topology of a test: what makes it, with which arguments, and how it is called.
+    """One topology of a test.
 
-    ``label`` is its part of the test's name; empty for a lone topology without lists.
+    ``make`` is a topology, a builder, or a function that returns one, which is called with
+    ``arguments``, pairs of name and value.  ``label`` is its part of the test's name; empty for a
+    lone topology without lists.
     """
 
     make: Callable[..., Topology | TopologyBuilder] | Topology | TopologyBuilder
@@ -112,7 +114,7 @@ def _expand(mark: pytest.Mark) -> Iterator[Variant]:
 
 
 def _word(name: str, value: Any) -> str:
-    """One argument in a test's name: a word speaks for itself, a number does not."""
+    """One argument in a test's name: a word stands alone, a number has its name before it."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -123,7 +125,10 @@ def _word(name: str, value: Any) -> str:
 
 
 def wanted(found: Iterable[Variant], router: str | None, family: int | None) -> list[Variant]:
-    """Those variants that fit the options; an argument a variant does not have fits always."""
+    """Those of the variants ``found`` that fit the options ``router`` and ``family``; None: any.
+
+    An argument that a variant does not have always fits.
+    """
     options = {"router": router, "family": family}
     return [
         variant
@@ -135,7 +140,7 @@ def wanted(found: Iterable[Variant], router: str | None, family: int | None) -> 
     ]
 
 
-#: What the target of a packet filter rule cannot do without, and what a router's daemon cannot.
+#: The features that targets of packet filter rules need, and those that routing daemons need.
 _TARGETS = {"TTL": "iptables-ttl", "HL": "ip6tables-hl"}
 _DAEMONS = {"smcroute": ("smcrouted",), "pimd": ("pimd", "pim")}
 

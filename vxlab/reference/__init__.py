@@ -1,8 +1,8 @@
 """The reference VTEP: one end of a VXLAN tunnel that is not the kernel.
 
 A scenario between two kernel devices shows that they agree with each other; one between the
-kernel and this shows that the kernel speaks as RFC 7348 says, and what it makes of packets that
-no kernel would send.  It takes the place of a host's vxlan device::
+kernel and this shows that the kernel keeps to RFC 7348, and what it does with packets that no
+kernel would send.  It takes the place of a host's vxlan device::
 
     lonely = catalog.point_to_point().with_host("b", vteps=())
     lonely = lonely.with_vtep("a", "overlay", remotes=("192.168.57.54",))

@@ -92,8 +92,10 @@ class Header:
 
 
 def problem(payload: bytes, vni: int, *, gbp: bool = False, gpe: bool = False) -> str:
-    """Why a VTEP of that VNI refuses a UDP payload, in words; empty where it takes it.
+    """Why a VTEP refuses a UDP payload, in words; empty where it accepts it.
 
+    ``payload`` are the bytes behind the UDP header, ``vni`` is the VTEP's own; ``gbp`` or ``gpe``
+    say which extension of the header it understands.
     RFC 7348 has a receiver ignore the reserved bits that a sender must clear; here, as in the
     kernel (drivers/net/vxlan/vxlan_core.c, vxlan_rcv()), a sender that sets them is refused.
     """

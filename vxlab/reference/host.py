@@ -57,7 +57,7 @@ class OverlayHost:
         self._own = {str(address.ip) for address in addresses}
 
     def answer(self, packet: Packet) -> Packet | None:
-        """What the host replies to ``packet``; None where it has nothing to say."""
+        """What the host replies to ``packet``; None where it does not reply."""
         if not isinstance(packet, Ether):
             return self._reply(packet)
         if packet.dst != self.mac and not is_group(packet.dst):
@@ -86,7 +86,7 @@ class OverlayHost:
         return ARP(op=2, hwsrc=self.mac, psrc=asked.pdst, hwdst=asked.hwsrc, pdst=asked.psrc)
 
     def _advertisement(self, packet: Packet, asked: Packet) -> Packet | None:
-        """The answer to a neighbour solicitation; who asks from ``::`` is testing an address."""
+        """The answer to a neighbour solicitation; one from ``::`` checks for duplicates."""
         if packet.hlim != 255 or asked.tgt not in self._own:
             return None
         known = packet.src != "::"
@@ -117,7 +117,10 @@ class OverlayHost:
         return None if found is None else str(found)
 
     def echo_request(self, address: str, mac: str | None, number: int) -> Packet:
-        """Echo request ``number``: a frame to ``mac``, or an IP packet where that is None."""
+        """Echo request ``number`` to ``address``: a frame to ``mac``, or an IP packet without one.
+
+        ``number`` is the sequence number.  VxlabError where the host has no address to send from.
+        """
         own = self.address_for(address)
         if ":" in address:
             asks = IPv6(src=own, dst=address, hlim=64) / ICMPv6EchoRequest(

@@ -29,7 +29,7 @@ class Journal:
         self.running = True
 
     def add(self, row: Received) -> None:
-        """Keep a row, and wake who waits."""
+        """Keep a row, and wake all that wait."""
         with self._news:
             self._rows.append(row)
             self._news.notify_all()
@@ -56,7 +56,8 @@ class Journal:
     def first(self, read: Callable[[Received], T], start: int, timeout: float) -> T | None:
         """The first true value of ``read`` for a row from number ``start`` on, waiting for it.
 
-        None after ``timeout`` seconds, or where the journal has ended without an error.
+        ``read`` is called with each row, in order.  None after ``timeout`` seconds, or where the
+        journal has ended without an error.
         """
         deadline = time.monotonic() + timeout
         while True:

@@ -1,4 +1,4 @@
-"""Outer packets with every field under control, for what no well-behaved socket would send.
+"""Outer packets with every field given, for what no UDP socket would send.
 
 scapy builds them and a raw socket sends them, so the kernel still routes them and finds the next
 hop's MAC, and changes nothing that was asked for (raw(7), IP_HDRINCL; for IPv6 IPPROTO_RAW does
@@ -40,14 +40,17 @@ def build(
     checksum: Checksum,
     fragment: int | None,
 ) -> list[bytes]:
-    """A UDP datagram as one IP packet, or as fragments of so many bytes of IP payload each.
+    """A UDP datagram as one IP packet, or as fragments.
 
-    The fields are those of ``send_outer``.  VxlabError for what no packet can hold.
+    ``payload`` are the bytes behind the UDP header; ``source`` and ``to`` IP addresses of one
+    family; ``source_port`` and ``port`` the UDP ports; ``ttl`` and ``tos`` (the whole byte) those
+    of the IP header, in IPv6 hop limit and traffic class.  ``df`` sets the DF bit, of IPv4 only.
+    ``checksum`` is that of UDP.  ``fragment`` is the most bytes of IP payload in one packet, a
+    multiple of 8; None: not fragmented.  VxlabError for what no packet can hold.
     """
     _check(source_port, port, ttl, tos, fragment)
     number = random.randrange(1, 1 << 16)
-    is_v4 = family_of(to) == socket.AF_INET
-    if is_v4:
+    if family_of(to) == socket.AF_INET:
         ip: Packet = IP(src=source, dst=to, ttl=ttl, tos=tos, flags="DF" if df else 0, id=number)
     elif df:
         raise VxlabError(f"wanted DF on the way to {to}, found IPv6, which has no such bit")
@@ -55,11 +58,13 @@ def build(
         ip = IPv6(src=source, dst=to, hlim=ttl, tc=tos)
         ip = ip if fragment is None else ip / IPv6ExtHdrFragment(id=number)
     packet = ip / _udp(ip, payload, source_port, port, checksum)
-    if fragment is None:
-        return [bytes(packet)]
-    if is_v4:
-        return [bytes(part) for part in inet.fragment(packet, fragsize=fragment)]
-    return [bytes(part) for part in fragment6(packet, _IPV6_WITH_FRAGMENT + fragment)]
+    return [bytes(packet)] if fragment is None else _fragments(packet, fragment)
+
+
+def _fragments(packet: Packet, size: int) -> list[bytes]:
+    if isinstance(packet, IP):
+        return [bytes(part) for part in inet.fragment(packet, fragsize=size)]
+    return [bytes(part) for part in fragment6(packet, _IPV6_WITH_FRAGMENT + size)]
 
 
 def _check(source_port: int, port: int, ttl: int, tos: int, fragment: int | None) -> None:
@@ -89,7 +94,11 @@ def _udp(ip: Packet, payload: bytes, source_port: int, port: int, checksum: Chec
 
 
 def send(node: Node, packets: list[bytes], to: str, index: int = 0) -> None:
-    """Send IP packets out of a node, to groups through the interface of that index."""
+    """Send whole IP ``packets`` out of ``node`` to the address ``to``.
+
+    ``index`` is the interface index for groups and link-local addresses.  VxlabError where the
+    kernel refuses one.
+    """
     family = family_of(to)
     with node.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW) as sock:
         aim(sock, index)

@@ -17,8 +17,9 @@ _ETHERTYPES = {NEXT_IPV4: 0x0800, NEXT_IPV6: 0x86DD}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received(Header):
-    """A UDP datagram taken apart as VXLAN, malformed or not; its header's fields are its own.
+    """A UDP datagram taken apart as VXLAN, malformed or not.
 
+    ``flags``, ``reserved1``, ``vni`` and ``reserved2`` are those of the :class:`Header`.
     ``outer_src``, ``source_port``, ``ttl`` (hop limit) and ``tos`` (traffic class: DSCP and ECN)
     are those of the outer packet; ``outer_dst`` is the VTEP's own address or its group.
     ``payload`` is the whole UDP payload, ``inner`` what follows the VXLAN header.  ``problem`` is
@@ -36,7 +37,7 @@ class Received(Header):
 
     @classmethod
     def of(cls, datagram: Datagram, outer_dst: str, problem: str) -> Received:
-        """The row of a datagram that came to ``outer_dst``."""
+        """The row of a ``datagram`` that came to ``outer_dst``; ``problem`` is the row's."""
         return cls(
             **asdict(Header.parse(datagram.payload)),
             outer_src=datagram.source,

@@ -1,4 +1,4 @@
-"""The sending half of a reference VTEP: what it is, its sockets, and all it can put on a wire."""
+"""The sending half of a reference VTEP: its addresses, its sockets, and all it can send."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 
 class Sender:
-    """The outer addresses of a VTEP, checked, and its sockets; see ReferenceVtep for the fields."""
+    """The outer addresses of a VTEP, checked, and its sockets.
+
+    ``node`` is a node of a lab, ``vni`` 0 to 16777215.  ``local`` is its underlay address,
+    ``remotes`` are those to flood to, ``port`` is the UDP port; ``gbp`` or ``gpe`` is the extension
+    of the header; ``group`` a multicast address to flood to, on the interface ``dev``; ``ttl`` that
+    of all outer packets (None: the kernel's).  TopologyError for a value that cannot be.
+    """
 
     def __init__(
         self,
@@ -46,16 +52,18 @@ class Sender:
         self.port = checks.number(where, "port", port, 1, 65535)
         self.ttl = None if ttl is None else checks.number(where, "ttl", ttl, 1, 255)
         self.dev = None if dev is None else checks.text(where, "dev", dev)
-        self.group = None
-        if group is not None:
-            self.group = self._outer("group", checks.group(where, "group", group))
-            if dev is None:
-                wanted = f"wanted the interface to join {group} on, found none: give dev="
-                raise TopologyError(where, "dev", wanted)
+        self.group = None if group is None else self._checked_group(group)
         if gbp and gpe:
             raise TopologyError(where, "gpe", "wanted gbp or gpe, found both: they share bits")
         self._sockets: dict[socket.socket, str] = {}  # its own, the group's: bound to which address
         self._index = 0  # of the interface dev
+
+    def _checked_group(self, group: str) -> str:
+        found = self._outer("group", checks.group(self._where, "group", group))
+        if self.dev is None:
+            wanted = f"wanted the interface to join {group} on, found none: give dev="
+            raise TopologyError(self._where, "dev", wanted)
+        return found
 
     def _outer(self, field: str, address: str) -> str:
         """``address`` if it can be an outer one: of the family of ``local``."""
@@ -102,6 +110,7 @@ class Sender:
     ) -> bytes:
         """The UDP payload that carries an inner frame: a VXLAN header and the frame.
 
+        ``inner`` is the frame, as bytes or as a packet of scapy's; it may be anything.
         ``flags`` (8 bits, 0x08), ``reserved1`` (24 bits, 0), ``vni`` (the VTEP's own) and
         ``reserved2`` (8 bits, 0) are what RFC 7348 says unless given: flags 0x88 and reserved1
         100 are GBP's policy 100.  With ``gpe`` flags are 0x0c, and reserved1 is the next protocol
@@ -127,7 +136,7 @@ class Sender:
         return names.get(type(inner).__name__, header.NEXT_ETHERNET)
 
     def send_bytes(self, payload: bytes, *, to: str | None = None) -> None:
-        """Send a UDP payload as it is, to ``to``, or to all remotes and the group."""
+        """Send a UDP ``payload`` as it is to ``to``, or to all remotes and the group."""
         self._check_open()
         sock = next(iter(self._sockets))  # its own
         for there in self._targets(to):
@@ -159,14 +168,15 @@ class Sender:
         checksum: Checksum = "right",
         fragment: int | None = None,
     ) -> None:
-        """Send a UDP payload (of :meth:`encapsulate`, or any) in outer packets made to measure.
+        """Send a UDP payload in outer packets with fields of your choice.
 
-        ``to`` is any destination, or all remotes and the group; ``source`` any source address,
-        also a spoofed one.  ``source_port`` and ``port`` are the VTEP's own unless given.  ``tos``
-        is the whole byte, ECN in its last two bits.  ``checksum`` is that of UDP: ``right``,
-        ``zero`` or ``wrong``.  ``fragment`` splits the datagram into pieces of that many bytes
-        of IP payload, a multiple of 8.  Over IPv6 ``ttl`` and ``tos`` are hop limit and traffic
-        class, and there is no ``df``.
+        ``payload`` is of :meth:`encapsulate`, or any.  ``to`` is any destination address, or all
+        remotes and the group; ``source`` any source address, also a spoofed one.  ``source_port``
+        and ``port`` are the VTEP's own unless given.  ``ttl`` and ``tos`` (the whole byte, ECN in
+        its last two bits) are those of the IP header, over IPv6 hop limit and traffic class; ``df``
+        sets the DF bit, which IPv6 does not have.  ``checksum`` is that of UDP: ``right``, ``zero``
+        or ``wrong``.  ``fragment`` splits the datagram into pieces of that many bytes of IP
+        payload, a multiple of 8.  VxlabError where that cannot be sent.
         """
         from vxlab.reference import outer
 
@@ -189,6 +199,6 @@ class Sender:
 
 
 def as_tuple(value: str | Iterable[str]) -> tuple[str, ...]:
-    """One text, or several, as a tuple; who gets it checks what is in it."""
+    """One text, or several, as a tuple; what is in it is not checked here."""
     several = isinstance(value, Iterable) and not isinstance(value, str)
     return tuple(value) if several else (value,)  # type: ignore[return-value]

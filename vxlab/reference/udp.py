@@ -1,4 +1,4 @@
-"""The UDP sockets of a reference VTEP: opened, joined to groups, and read with all they tell.
+"""The UDP sockets of a reference VTEP: opened, joined to groups, and read with TTL and TOS.
 
 Numbers: linux/in.h, in6.h, udp.h, sock_diag.h; ip(7), ipv6(7), udp(7).
 """
@@ -30,7 +30,11 @@ _QUEUE = 4 << 20
 
 
 class Datagram(NamedTuple):
-    """A datagram with what its IP header said; ``tos`` is the whole byte, DSCP and ECN."""
+    """A datagram, with what its IP header said.
+
+    ``source`` is the IP address and ``source_port`` the UDP port that it came from; ``ttl`` is the
+    TTL or hop limit; ``tos`` the whole byte, DSCP and ECN; ``payload`` what follows the UDP header.
+    """
 
     source: str
     source_port: int
@@ -45,7 +49,10 @@ def family_of(address: str) -> int:
 
 
 def sockaddr(address: str, port: int, index: int = 0) -> tuple[Any, ...]:
-    """What the socket calls take; ``index`` names the link of a link-local address or group."""
+    """What Python's socket calls take for an IP ``address`` and UDP ``port``.
+
+    ``index`` is the interface index of the link that a link-local address or group is on.
+    """
     parsed = ip_address(address)
     if parsed.version == 4:
         return address, port
@@ -53,8 +60,10 @@ def sockaddr(address: str, port: int, index: int = 0) -> tuple[Any, ...]:
 
 
 def open_udp(node: Node, address: str, port: int, index: int = 0) -> socket.socket:
-    """A socket of the node bound to (address, port), which tells TTL and TOS of all it gets.
+    """A socket of ``node`` bound to ``address`` and ``port``, which reports TTL and TOS.
 
+    ``index`` is as for :func:`sockaddr`.  VxlabError where the port is in use, or the node does not
+    have that address.
     What it sends may be fragmented (DF clear), as the kernel's VXLAN is by default; and it takes
     IPv6 datagrams without a checksum (RFC 7348 section 4.1, RFC 6935).
     """
@@ -95,7 +104,11 @@ def index_of(node: Node, interface: str) -> int:
 
 
 def join(sock: socket.socket, group: str, index: int) -> None:
-    """Become a member of a group on an interface, until the socket is closed (IGMP, MLD)."""
+    """Become a member of a group on an interface, until ``sock`` is closed (IGMP, MLD).
+
+    ``group`` is a multicast address of the socket's family, ``index`` the interface index.
+    VxlabError where the kernel refuses.
+    """
     packed, link = ip_address(group).packed, struct.pack("i", index)
     try:
         if sock.family == socket.AF_INET:
@@ -107,9 +120,10 @@ def join(sock: socket.socket, group: str, index: int) -> None:
 
 
 def aim(sock: socket.socket, index: int, ttl: int | None = None) -> None:
-    """Where the socket sends multicast, never back to its own node, and the TTL of all it sends.
+    """Set where ``sock`` sends multicast, and the TTL of all that it sends.
 
-    Without a ``ttl`` it is the kernel's: 64, to groups 1.
+    ``index`` is the interface index for multicast, 0 for the kernel's choice; it never loops back
+    to the node itself.  Without a ``ttl`` it is the kernel's: 64, to groups 1.
     """
     if sock.family == socket.AF_INET:
         level, loop, link = _IP, _IP_MULTICAST_LOOP, _IP_MULTICAST_IF
@@ -133,10 +147,12 @@ def receive(sock: socket.socket) -> Datagram | None:
         payload, notes, _, sender = sock.recvmsg(1 << 16, 256, socket.MSG_DONTWAIT)
     except BlockingIOError:
         return None
-    said = {kind: int.from_bytes(value, sys.byteorder) for _, kind, value in notes}
+    noted = {kind: int.from_bytes(value, sys.byteorder) for _, kind, value in notes}
     ttl, tos = _TTL_AND_TOS[sock.family]
     source = sender[0].partition("%")[0]  # of a link-local address, which link it is on
-    return Datagram(source, sender[1], said[ttl], said[tos], payload)
+    return Datagram(
+        source=source, source_port=sender[1], ttl=noted[ttl], tos=noted[tos], payload=payload
+    )
 
 
 def dropped(sock: socket.socket) -> int:

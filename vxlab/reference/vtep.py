@@ -1,4 +1,4 @@
-"""The reference VTEP itself: its sockets, its thread, and what a test may ask of it."""
+"""The reference VTEP itself: its sockets, its thread, and what a test may do with it."""
 
 from __future__ import annotations
 
@@ -32,17 +32,18 @@ _ASK_AGAIN = 1.0
 class ReferenceVtep(Sender):
     """A VTEP on a node that has an underlay address and no vxlan device; a context manager.
 
-    ``local`` is the node's own underlay address and ``remotes`` those to flood to; the defaults
-    are those of host b of ``catalog.point_to_point()``, whose place it takes.  ``address`` is
-    that of a host in the overlay, or several, v4 and v6, with prefix length; this host answers
-    ARP, neighbour solicitations and echo requests, but with ``answer=False`` it only listens.
-    Its ``mac`` is made from ``local`` unless given.
+    ``node`` is a node of a lab (``lab["b"]``), ``vni`` 0 to 16777215.  ``local`` is the node's own
+    underlay address and ``remotes`` those to flood to, one or several; the defaults are those of
+    host b of ``catalog.point_to_point()``, which it replaces.  ``address`` is that of a host in the
+    overlay, or several, v4 and v6, with prefix length; this host answers ARP, neighbour
+    solicitations and echo requests, but with ``answer=False`` it only receives.  Its ``mac`` is
+    made from ``local`` unless given.
 
-    ``gbp`` or ``gpe`` say which extension of the header to speak.  With ``group`` it is a member
-    of that group on the interface ``dev``, and floods there too.  ``ttl`` is that of all outer
-    packets; without one it is 64, to groups 1.  All that is sent has ``port`` as its source port
-    too, where RFC 7348 section 5 only recommends a hash of the inner frame.  A link-local
-    ``local`` needs ``dev`` too.
+    ``port`` is the UDP port, both of source and destination, where RFC 7348 section 5 only
+    recommends a hash of the inner frame for the source.  ``gbp`` or ``gpe`` say which extension of
+    the header to use.  With ``group`` it is a member of that multicast group on the interface
+    ``dev``, and floods there too; a link-local ``local`` needs ``dev`` too.  ``ttl`` is that of all
+    outer packets; None is 64, and 1 to groups.
 
     Packets are taken from any VTEP, as RFC 7348 has it.  Everything received is kept in
     :attr:`received`.  A thread does the receiving and answering; what goes wrong in it is raised
@@ -100,7 +101,7 @@ class ReferenceVtep(Sender):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # --- its life ----------------------------------------------------------------------------
+    # --- opening and closing -----------------------------------------------------------------
 
     def open(self) -> Self:
         """Receive from now on; VxlabError where the port is in use or the address not there."""
@@ -193,7 +194,8 @@ class ReferenceVtep(Sender):
     ) -> Received:
         """The first packet since the start for which ``predicate`` is true, waiting for it.
 
-        WaitTimeout after ``timeout`` seconds says ``what`` was awaited, and what came instead.
+        ``what`` names it in the error.  WaitTimeout after ``timeout`` seconds says what was
+        awaited, and what came instead.
         """
         begun = time.monotonic()
         found = self._journal.first(lambda row: row if predicate(row) else None, 0, timeout)
@@ -256,8 +258,10 @@ class ReferenceVtep(Sender):
     ) -> None:
         """Send an inner frame, encapsulated, to where its destination MAC was learned.
 
-        An unknown or group MAC, or none, is flooded: to all remotes, and the group.  ``to`` sends
-        to that VTEP alone.  The header's fields are those of :meth:`encapsulate`.
+        ``inner`` is the frame, as bytes or as a packet of scapy's.  With an unknown or group MAC,
+        or none, it is flooded: to all remotes, and the group.  ``to``, an underlay address, sends
+        to that VTEP alone.  The header's fields ``vni``, ``flags``, ``reserved1`` and
+        ``reserved2`` are those of :meth:`encapsulate`.
         """
         payload = self.encapsulate(
             inner, vni=vni, flags=flags, reserved1=reserved1, reserved2=reserved2

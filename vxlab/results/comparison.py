@@ -68,8 +68,13 @@ class Column:
     @property
     def order(self) -> tuple[VersionKey, VersionKey, str]:
         """What columns are sorted by: kernel, then iproute2, both by version, then backend."""
-        cell = self.cell
-        return version_key(cell.kernel), version_key(cell.iproute2), cell.backend
+        kernel, iproute2 = (self._sorted_by(each) for each in ("kernel", "iproute2"))
+        return kernel, iproute2, self.cell.backend
+
+    def _sorted_by(self, of: Component) -> VersionKey:
+        """By its name, and by its own version where that is none: ``here``, or a path."""
+        name = self.cell.kernel if of == "kernel" else self.cell.iproute2
+        return version_key(name if is_version(name) else self.version(of))
 
     def version(self, of: Component) -> str:
         """The version of its kernel or iproute2, as it says itself where that is known."""
@@ -110,11 +115,16 @@ class Change:
 
     @property
     def is_worse(self) -> bool:
-        """Whether something was lost: a pass, a run, a scenario, or time."""
+        """Whether something was lost: a pass, a run, a scenario, or time.
+
+        What a kernel or a machine lacks, as a probe has found, is no loss.
+        """
         if self.kind in (ChangeKind.APPEARED, ChangeKind.NO_LONGER_SKIPPED):
             return self.after is not None and self.after.outcome.is_bad
         if self.kind is ChangeKind.NOT_RUN:
             return self.after is not None and self.after.outcome is Outcome.NOT_RUN
+        if self.lacks_feature:
+            return False
         lost = (
             ChangeKind.FAILS,
             ChangeKind.DISAPPEARED,
@@ -122,6 +132,15 @@ class Change:
             ChangeKind.SLOWER,
         )
         return self.kind in lost
+
+    @property
+    def lacks_feature(self) -> bool:
+        """Whether one side was skipped for what is missing there, and the other did not fail."""
+        if self.kind is ChangeKind.NEWLY_SKIPPED:
+            return self.after is not None and self.after.lacks_feature
+        if self.kind is ChangeKind.NO_LONGER_SKIPPED and self.before and self.after:
+            return self.before.lacks_feature and not self.after.outcome.is_bad
+        return False
 
     @property
     def is_unexpected(self) -> bool:

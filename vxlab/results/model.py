@@ -6,6 +6,7 @@ scenario that ran there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
@@ -16,6 +17,9 @@ from vxlab.results.versions import is_version, older
 
 #: What a known difference is of: which of the two its versions are.
 Component = Literal["kernel", "iproute2"]
+
+#: How a reason begins that a probe gives (:meth:`vxlab.features.model.Feature.sentence`).
+_PROBED = re.compile(r"needs [\w.-]+: ")
 
 #: Set to ``yes`` in the environment where nothing is lost if the kernel ends.
 EXPENDABLE = "VXLAB_EXPENDABLE"
@@ -159,3 +163,8 @@ class Case:
     evidence: str = ""
     behaviour: str = ""
     known: tuple[KnownDifference, ...] = ()
+
+    @property
+    def lacks_feature(self) -> bool:
+        """Whether it was skipped since a probe found that something is missing there."""
+        return self.outcome is Outcome.SKIPPED and _PROBED.match(self.reason) is not None

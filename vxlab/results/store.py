@@ -14,16 +14,22 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from vxlab.errors import VxlabError
 from vxlab.results import schema
-from vxlab.results.model import Case, Cell, CellState, KnownDifference, Outcome, Run
+from vxlab.results.model import Case, Cell, CellState, Run
+from vxlab.results.rows import case_of, cell_of, run_of
+
+T = TypeVar("T")
+
+#: The largest number that SQLite takes.
+_LARGEST = (1 << 63) - 1
 
 #: Seconds to wait for another process's write; SQLite holds its locks for milliseconds.
 BUSY_TIMEOUT = 30.0
@@ -49,6 +55,12 @@ class Results:
             raise VxlabError(f"wanted the results file {path}, found none: give another name")
         if os.path.isdir(place):
             raise VxlabError(f"wanted the results file {path}, found a folder: name a file in it")
+        if os.path.exists(place) and not os.path.isfile(
+            place
+        ):  # to open a pipe would wait for ever
+            raise VxlabError(
+                f"wanted the results file {path}, found a pipe or a device: name a file"
+            )
         connection = _connect(place, "rwc" if create else "ro")
         try:
             if create:
@@ -189,31 +201,30 @@ class Results:
 
     def runs(self) -> list[Run]:
         """All runs, the latest last."""
-        return [_run(row) for row in self._rows("SELECT * FROM run ORDER BY id")]
+        return self._read(run_of, "SELECT * FROM run ORDER BY id")
 
     def run(self, run: int) -> Run:
         """One run; VxlabError where there is none of that id."""
-        for row in self._rows("SELECT * FROM run WHERE id = ?", (run,)):
-            return _run(row)
+        if run <= _LARGEST:
+            for found in self._read(run_of, "SELECT * FROM run WHERE id = ?", (run,)):
+                return found
         known = ", ".join(str(each.id) for each in self.runs()) or "none"
         raise VxlabError(f"{self.path}: wanted one of the runs {known}, found {run}")
 
     def latest_run(self) -> Run:
         """The run that was begun last; VxlabError where there is none."""
-        for row in self._rows("SELECT * FROM run ORDER BY id DESC LIMIT 1"):
-            return _run(row)
+        for found in self._read(run_of, "SELECT * FROM run ORDER BY id DESC LIMIT 1"):
+            return found
         raise VxlabError(f"{self.path}: wanted a run, found none: `vxlab matrix` makes one")
 
     def cells(self, run: int) -> list[Cell]:
         """The cells of a run, in the order that they were planned in."""
-        return [
-            _cell(row) for row in self._rows("SELECT * FROM cell WHERE run = ? ORDER BY id", (run,))
-        ]
+        return self._read(cell_of, "SELECT * FROM cell WHERE run = ? ORDER BY id", (run,))
 
     def cell(self, cell: int) -> Cell:
         """One cell; VxlabError where there is none of that id."""
-        for row in self._rows("SELECT * FROM cell WHERE id = ?", (cell,)):
-            return _cell(row)
+        for found in self._read(cell_of, "SELECT * FROM cell WHERE id = ?", (cell,)):
+            return found
         raise VxlabError(f"{self.path}: wanted a cell, found none with the id {cell}")
 
     def unfinished(self, run: int) -> list[Cell]:
@@ -222,10 +233,20 @@ class Results:
 
     def cases(self, cell: int) -> list[Case]:
         """The cases of a cell, in the order that they were recorded in."""
-        rows = self._rows("SELECT * FROM case_ WHERE cell = ? ORDER BY rowid", (cell,))
-        return [_case(row) for row in rows]
+        return self._read(case_of, "SELECT * FROM case_ WHERE cell = ? ORDER BY rowid", (cell,))
 
     # --- how ---------------------------------------------------------------------------------
+
+    def _read(
+        self, of: Callable[[Mapping[str, Any]], T], query: str, values: tuple[Any, ...] = ()
+    ) -> list[T]:
+        try:
+            return [of(row) for row in self._rows(query, values)]
+        except ValueError as error:
+            raise VxlabError(
+                f"{self.path}: wanted results as vxlab writes them, found {error}: the file is "
+                "damaged, or another program has written to it: give another"
+            ) from error
 
     def _rows(self, query: str, values: tuple[Any, ...] = ()) -> list[dict[str, Any]]:
         with self._lock:
@@ -275,21 +296,6 @@ def _connect(path: str, mode: str) -> sqlite3.Connection:
         )
     except sqlite3.Error as error:
         raise _unusable(path, error) from error
-
-
-def _run(row: Mapping[str, Any]) -> Run:
-    loaded = {name: json.loads(row[name]) for name in ("selection", "host")}
-    return Run(**{**row, **loaded})
-
-
-def _cell(row: Mapping[str, Any]) -> Cell:
-    return Cell(**{**row, "state": CellState(row["state"]), "tools": json.loads(row["tools"])})
-
-
-def _case(row: Mapping[str, Any]) -> Case:
-    fields = {name: value for name, value in row.items() if name != "cell"}
-    known = tuple(KnownDifference(**each) for each in json.loads(row["known"]))
-    return Case(**{**fields, "outcome": Outcome(row["outcome"]), "known": known})
 
 
 def _now() -> str:

@@ -21,6 +21,7 @@ from vxlab.results.comparison import (
     outcome_in_words,
 )
 from vxlab.results.model import Case, Outcome
+from vxlab.results.versions import is_version
 
 Axis = Literal["kernel", "iproute2", "backend"]
 AXES: tuple[Axis, ...] = get_args(Axis)
@@ -79,7 +80,8 @@ class Timeline:
     def is_worse(self) -> bool:
         """Whether an unexplained transition is one to worse; of backends, whether there is one."""
         changes = [each.change for each in self.transitions if each.change.is_unexpected]
-        return any(change.is_worse or self.axis == "backend" for change in changes)
+        backends = self.axis == "backend"
+        return any(c.is_worse or (backends and not c.lacks_feature) for c in changes)
 
     @property
     def what(self) -> str:
@@ -89,8 +91,17 @@ class Timeline:
             return "differs: " + ", ".join(f"{version} {outcome}" for version, outcome in each)
         only = self.transitions[0]
         old, new = (outcome_in_words(case) for case in (only.change.before, only.change.after))
-        text = f"{old} up to {only.after}, {new} from {only.at} on"
+        if is_version(only.at) and is_version(only.after):
+            text = f"{old} up to {only.after}, {new} from {only.at} on"
+        else:
+            text = f"{old} with {self._ran(None, only.at)}, {new} with {self._ran(only.at, None)}"
         return text + (f" (not known: {', '.join(only.gap)})" if only.gap else "")
+
+    def _ran(self, first: str | None, end: str | None) -> str:
+        """The versions from ``first`` on and before ``end`` at which it ran."""
+        begin, stop = (self.versions.index(each) if each else None for each in (first, end))
+        every = list(zip(self.versions, self.outcomes, strict=True))[begin:stop]
+        return ", ".join(name for name, outcome in every if outcome != Outcome.NOT_RUN)
 
 
 def timeline(nodeid: str, axis: Axis, columns: Sequence[Column], where: str = "") -> Timeline:

@@ -21,7 +21,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 from vxlab.errors import SandboxError
-from vxlab.sandbox import boot
+from vxlab.sandbox import boot, mounts
 from vxlab.system.syscalls import (
     CLONE_NEWIPC,
     CLONE_NEWNET,
@@ -55,8 +55,9 @@ def inside() -> bool:
 
 
 def reenter(argv: Sequence[str], *, keep: Iterable[str] = ()) -> None:
-    """Replace the calling process by a sandbox that runs ``argv``; returns never.
+    """Replace the calling process by a sandbox that runs ``argv``; never returns.
 
+    ``argv`` is a program and its arguments.
     The process keeps its id, terminal and open files, and ends as ``argv`` ends: by the same
     exit code or signal.  Where the system refuses, it ends with exit code 4 and one sentence on
     stderr.  ``keep`` names further paths to keep visible below ``/run`` and ``/dev/shm``; the
@@ -69,17 +70,18 @@ def reenter(argv: Sequence[str], *, keep: Iterable[str] = ()) -> None:
     os.execve(command[0], command, _environment(os.environ))
 
 
-def enter(*, keep: Iterable[str] = ()) -> None:
+def enter(argv: Sequence[str] | None = None, *, keep: Iterable[str] = ()) -> None:
     """Move the calling program, as it stands, into a sandbox; for one with a single thread.
 
-    It goes on as a new process.  The one that called stays outside, passes signals on and ends as
-    the program does.  Refusal and ``keep`` as for :func:`reenter`.
+    It continues as a new process.  The one that called stays outside, passes signals on and ends as
+    the program does.  ``argv`` are words that may name files it needs (default: ``sys.argv``).
+    Refusal and ``keep`` as for :func:`reenter`.
     """
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
     os.environ.update(_environment(os.environ))
-    boot.enter(_kept(sys.argv, keep))
+    boot.enter(_kept(sys.argv if argv is None else argv, keep))
     if tempfile := sys.modules.get("tempfile"):  # its choice may be a folder that is now hidden
         vars(tempfile)["tempdir"] = None
 
@@ -87,9 +89,10 @@ def enter(*, keep: Iterable[str] = ()) -> None:
 def run(argv: Sequence[str], env: Mapping[str, str] | None = None) -> int:
     """Run a program in a new sandbox, wait for it, and return its exit code.
 
-    ``env`` is its environment (default: the caller's).  128 + N stands for death by signal N,
-    127 for a program that does not exist.  Raises SandboxError where the system refuses.  Ctrl-C
-    reaches the program, which decides what it means.  It is killed when the caller dies.
+    ``argv`` is the program and its arguments, ``env`` its environment (default: the caller's).
+    128 + N stands for an end by signal N, 127 for a program that does not exist.  Raises
+    SandboxError where the system refuses.  Ctrl-C reaches the program, which decides what it
+    means.  It is killed when the caller ends.
     """
     import subprocess
 
@@ -136,7 +139,7 @@ def isolate_worker(keep: Iterable[str] = ()) -> None:
     """
     try:
         unshare(CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC)
-        boot.private_mounts(_kept((), keep), everything=False)
+        mounts.private_mounts(_kept((), keep), everything=False)
         lo_up()
     except OSError as error:
         raise SandboxError(
@@ -182,7 +185,7 @@ def _kept(argv: Iterable[str], more: Iterable[str]) -> list[str]:
     return sorted(path for path in found if _covered(path) or path in _COVERED)
 
 
-_COVERED = {os.path.realpath(folder) for folder in boot.COVERED}
+_COVERED = {os.path.realpath(folder) for folder in mounts.COVERED}
 
 
 def _covered(path: str) -> bool:

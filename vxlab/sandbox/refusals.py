@@ -15,7 +15,8 @@ _KINDS = ("user", "mnt", "pid", "net", "uts", "ipc")
 def explain(problem: OSError, uid: int, settings: str = "/proc/sys") -> str:
     """One sentence on why the system refused: the setting that forbids it, and what to do.
 
-    ``uid`` is the user who asked, ``settings`` the folder that holds the kernel's.
+    ``problem`` is the error of the system call, ``uid`` the user who asked, ``settings`` the
+    folder that holds the kernel's settings.
     """
     wanted = "wanted private namespaces for the labs of vxlab, found that "
     if problem.errno == errno.EBUSY:

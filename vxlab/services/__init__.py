@@ -1,23 +1,23 @@
-"""Real programs run inside a node: one module for each, ready when they *are* ready."""
+"""Services: programs that run in nodes, one module for each, ready by evidence of their own."""
 
 from vxlab.services.base import (
-    Daemon,
     Helper,
     MulticastRouter,
-    RunningDaemon,
-    daemon_program,
+    RunningService,
+    Service,
+    service_program,
     wait_all_ready,
 )
 from vxlab.services.pimd import Pimd
 from vxlab.services.smcroute import Smcroute
 
 __all__ = [
-    "Daemon",
     "Helper",
     "MulticastRouter",
     "Pimd",
-    "RunningDaemon",
+    "RunningService",
+    "Service",
     "Smcroute",
-    "daemon_program",
+    "service_program",
     "wait_all_ready",
 ]

@@ -1,9 +1,10 @@
-"""What all daemons have in common: finding the program, starting, awaiting and stopping it.
+"""What all services have in common: finding the program, starting, awaiting and stopping it.
 
-A daemon is *described* by a frozen dataclass of plain data (:class:`Daemon`), which may be kept,
-printed, compared, and started as often as one likes.  Starting it gives a :class:`RunningDaemon`:
-``start`` launches the process and returns at once, ``wait_ready`` waits for the daemon's own
-evidence that it does its work, ``stop`` ends it and waits for that.
+A service is a program that runs in a node.  It is *described* by a frozen dataclass of plain data
+(:class:`Service`), which may be kept, printed, compared, and started any number of times.  Starting
+it gives a :class:`RunningService`: ``start`` launches the process and returns at once,
+``wait_ready`` waits for the service's own evidence that it does its work, ``stop`` ends it and
+waits for that.
 """
 
 from __future__ import annotations
@@ -25,26 +26,26 @@ from vxlab.system.namespaces import Namespaces
 from vxlab.system.programs import PACKAGES, find_program
 from vxlab.system.waiting import DEADLINE, wait_until
 
-#: Where a set-up for the whole machine unpacks daemons that cannot be installed side by side.
+#: Where a set-up for the whole machine unpacks services that cannot be installed side by side.
 SYSTEM_TOOLS = Path("/var/cache/vxlab/tools")
 
-#: Seconds a daemon has to end after SIGTERM, before SIGKILL.
+#: Seconds a service has to end after SIGTERM, before SIGKILL.
 STOP_DEADLINE = 2.0
 
 #: Multicast interfaces of one network namespace (MAXVIFS, linux/mroute.h), less the one that pimd
 #: takes for itself.
 MAX_INTERFACES = 31
 
-#: No router forwards these, whatever it is told: RFC 5771 section 4, RFC 4291 section 2.7.
+#: No router forwards these, whatever its configuration: RFC 5771 section 4, RFC 4291 section 2.7.
 LOCAL_GROUPS = tuple(map(ipaddress.ip_network, ("224.0.0.0/24", "ff01::/16", "ff02::/16")))
 
 
-def daemon_program(name: str) -> str:
-    """The absolute path of a daemon; MissingProgram, naming its package, where there is none.
+def service_program(name: str) -> str:
+    """The absolute path of a service's program; MissingProgram, naming its package, if none.
 
-    Looked for in this order: the folder ``$VXLAB_TOOLS``, PATH and the system's folders, then the
+    Searched in this order: the folder ``$VXLAB_TOOLS``, PATH and the system's folders, then the
     caches of unpacked packages, ``vxlab/tools/PACKAGE/usr/sbin`` below ``$XDG_CACHE_HOME`` (or
-    ``~/.cache``) and below ``/var/cache``.  So a build of one's own wins over the cache.
+    ``~/.cache``) and below ``/var/cache``.  So a program that you have built comes before those.
     """
     package = PACKAGES.get(name, name)
     chosen = os.environ.get("VXLAB_TOOLS", "")
@@ -61,9 +62,10 @@ def daemon_program(name: str) -> str:
 
 @dataclass(frozen=True)
 class Helper:
-    """A host on a router's subnet that lends a hand while a daemon starts.
+    """A host on a router's subnet, from which a message is sent that lets a service start sooner.
 
-    ``address`` is the host's own address there, ``router`` the router's address on that subnet.
+    ``namespaces`` are the host's, ``address`` is its own IP address there, ``router`` the router's
+    address on that subnet.
     """
 
     namespaces: Namespaces
@@ -71,8 +73,8 @@ class Helper:
     router: str
 
 
-class Daemon(Protocol):
-    """The description of a daemon: plain data, until it is started."""
+class Service(Protocol):
+    """The description of a service: plain data, until it is started."""
 
     @property
     def program(self) -> str:
@@ -80,22 +82,25 @@ class Daemon(Protocol):
 
     def start(
         self, namespaces: Namespaces, name: str, folder: Path, helpers: Sequence[Helper] = ()
-    ) -> RunningDaemon:
+    ) -> RunningService:
         """Write the configuration and launch the process; does not wait for it.
 
-        ``name`` names its files in ``folder``, which must exist, and not lie below ``/run``: each
-        node has a ``/run`` of its own.  Raises MissingProgram, or DaemonError where it is plain
-        that the daemon cannot work.
+        ``namespaces`` are those of the node that it runs in.  ``name`` is the name of its files in
+        ``folder``, which must exist, and not be below ``/run``: each node has a ``/run`` of its
+        own.  ``helpers`` are hosts on the node's subnets, for services that need one to start.
+        Raises MissingProgram, or DaemonError where the service can be seen not to work.
         """
 
 
-class RunningDaemon(ABC):
-    """A daemon that was started: await it, ask for it, stop it.
+class RunningService(ABC):
+    """A service that was started: await it, ask for its state, stop it.
 
-    ``log`` is the file that gets its output.  Stop it, also where it never became ready.
+    ``program`` is its name and ``argv`` its command line; it is launched in the node of
+    ``namespaces``; ``log`` is the file that gets its output.  Stop it, also where it never became
+    ready.
     """
 
-    #: What makes this daemon ready, for messages.
+    #: What makes this service ready, for messages.
     awaited: ClassVar[str] = "it to be ready"
 
     def __init__(
@@ -112,7 +117,7 @@ class RunningDaemon(ABC):
 
     @abstractmethod
     def _ready(self) -> bool:
-        """Look at the daemon's evidence once, without waiting for it to change."""
+        """Look at the service's evidence once, without waiting for it to change."""
 
     def _found(self) -> str:
         """What the evidence was, when it was last looked at."""
@@ -120,7 +125,7 @@ class RunningDaemon(ABC):
 
     @property
     def pid(self) -> int:
-        """The process number of the daemon, as seen from outside its node."""
+        """The process number of the service, as seen from outside its node."""
         return self._process.pid
 
     @property
@@ -129,11 +134,11 @@ class RunningDaemon(ABC):
         return self._process.poll() is None
 
     def output(self) -> str:
-        """All that the daemon wrote so far, to stdout and stderr."""
+        """All that the service wrote so far, to stdout and stderr."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def poll(self) -> bool:
-        """True once the daemon is ready; never waits long.  DaemonError when it has ended."""
+        """True once the service is ready; never waits long.  DaemonError when it has ended."""
         ready = self.alive and (self._is_ready or self._ready())
         if not self.alive:  # looked at last: what it left behind is no evidence
             code = self._process.returncode
@@ -142,14 +147,14 @@ class RunningDaemon(ABC):
         return ready
 
     def wait_ready(self, timeout: float = DEADLINE) -> None:
-        """Wait until the daemon does its work.
+        """Wait until the service does its work.
 
-        DaemonError, with the daemon's output, as soon as it dies, or after ``timeout`` seconds.
+        DaemonError, with the service's output, as soon as it ends, or after ``timeout`` seconds.
         """
         wait_all_ready([self], timeout)
 
     def stop(self, timeout: float = STOP_DEADLINE) -> None:
-        """End the daemon and wait for its end: SIGTERM, after ``timeout`` seconds SIGKILL.
+        """End the service and wait for its end: SIGTERM, after ``timeout`` seconds SIGKILL.
 
         Does nothing where it has ended already.
         """
@@ -160,9 +165,9 @@ class RunningDaemon(ABC):
             self._process.wait()
 
     def _terminate(self) -> bool:
-        """Ask the daemon to end and give it a moment; true when it has.
+        """Ask the service to end and wait a moment; true when it has.
 
-        Asked again and again: these daemons look for a signal and then wait for packets, and one
+        Asked again and again: routing daemons look for a signal and then wait for packets, and one
         that comes in between is overlooked until the next packet.
         """
         if self.alive:
@@ -172,12 +177,12 @@ class RunningDaemon(ABC):
         return not self.alive
 
     def _error(self, reason: str) -> DaemonError:
-        """A DaemonError about this daemon, with its own last words."""
+        """A DaemonError about this service, with the end of its output."""
         said = "\n".join(self.output().splitlines()[-20:]) or "(nothing)"
         return DaemonError(f"start {self.title}", f"{reason}; its output: {said}")
 
     def _read(self, path: str) -> str:
-        """A file as the daemon's node sees it, or "" where there is none (yet)."""
+        """A file as the service's node sees it, or "" where there is none (yet)."""
 
         def job() -> str:
             with contextlib.suppress(FileNotFoundError):
@@ -187,7 +192,7 @@ class RunningDaemon(ABC):
         return self.namespaces.in_mounts(job)
 
     def _wrote_pid(self, path: str) -> bool:
-        """True once the node's file ``path`` holds this daemon's process number.
+        """True once the node's file ``path`` holds this service's process number.
 
         Which is its number within the node, the last of ``NSpid`` (proc(5), ``/proc/PID/status``).
         """
@@ -197,16 +202,16 @@ class RunningDaemon(ABC):
         return bool(written and numbers) and written[0] == numbers[0][-1]
 
 
-def wait_all_ready(daemons: Iterable[RunningDaemon], timeout: float = DEADLINE) -> None:
-    """Wait for several daemons together, with one deadline; raises as ``wait_ready`` does."""
-    waiting = list(daemons)
+def wait_all_ready(services: Iterable[RunningService], timeout: float = DEADLINE) -> None:
+    """Wait for several services together, ``timeout`` seconds in all; raises as ``wait_ready``."""
+    waiting = list(services)
 
     def settled() -> bool:
-        waiting[:] = [daemon for daemon in waiting if not daemon.poll()]
+        waiting[:] = [service for service in waiting if not service.poll()]
         return not waiting
 
     try:
-        wait_until(settled, "all daemons to be ready", timeout=timeout)
+        wait_until(settled, "all services to be ready", timeout=timeout)
     except WaitTimeout as error:
         late = waiting[0]
         reason = f"waited {timeout:g} s for {late.awaited}, found {late._found()}"
@@ -215,7 +220,7 @@ def wait_all_ready(daemons: Iterable[RunningDaemon], timeout: float = DEADLINE) 
 
 @dataclass(frozen=True)
 class MulticastRouter:
-    """What all multicast routing daemons are told.
+    """What all multicast routing daemons are configured with.
 
     ``interfaces`` are the router's devices to route between, 2 to 31; ``groups`` the multicast
     addresses.  Groups of link scope are allowed and left alone, as no router forwards them.
@@ -279,12 +284,12 @@ class MulticastRouter:
                 raise self._refused(
                     namespaces,
                     "wanted to be the only multicast router of the namespace, found another one "
-                    f"at work (net.{family}.conf.all.mc_forwarding is set): stop that one first",
+                    f"running (net.{family}.conf.all.mc_forwarding is set): stop that one first",
                 )
 
 
 def multicast_interfaces(namespaces: Namespaces, family: int) -> set[str]:
-    """The devices that the kernel routes multicast between, for AF_INET or AF_INET6."""
+    """The interfaces that the kernel routes multicast between, for AF_INET or AF_INET6."""
     table = "ip_mr_vif" if family == socket.AF_INET else "ip6_mr_vif"
     try:
         lines = namespaces.read(f"/proc/thread-self/net/{table}").splitlines()

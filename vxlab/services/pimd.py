@@ -1,14 +1,14 @@
-"""pimd: a real PIM-SM router (IPv4 only), which learns from IGMP who wants what.
+"""pimd: a PIM-SM router (IPv4 only), which learns from IGMP where each group has members.
 
-Left to itself pimd takes 10 to 36 s to its first packet: it works in ticks of 5 s, believes in a
-rendezvous point only after 15 s, and lets hosts take 10 s to report their groups.  These steps
+By itself pimd takes 10 to 36 s to its first packet: it works in ticks of 5 s, accepts a
+rendezvous point only after 15 s, and gives hosts take 10 s to report their groups.  These steps
 bring that to about 0.02 s:
 
 1. a host on one of its subnets sends it a PIM Bootstrap message (RFC 5059): the router itself is
-   the rendezvous point for all groups.  pimd believes it as long as it knows of no other;
+   the rendezvous point for all groups.  pimd accepts it as long as it knows of no other;
 2. an IGMPv3 general query that leaves no time to answer (RFC 3376) goes out of each interface of
    the router, and the hosts report their groups at once;
-3. the kernel is told to forget the packets that came too early, which would otherwise block their
+3. the kernel drops the packets that came too early, which would otherwise block their
    flow for 10 s.
 """
 
@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from vxlab.errors import WaitTimeout
-from vxlab.services.base import Helper, MulticastRouter, RunningDaemon, daemon_program
+from vxlab.services.base import Helper, MulticastRouter, RunningService, service_program
 from vxlab.system.namespaces import Namespaces
 from vxlab.system.waiting import wait_until
 
@@ -48,7 +48,7 @@ MAX_RESPONSE = 0
 #: Seconds after which the bootstrap message and the queries are sent once more.
 SEND_AGAIN = 0.25
 
-#: Seconds to wait for one state dump, before looking whether pimd still lives.
+#: Seconds to wait for one state dump, before looking whether pimd still runs.
 DUMP_DEADLINE = 0.02
 
 IPPROTO_PIM = 103
@@ -71,10 +71,10 @@ _CAUGHT = re.compile(r"^SigCgt:\s*([0-9a-f]+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Pimd(MulticastRouter):
-    """pimd on ``interfaces``, each of which has an IPv4 address.
+    """pimd on ``interfaces``, each of which has an IPv4 address, for ``groups``.
 
     ``members`` says, for each group, on which interfaces there are hosts that join it: pimd is
-    ready when it knows all of them.  Left out, all groups have members everywhere.
+    ready when it knows all of them.  None: all groups have members on all interfaces.
     """
 
     members: Mapping[str, Collection[str]] | None = field(default=None, hash=False)
@@ -113,11 +113,12 @@ class Pimd(MulticastRouter):
     def start(
         self, namespaces: Namespaces, name: str, folder: Path, helpers: Sequence[Helper] = ()
     ) -> RunningPimd:
-        """Launch pimd.  See :class:`~vxlab.services.base.Daemon`.
+        """Launch pimd in the node of ``namespaces``, its files called ``name`` in ``folder``.
 
-        At least one helper is needed, on the subnet of any interface of this pimd.
+        At least one of ``helpers`` must be on the subnet of an interface of this pimd.
+        MissingProgram, or DaemonError where it can be seen not to work.
         """
-        program = daemon_program(self.program)
+        program = service_program(self.program)
         self._check_interfaces(namespaces)
         self._check_alone(namespaces, "ipv4")
         addresses = ipv4_addresses(namespaces, self.interfaces)
@@ -130,7 +131,7 @@ class Pimd(MulticastRouter):
             wanted = f"wanted a helper beside {' or '.join(addresses.values())}"
             found = ", ".join(helper.router for helper in helpers) or "none"
             raise self._refused(
-                namespaces, f"{wanted}, found {found}: hand a host of a subnet over"
+                namespaces, f"{wanted}, found {found}: give a host on one of its subnets"
             )
         config = folder / f"{name}.conf"
         config.write_text(self.config())
@@ -140,8 +141,13 @@ class Pimd(MulticastRouter):
         return RunningPimd(self, namespaces, argv, folder / f"{name}.log", addresses, near)
 
 
-class RunningPimd(RunningDaemon):
-    """pimd at work; ready when its own dump shows all the members it was told to expect."""
+class RunningPimd(RunningService):
+    """A running pimd; ready when its own dump shows all members that it was described with.
+
+    ``described`` is the description that it was started from; ``namespaces``, ``argv`` and ``log``
+    are those of :class:`~vxlab.services.base.RunningService`.  ``addresses`` are the IPv4 addresses
+    of its interfaces by name, ``helpers`` the hosts on their subnets.
+    """
 
     awaited = "its pid file, and all members in its state dump"
 
@@ -182,14 +188,14 @@ class RunningPimd(RunningDaemon):
             dump = self._dump()
             self._members = members_in(dump, self._addresses) if dump else self._members
             settled = expected <= self._members
-        else:  # nobody joins yet: then its word that it took the bootstrap message is the evidence
+        else:  # no members yet: then its log must say that it took the bootstrap message
             settled = "Received PIM Bootstrap" in self.output()
         if settled:
             _flush_multicast_cache(self.namespaces)
         return settled
 
     def _listens(self) -> bool:
-        """Whether SIGUSR1 asks it for a dump; it has a pid file before, and would die of it."""
+        """Whether SIGUSR1 asks it for a dump; it has a pid file before that."""
         if not self._catches:
             try:
                 status = Path(f"/proc/{self._process.pid}/status").read_text()
@@ -219,7 +225,7 @@ class RunningPimd(RunningDaemon):
         try:
             _send_bootstrap(helper)
             _query_groups(self.namespaces, self._addresses.values())
-        except OSError as error:  # a link that is not up yet, say: the next round may do
+        except OSError as error:  # a link that is not up yet, say: the next round may succeed
             self._trouble = f"; sending to it failed: {error}"
 
     def _dump(self) -> str:
@@ -291,14 +297,14 @@ def _checked(kind: int, code: int, body: bytes) -> bytes:
 
 
 def _send_bootstrap(helper: Helper) -> None:
-    """Let the helper name its router as the rendezvous point."""
+    """Send, from the helper, the message that makes its router the rendezvous point."""
     with helper.namespaces.socket(socket.AF_INET, socket.SOCK_RAW, IPPROTO_PIM) as sock:
         sock.bind((helper.address, 0))
         sock.sendto(bootstrap_message(helper.address, helper.router), (helper.router, 0))
 
 
 def _query_groups(namespaces: Namespaces, addresses: Collection[str]) -> None:
-    """Ask the hosts beside all these addresses which groups they are in."""
+    """Ask the hosts on the subnets of these addresses which groups they are in."""
     with namespaces.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IGMP) as sock:
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, ROUTER_ALERT)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 1)

@@ -1,4 +1,4 @@
-"""smcroute: multicast routes written down by hand, for IPv4 and IPv6.
+"""smcroute: static multicast routes, for IPv4 and IPv6.
 
 The quickest way to a multicast router: smcrouted reads its routes from a file and needs no
 membership reports, no neighbours and no timers.
@@ -16,9 +16,9 @@ from typing import ClassVar
 from vxlab.services.base import (
     Helper,
     MulticastRouter,
-    RunningDaemon,
-    daemon_program,
+    RunningService,
     multicast_interfaces,
+    service_program,
 )
 from vxlab.system.namespaces import Namespaces
 
@@ -60,11 +60,14 @@ class Smcroute(MulticastRouter):
     def start(
         self, namespaces: Namespaces, name: str, folder: Path, helpers: Sequence[Helper] = ()
     ) -> RunningSmcroute:
-        """Launch smcrouted; it needs no helpers.  See :class:`~vxlab.services.base.Daemon`."""
+        """Launch smcrouted in the node of ``namespaces``, its files called ``name`` in ``folder``.
+
+        It needs no ``helpers``.  MissingProgram, or DaemonError where it can be seen not to work.
+        """
         del helpers
-        program = daemon_program(self.program)
+        program = service_program(self.program)
         self._check_interfaces(namespaces)
-        # It opens both families whatever it routes, and lives on when it gets only one of them.
+        # It opens both families whatever it routes, and goes on when it gets only one of them.
         for family in FAMILIES.values():
             self._check_alone(namespaces, family)
         config = folder / f"{name}.conf"
@@ -74,8 +77,13 @@ class Smcroute(MulticastRouter):
         return RunningSmcroute(self, namespaces, argv, f"/run/{name}.pid", folder / f"{name}.log")
 
 
-class RunningSmcroute(RunningDaemon):
-    """smcrouted at work; ready when its pid file and all its multicast interfaces are there."""
+class RunningSmcroute(RunningService):
+    """A running smcrouted; ready when its pid file and all its multicast interfaces exist.
+
+    ``described`` is the description that it was started from, ``pid_file`` the path, in its node,
+    of its pid file; ``namespaces``, ``argv`` and ``log`` are those of
+    :class:`~vxlab.services.base.RunningService`.
+    """
 
     awaited = "its pid file and its multicast interfaces"
 

@@ -11,27 +11,23 @@ ours; when the pipe closes, because the node is closed or because we were killed
 the kernel ends every program of the node with it.
 
 The calling thread visits a network namespace with :meth:`Namespaces.entered`; that costs a few
-microseconds.  Programs are started from one thread of their own, because only a thread with a
-working directory of its own may change its mount namespace.
+microseconds.  Programs are started from one thread of their own (:mod:`vxlab.system.launcher`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import socket
 import subprocess
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from functools import partial
 from typing import IO, Any, TypeVar
 
 from vxlab.errors import SandboxError, VxlabError
+from vxlab.system.launcher import get_launcher, leave, open_namespace, working_directory
 from vxlab.system.programs import find_program
 from vxlab.system.syscalls import (
-    CLONE_FS,
     CLONE_NEWNET,
     CLONE_NEWNS,
     CLONE_NEWPID,
@@ -54,78 +50,11 @@ T = TypeVar("T")
 _INIT = ("unshare", "--mount-proc", "cat")
 
 
-class _Launcher:
-    """The one thread that starts programs; it lives as long as the process.
-
-    It has unshared CLONE_FS, so the kernel lets it change its mount namespace.
-    """
-
-    def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
-        self.pid = os.getpid()
-        self.visited: Namespaces | None = None  # where the thread is; it stays there until called
-        self.proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self.net, self.uts = _open("net"), _open("uts")
-        self.mounts, self.pids = _open("mnt"), _open("pid")
-        threading.Thread(target=self._work, name="vxlab-launcher", daemon=True).start()
-
-    def _work(self) -> None:
-        unshare(CLONE_FS)
-        while True:
-            job, future = self._jobs.get()
-            try:
-                future.set_result(job())
-            except BaseException as error:
-                future.set_exception(error)
-            del job, future
-
-    def call(self, job: Callable[[], T]) -> T:
-        """Run ``job`` in the launcher's thread and return, or raise, what it does."""
-        future: Future[T] = Future()
-        self._jobs.put((job, future))
-        return future.result()
-
-    def leave(self, namespaces: Namespaces) -> None:
-        """Bring the thread home from a node, which would live on as long as it stayed there."""
-        if self.visited is not namespaces:
-            return
-        setns(self.net, CLONE_NEWNET)
-        setns(self.uts, CLONE_NEWUTS)
-        setns(self.mounts, CLONE_NEWNS)
-        setns(self.pids, CLONE_NEWPID)
-        self.visited = None
-
-    def open(self, path: str) -> int:
-        """Open a file of the process's own ``/proc``, whatever is mounted there just now."""
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.proc)
-
-
-_launcher: _Launcher | None = None
-_launcher_lock = threading.Lock()
-
-
-def _get_launcher() -> _Launcher:
-    global _launcher
-    with _launcher_lock:
-        if _launcher is None or _launcher.pid != os.getpid():
-            _launcher = _Launcher()
-        return _launcher
-
-
-def _open(kind: str) -> int:
-    return os.open(f"/proc/thread-self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _working_directory() -> str:
-    """The caller's working directory, which the launcher's thread does not share."""
-    try:
-        return os.getcwd()
-    except FileNotFoundError:  # removed
-        return "/"
-
-
 def write_file(path: str, text: str) -> None:
-    """Write a file below ``/proc`` as the calling thread sees it; OSError where refused."""
+    """Write ``text`` to the file ``path`` below ``/proc``, as the calling thread sees it.
+
+    OSError where the kernel refuses.
+    """
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(fd, text.encode())
@@ -168,16 +97,16 @@ class Namespaces:
             home = {"net": CLONE_NEWNET, "uts": CLONE_NEWUTS}
             homes = []
             for kind, flag in home.items():
-                homes.append((_open(kind), flag))
+                homes.append((open_namespace(kind), flag))
                 undo.callback(os.close, homes[-1][0])
-                setns(*homes[-1])  # the way back: refused in a user namespace of somebody else's
+                setns(*homes[-1])  # the way back: refused where another user namespace owns it
             unshare(CLONE_NEWNET | CLONE_NEWUTS)
             for fd, flag in homes:
                 undo.callback(setns, fd, flag)
             sethostname(self.name)
             lo_up()
-            self.net = _open("net")
-            self._uts = _open("uts")
+            self.net = open_namespace("net")
+            self._uts = open_namespace("uts")
 
     def __enter__(self) -> Namespaces:
         return self
@@ -191,7 +120,7 @@ class Namespaces:
         return self.net < 0
 
     def close(self) -> None:
-        """End all programs of the node and let go of its namespaces; safe to call twice."""
+        """End all programs of the node and release its namespaces; safe to call twice."""
         if self._init is not None:
             self._init.stdin.close()  # type: ignore[union-attr]
             for child in self._children:  # process 1 ends only after all others were waited for
@@ -200,8 +129,7 @@ class Namespaces:
             self._init.stdout.close()  # type: ignore[union-attr]
             self._init = None
             self._children.clear()
-        if _launcher is not None and _launcher.pid == os.getpid() and _launcher.visited is self:
-            _launcher.call(partial(_launcher.leave, self))
+        leave(self)
         for fd in (self.net, self._uts, self._mnt, self._pids):
             if fd >= 0:
                 os.close(fd)
@@ -214,8 +142,8 @@ class Namespaces:
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
         """Within the block the calling thread is in this network namespace."""
-        self._check_open()
-        home = _open("net")
+        self._checkopen_namespace()
+        home = open_namespace("net")
         try:
             setns(self.net, CLONE_NEWNET)
             try:
@@ -226,7 +154,11 @@ class Namespaces:
             os.close(home)
 
     def socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
-        """A socket that belongs to this namespace, wherever it is used from afterwards."""
+        """A socket that belongs to this namespace, wherever it is used from afterwards.
+
+        ``family`` (AF_*), ``kind`` (SOCK_*) and ``protocol`` are those of :func:`socket.socket`.
+        OSError where the kernel refuses.
+        """
         with self.entered():
             return socket.socket(family, kind, protocol)
 
@@ -257,30 +189,34 @@ class Namespaces:
     ) -> subprocess.Popen[Any]:
         """Start a program in this node; MissingProgram where it is not installed.
 
-        It ends with the node at the latest.  ``argv0`` is the name the program is told it was
-        started by, where that matters.  Pipes carry text unless ``text`` is False.
+        It ends with the node at the latest.  ``argv`` is the program and its arguments; ``argv0``
+        the name it is told it was started by, where that matters.  ``stdin``, ``stdout``,
+        ``stderr`` and ``env`` (the whole environment; None: this process's) are those of
+        :class:`subprocess.Popen`.  Pipes carry text unless ``text`` is False.
         """
         program = find_program(argv[0])
-        command = [argv0 or argv[0], *argv[1:]]
-        folder = _working_directory()
+        start = partial(
+            subprocess.Popen,
+            [argv0 or argv[0], *argv[1:]],
+            executable=program,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=env,
+            text=text,
+            errors="replace" if text else None,
+        )
+        return get_launcher().call(partial(self._start, start, working_directory()))
 
-        def start() -> subprocess.Popen[Any]:
-            self._visit(folder)
-            self._children = [child for child in self._children if child.poll() is None]
-            child = subprocess.Popen(
-                command,
-                executable=program,
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-                env=env,
-                text=text,
-                errors="replace" if text else None,
-            )
-            self._children.append(child)
-            return child
-
-        return _get_launcher().call(start)
+    def _start(
+        self, start: Callable[[], subprocess.Popen[Any]], folder: str
+    ) -> subprocess.Popen[Any]:
+        """Start a program from within the node; runs in the launcher's thread."""
+        self._visit(folder)
+        self._children = [child for child in self._children if child.poll() is None]
+        child = start()
+        self._children.append(child)
+        return child
 
     def quick(
         self, argv: Sequence[str], stdout: int | IO[Any] | None = subprocess.PIPE
@@ -304,22 +240,22 @@ class Namespaces:
 
     def in_mounts(self, job: Callable[[], T]) -> T:
         """Call ``job`` where this node's own ``/proc``, ``/sys`` and ``/run`` are seen."""
-        folder = _working_directory()
+        folder = working_directory()
 
         def visit() -> T:
             self._visit(folder)
             return job()
 
-        return _get_launcher().call(visit)
+        return get_launcher().call(visit)
 
-    def _check_open(self) -> None:
+    def _checkopen_namespace(self) -> None:
         if self.closed:
             raise VxlabError(f"{self.name}: wanted to use the node, found its lab already closed")
 
     def _visit(self, folder: str) -> None:
         """Move the launcher's thread into all namespaces of this node, and into ``folder``."""
-        self._check_open()
-        _get_launcher().visited = self
+        self._checkopen_namespace()
+        get_launcher().visited = self
         setns(self.net, CLONE_NEWNET)
         setns(self._uts, CLONE_NEWUTS)
         if self._init is None:
@@ -332,13 +268,11 @@ class Namespaces:
 
     def _start_init(self) -> None:
         """Give the node its mount and PID namespaces; runs in the launcher's thread."""
-        launcher = _get_launcher()
+        launcher = get_launcher()
         setns(launcher.mounts, CLONE_NEWNS)
         setns(launcher.pids, CLONE_NEWPID)
         unshare(CLONE_NEWNS | CLONE_NEWPID)
-        mount("none", "/", "none", MS_REC | MS_PRIVATE)
-        mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-        mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
+        _private_mounts()
         init = subprocess.Popen(
             [find_program(_INIT[0]), *_INIT[1:]],
             stdin=subprocess.PIPE,
@@ -358,3 +292,10 @@ class Namespaces:
         setns(self._mnt, CLONE_NEWNS)
         self._pids = launcher.open(f"{init.pid}/ns/pid")
         self._init = init
+
+
+def _private_mounts() -> None:
+    """Give the calling thread's own mount namespace the node's ``/sys`` and an empty ``/run``."""
+    mount("none", "/", "none", MS_REC | MS_PRIVATE)
+    mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")

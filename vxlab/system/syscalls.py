@@ -41,7 +41,12 @@ def setns(fd: int, kind: int = 0) -> None:
 
 
 def mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") -> None:
-    """mount(2); OSError if refused."""
+    """Mount a file system (mount(2)); OSError if refused.
+
+    ``source`` is the device or folder, ``target`` the folder that it appears at, ``kind`` the type
+    of the file system (``tmpfs``, ``proc``, ``bind``); ``flags`` are MS_*, ``data`` the options of
+    that type, such as ``mode=755``.
+    """
     _check(
         _libc.mount(
             source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data.encode()

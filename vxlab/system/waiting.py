@@ -25,9 +25,11 @@ def wait_until(
 ) -> T:
     """Call ``condition`` until it returns something true, and return that.
 
-    The condition is tried before any waiting, and once more after the deadline.  The pause
-    between two tries starts at ``interval`` seconds and doubles up to 20 ms.  On time-out
-    :class:`~vxlab.errors.WaitTimeout` says ``what`` was awaited and what ``found()`` saw.
+    ``what`` names the condition in the error (``"links with carrier"``); ``timeout`` is the
+    deadline in seconds.  The condition is tried before any waiting, and once more after the
+    deadline.  The pause between two tries starts at ``interval`` seconds and doubles up to 20 ms.
+    ``found``, if given, is called on time-out and returns what was there instead, in words.
+    :class:`~vxlab.errors.WaitTimeout` says after ``timeout`` seconds what was awaited and found.
     """
     deadline = time.monotonic() + timeout
     while True:

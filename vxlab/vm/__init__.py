@@ -2,6 +2,8 @@
 
     notify     who waits is told what is being done
     packages   Debian packages of any suite, fetched and unpacked, never installed
+    children   programs that end with this one
+    workplace  folders to make things in, which the next start removes where this one is killed
     cache      what is made once and kept, by what it is made from
     kernels    a kernel by its version, from a package, or a developer's own
     relocation programs with their own libraries and their own loader
@@ -18,6 +20,8 @@
     scratch    files without a name, which go with their process
     compiled   the project's modules, compiled for a guest's Python
     project    the project as a guest sees it
+    piped      in a guest: output that is no terminal
+    unpacking  the files that a guest gives back
     run        all of that together
 
 No network: a guest gets its input as a disk and gives its files back as one.

@@ -26,6 +26,9 @@ from vxlab.vm.packages import SUITES, Suite
 _PLACES = (".", "ip", "bridge", "tc", "misc", "sbin", "bin", "usr/sbin", "usr/bin")
 _NEEDED = ("ip", "bridge")
 
+#: Folders of programs that a guest has itself.
+_OF_A_GUEST = ("/bin", "/sbin", "/usr/bin", "/usr/sbin")
+
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
@@ -57,6 +60,39 @@ def find(wanted: str, notify: Notify = silent) -> Bundle:
         "wanted an iproute2 like 6.15, or the path of a folder with ip and bridge, "
         f"found {wanted!r}"
     )
+
+
+def in_command(
+    words: Sequence[str], project: Path, notify: Notify = silent
+) -> tuple[list[str], list[Bundle]]:
+    """The bundles that a command names, and the command as it is to be run in a guest.
+
+    Of its ``words`` those count that have the path of a bundle in them, and the values of
+    ``--iproute2``: a folder of this machine, outside of ``project``, becomes a bundle.  ``notify``
+    is told what takes time.  VxlabError for a folder that has no iproute2 in it.
+    """
+    found, changed = {}, list(words)
+    for number, word in enumerate(words):
+        option, _, value = word.rpartition("=")
+        given = number and words[number - 1] == "--iproute2" and not option
+        if (given or option == "--iproute2") and _is_elsewhere(value, project):
+            bundle = _read(_own(Path(os.path.abspath(value)), notify), value)
+            changed[number] = f"--iproute2={bundle.folder}" if option else str(bundle.folder)
+            found[bundle.folder] = bundle
+    home = cache.folder() / "iproute2"
+    for path in re.findall(
+        rf"{re.escape(str(home))}/([0-9a-f]{{16}})(?![\w.-])", "\n".join(changed)
+    ):
+        if (home / path / "version").is_file():
+            found[home / path] = _read(home / path, path)
+    return changed, list(found.values())
+
+
+def _is_elsewhere(value: str, project: Path) -> bool:
+    """Whether a word is a folder of this machine that a guest has not got."""
+    path = Path(os.path.abspath(value))
+    inside = not os.path.isabs(value) and path.is_relative_to(project.absolute())
+    return path.is_dir() and not inside and str(path) not in _OF_A_GUEST
 
 
 def offered(notify: Notify = silent) -> dict[str, str]:

@@ -9,13 +9,13 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar, cast
 
 from vxlab.errors import VxlabError
+from vxlab.vm import workplace as folders
 
 T = TypeVar("T")
 
@@ -27,6 +27,12 @@ _KINDS = (
     *("apt", "kernels", "roots", "modules", "starts", "busybox", "compiled", "iproute2", "kvm"),
     *("locks", "snapshots"),
 )
+
+#: A file that says who made a folder, for backups as well (bford.info/cachedir).
+_MARK = "CACHEDIR.TAG"
+_MARKED = """Signature: 8a477f597d28d172789f06886806bc55
+# made by vxlab: `vxlab vm clean` removes this folder
+"""
 
 #: Names the folder that everything is kept in.
 VARIABLE = "VXLAB_CACHE"
@@ -47,6 +53,8 @@ def part(*names: str) -> Path:
     """A folder of the cache, made if need be; VxlabError where it cannot be."""
     found = folder().joinpath(*names)
     try:
+        if names:
+            _mark(folder() / names[0])
         found.mkdir(parents=True, exist_ok=True)
         if not os.access(found, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -56,6 +64,24 @@ def part(*names: str) -> Path:
             f"set {VARIABLE} to another"
         ) from error
     return found
+
+
+def _mark(kind: Path) -> None:
+    """Make the folder ``kind`` with vxlab's mark; one with other things in it does not get one.
+
+    In the place that is vxlab's by its name, all are vxlab's.
+    """
+    kind.mkdir(parents=True, exist_ok=True)
+    if not _is_ours(kind) and set(os.listdir(kind)) <= {_MARK}:
+        (kind / _MARK).write_text(_MARKED)
+
+
+def _is_ours(kind: Path) -> bool:
+    """Whether vxlab made a folder, which is no link to another, by its mark or its place."""
+    with contextlib.suppress(OSError, ValueError):
+        by_place = not os.environ.get(VARIABLE)
+        return not kind.is_symlink() and (by_place or (kind / _MARK).read_text() == _MARKED)
+    return False
 
 
 def key(*parts: object) -> str:
@@ -79,7 +105,7 @@ def lock(name: str) -> Iterator[None]:
 def keep(kind: str, name: str, make: Callable[[Path], None]) -> Path:
     """The folder ``kind``/``name`` of the cache, filled the first time, whole or not at all.
 
-    ``make`` gets an empty folder beside it, which takes its name when it is done.
+    ``make`` gets an empty folder, which goes there when it is done.
     """
     final = part(kind) / name
     if final.is_dir():
@@ -87,15 +113,26 @@ def keep(kind: str, name: str, make: Callable[[Path], None]) -> Path:
     with lock(f"{kind}-{name}"):
         if final.is_dir():
             return final
-        made = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=final.parent))
-        try:
+        with workplace(kind) as place:
+            made = place / name
+            made.mkdir()
             made.chmod(0o755)
             make(made)
             made.rename(final)
-        except BaseException:
-            shutil.rmtree(made, ignore_errors=True)
-            raise
     return final
+
+
+@contextlib.contextmanager
+def workplace(kind: str) -> Iterator[Path]:
+    """An empty folder to make things in for the folder ``kind``, on the same file system.
+
+    Afterwards it is gone; where this process is killed the next one removes it.
+    """
+    parent = part(kind)
+    for each in _KINDS:
+        folders.sweep(folder() / each)
+    with folders.workplace(parent) as place:
+        yield place
 
 
 def remember(kind: str, name: str, find: Callable[[], Path]) -> Path:
@@ -138,19 +175,26 @@ def noted(name: str, find: Callable[[], T], *, now: bool = False) -> T:
 
 def write(path: Path, text: str) -> None:
     """Write a file that others may read at the same time: they see the old text or the new."""
-    handle, name = tempfile.mkstemp(prefix=".", dir=path.parent)
-    with open(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(name, path)
+    with workplace(path.relative_to(folder()).parts[0]) as place:
+        (place / path.name).write_text(text, encoding="utf-8")
+        os.replace(place / path.name, path)
 
 
-def clean() -> int:
-    """Remove all that virtual machines have kept; the bytes that were in it."""
-    size = 0
-    for kind in _KINDS:
-        place = folder() / kind
-        for file in place.rglob("*") if place.is_dir() else ():
+def clean() -> tuple[int, list[Path]]:
+    """Remove all that virtual machines have kept.
+
+    The bytes that were in it, and folders that are called as vxlab's are, but that it did not make:
+    those are left as they are.
+    """
+    size, left = 0, []
+    for place in (folder() / kind for kind in _KINDS):
+        if not place.is_dir():
+            continue
+        if not _is_ours(place):
+            left.append(place)
+            continue
+        for file in place.rglob("*"):
             with contextlib.suppress(OSError):
                 size += file.lstat().st_blocks * 512
         shutil.rmtree(place, ignore_errors=True)
-    return size
+    return size, left

@@ -6,7 +6,6 @@ their asserts rewritten.  Whatever does not succeed here is left to the guest.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
 import os
@@ -14,8 +13,7 @@ import py_compile
 import re
 import shutil
 import sys
-import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,39 +28,47 @@ def add(files: Iterable[Path], *, rewritten: bool = False) -> None:
 
     With ``rewritten`` all of them as pytest has them, else its test files alone.
     """
-    kept = cache.part("compiled")
-    for file in files:
-        asserts = rewritten or _TEST.fullmatch(file.name) is not None
-        if asserts and not _can_rewrite():
-            continue
-        tail = _pytest().PYC_TAIL if asserts else f".{sys.implementation.cache_tag}.pyc"
-        with contextlib.suppress(OSError, SyntaxError, ValueError, RecursionError):
-            ready = kept / f"{cache.key(file)}{tail}"
-            if not ready.exists():
-                _make(file, ready, asserts=asserts)
-            place = file.parent / "__pycache__"
-            place.mkdir(exist_ok=True)
-            shutil.copyfile(ready, place / f"{file.stem}{tail}")
+    for file, name, ready in kept(files, rewritten=rewritten):
+        place = file.parent / "__pycache__"
+        place.mkdir(exist_ok=True)
+        shutil.copyfile(ready, place / name)
 
 
-def _make(file: Path, ready: Path, *, asserts: bool) -> None:
-    """Compile a file; what is half made has no name that anything looks for."""
-    handle, name = tempfile.mkstemp(prefix=".", dir=ready.parent)
-    os.close(handle)
+def kept(files: Iterable[Path], *, rewritten: bool = False) -> Iterator[tuple[Path, str, Path]]:
+    """Of each of these files what Python makes of it: the file, the name, and where it is kept.
+
+    The name is that in the ``__pycache__`` beside the file; ``rewritten`` is as :func:`add` has it.
+    Those that do not compile are left out.
+    """
+    place = cache.part("compiled")
+    with cache.workplace("compiled") as half:
+        for file in files:
+            asserts = rewritten or _TEST.fullmatch(file.name) is not None
+            if asserts and not _can_rewrite():
+                continue
+            tail = _pytest().PYC_TAIL if asserts else f".{sys.implementation.cache_tag}.pyc"
+            try:
+                ready = place / f"{cache.key(file)}{tail}"
+                if not ready.exists():
+                    _make(file, half / ready.name, asserts=asserts)
+                    os.replace(half / ready.name, ready)
+            except (OSError, SyntaxError, ValueError, RecursionError):
+                continue
+            yield file, f"{file.stem}{tail}", ready
+
+
+def _make(file: Path, compiled: Path, *, asserts: bool) -> None:
+    """Compile a file."""
+    if asserts:
+        source, code = _pytest()._rewrite_test(file, None)
+        with compiled.open("wb") as half:
+            _pytest()._write_pyc_fp(half, source, code)
+        return
+    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
     try:
-        if asserts:
-            source, code = _pytest()._rewrite_test(file, None)
-            with open(name, "wb") as half:
-                _pytest()._write_pyc_fp(half, source, code)
-        else:
-            unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
-            py_compile.compile(str(file), name, doraise=True, invalidation_mode=unchecked)
-        os.replace(name, ready)
+        py_compile.compile(str(file), str(compiled), doraise=True, invalidation_mode=unchecked)
     except py_compile.PyCompileError as error:
         raise ValueError(str(error)) from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
 
 
 def _pytest() -> Any:

@@ -23,6 +23,15 @@ KNOWN = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
 #: What is passed on to a program.
 PASSED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1)
 
+#: What a program dies by that has met what it should never meet, as in a snapshot that is bad.
+FAULTS = (
+    *(signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV),
+    signal.SIGSYS,
+)
+
+#: Where it is reported that a program has died by one of these; in a guest alone.
+faults_to = ""
+
 #: The largest request, in bytes; the answer of a server that does not do it.
 LARGEST, REFUSED = 1 << 17, b"no"
 
@@ -82,6 +91,8 @@ def serve(disk: str) -> list[str]:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(PLACE)
     listener.listen()
+    global faults_to
+    faults_to = REPORTS
     with open(REPORTS, "w") as reports:
         reports.write('{"guest": "ready"}\n')
     wait_for(disk)
@@ -193,7 +204,11 @@ def follow(program: int, connection: socket.socket) -> None:
         if not number:  # who asked is gone
             os._exit(0)
     _, status = os.waitpid(program, 0)
-    connection.send(str(os.waitstatus_to_exitcode(status)).encode())
+    code = os.waitstatus_to_exitcode(status)
+    if -code in FAULTS and faults_to:
+        with open(faults_to, "a") as reports:
+            reports.write(json.dumps({"guest": "fault", "value": -code}) + "\n")
+    connection.send(str(code).encode())
 
 
 def traits(process: int | str) -> object:

@@ -46,7 +46,8 @@ class GuestExit:
 
     ``log`` is the kernel's log; ``reason`` says in a line why it did not end well, and
     ``fingerprint`` names a panic by what it said and where; ``seconds`` it ran in all, ``booted``
-    are those until its command began, None where it never did.
+    are those until its command began, None where it never did.  ``fault`` is the signal by which a
+    Python in it died that should not have (``SIGSEGV``), '' where none did.
     """
 
     kind: ExitKind
@@ -56,3 +57,4 @@ class GuestExit:
     log: str = ""
     seconds: float = 0.0
     booted: float | None = None
+    fault: str = ""

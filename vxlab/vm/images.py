@@ -13,12 +13,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from importlib.resources import files as resources
 from pathlib import Path
 
 from vxlab.errors import VxlabError
-from vxlab.vm import cache, compiled
+from vxlab.vm import cache, children, compiled
 from vxlab.vm.kernels import Kernel
 from vxlab.vm.notify import Notify, silent
 from vxlab.vm.packages import Suite, program, unpack
@@ -122,23 +123,42 @@ def _install_python(tree: Path) -> None:
     words = ["install", "--quiet", "--no-input", "--disable-pip-version-check", "--target", place]
     words += ["--only-binary=:all:", "--python-version", _PYTHON, "--no-compile"]
     words += ["--platform", "manylinux2014_x86_64", *_python_packages()]
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", *map(str, words)], capture_output=True, text=True, check=False
+    temporary = tree.parent / "temporary"
+    temporary.mkdir()
+    done = children.run(
+        [sys.executable, "-m", "pip", *map(str, words)],
+        env={**os.environ, "TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
     )
+    shutil.rmtree(temporary)
     if done.returncode:
         raise VxlabError(f"pip for the guest's Python ended with {done.returncode}: {done.stderr}")
-    compile_all = ["-m", "compileall", "-q", "-j0", "--invalidation-mode", "unchecked-hash"]
     if same_python():
-        for part in (place, tree / "usr/lib/python3.11"):
-            subprocess.run(
-                [sys.executable, *compile_all, "-s", str(tree), str(part)],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""},
-                check=False,  # some files of the library are broken on purpose
-            )
+        _compile_all(tree, [*place.rglob("*.py"), *(tree / "usr/lib/python3.11").rglob("*.py")])
         for plugin in ("xdist", "testinfra"):
             compiled.add(sorted((place / plugin).rglob("*.py")), rewritten=True)
+
+
+def _compile_all(tree: Path, files: Sequence[Path]) -> None:
+    """Compile files of a tree as the guest's Python wants them; some are broken on purpose.
+
+    compileall's own workers would stay behind where it is killed: so there are several of it.
+    """
+    words = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+    workers = len(os.sched_getaffinity(0))
+
+    def compile_some(first: int) -> None:
+        children.run(
+            [*words, "-s", str(tree), "-i", "-"],
+            input="\n".join(map(str, files[first::workers])).encode(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""},
+        )
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(compile_some, range(workers)))
 
 
 def same_python() -> bool:
@@ -189,13 +209,12 @@ def _pack(tree: Path, archive: Path, busybox: Path) -> None:
     """Write a folder as the kernel wants an initial file system."""
     listed = "\n".join(str(x.relative_to(tree)) for x in sorted(tree.rglob("*")))
     with archive.open("wb") as file:
-        done = subprocess.run(
+        done = children.run(
             [busybox, "cpio", "-o", "-H", "newc"],
             input=listed.encode(),
             stdout=file,
             stderr=subprocess.PIPE,
             cwd=tree,
-            check=False,
         )
     if done.returncode:
         raise VxlabError(f"cpio ended with {done.returncode}: {done.stderr.decode()}")
@@ -259,7 +278,7 @@ def ext4(tree: Path, image: Path, *, spare: int) -> None:
     words += ["-m", "0", "-d", str(tree), str(image), f"{megabytes}M"]
     if os.geteuid():
         words = [program("unshare", "util-linux"), "--map-root-user", *words]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = children.run(words, capture_output=True, text=True)
     if done.returncode:
         raise VxlabError(f"mkfs.ext4 of {tree} ended with {done.returncode}: {done.stderr.strip()}")
 

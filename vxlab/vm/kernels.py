@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import shutil
 import struct
-import subprocess
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from vxlab.errors import VxlabError
 from vxlab.results.versions import version_key
-from vxlab.vm import cache
+from vxlab.vm import cache, children
 from vxlab.vm.notify import Notify, silent
 from vxlab.vm.packages import SUITES, Suite, architecture, program, unpack
 
@@ -199,12 +198,8 @@ def _index(modules: Path, release: str) -> None:
     place = base / "lib/modules"
     place.mkdir(parents=True)
     (place / release).symlink_to(modules, target_is_directory=True)
-    done = subprocess.run(
-        [program("depmod", "kmod"), "-b", str(base), release],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    words = [program("depmod", "kmod"), "-b", str(base), release]
+    done = children.run(words, capture_output=True, text=True)
     shutil.rmtree(base)
     if done.returncode or not (modules / "modules.dep").exists():
         raise VxlabError(f"depmod of {release} ended with {done.returncode}: {done.stderr.strip()}")

@@ -7,7 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from vxlab.vm import cache, qemu
+from vxlab.vm import cache, children, qemu
 
 #: Seconds that KVM has to boot a guest in, which takes it one; where it hangs, as it may inside of
 #: another virtual machine, guests are emulated.
@@ -42,12 +42,11 @@ def _boots() -> bool | None:
     boot = ("-no-reboot", "-net", "none", "-serial", "stdio", "-kernel", str(kernel.image))
     line = ("-initrd", str(images.start(kernel)), "-append", f"{qemu.KERNEL_OPTIONS} vxlab.probe")
     try:
-        done = subprocess.run(
+        done = children.run(
             [qemu.executable(), *words, *boot, *line],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_DEADLINE,
-            check=False,
         )
     except subprocess.TimeoutExpired:
         return False

@@ -7,7 +7,6 @@ log by a third; its files come back as a tar on a disk of their own.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -15,7 +14,6 @@ import select
 import signal
 import subprocess
 import sys
-import tarfile
 import termios
 import time
 import tty
@@ -25,11 +23,14 @@ from pathlib import Path
 from typing import Any
 
 from vxlab.errors import VxlabError
-from vxlab.system.syscalls import die_with_parent
-from vxlab.vm import panic, qemu, qmp
+from vxlab.vm import children, panic, qemu, qmp, unpacking
+from vxlab.vm.forkserver import FAULTS
 from vxlab.vm.guest import ExitKind, Guest, GuestExit
 from vxlab.vm.kvm import has_kvm
 from vxlab.vm.scratch import Scratch
+
+#: The largest exit code, and its digits.
+_LARGEST_CODE, _DIGITS = 255, 3
 
 #: What a guest's command reports, a line of JSON each.
 JsonObject = dict[str, Any]
@@ -81,6 +82,7 @@ class Machine:
         self._code: int | None = None
         self._booted: float | None = None
         self._full = ""
+        self._fault = ""
         self._saved: Path | None = None
 
     def __enter__(self) -> Machine:
@@ -112,7 +114,7 @@ class Machine:
                 stdout=None if terminal else pipe,
                 stderr=errors,
                 bufsize=0,
-                preexec_fn=die_with_parent,
+                preexec_fn=children.tied(),
                 process_group=None if terminal else 0,
             )
 
@@ -170,26 +172,34 @@ class Machine:
         return self._judge(status, late, time.monotonic() - began)
 
     def _take(self, line: bytes, seconds: float) -> None:
+        """Do what a report means; what is none, as a line that a crash has cut off, is nothing."""
         try:
             report = json.loads(line)
-        except ValueError:  # a line that a crash has cut off
+        except (ValueError, RecursionError):
             return
-        match report.get("guest"):
-            case None:
-                self._report(report)
-            case "exit":
-                self._code = int(report["value"])
-            case "up":
+        match report:
+            case {"guest": "exit", "value": value}:
+                self._code = _number_of(value, self._code)
+            case {"guest": "up"}:
                 self._booted = seconds
-            case "ready":
-                assert self._process
-                assert self._saved
-                qmp.save(self._process, self._saved)
-                self._code = 0
-            case "full":
-                self._full = f"nothing is left in its {report['value']}"
-            case other:
-                self._full = f"{other}: {report['value']}"
+            case {"guest": "ready"}:
+                self._store()
+            case {"guest": "fault", "value": value}:
+                self._fault = _fault_of(128 + (_number_of(value, None) or 0))
+            case {"guest": "full", "value": value}:
+                self._full = f"nothing is left in its {value}"
+            case {"guest": str(other), "value": value}:
+                self._full = f"{other}: {value}"
+            case {"guest": _}:
+                pass
+            case dict():
+                self._report(report)
+
+    def _store(self) -> None:
+        """It is ready to be stored; one that nobody wants to store says so for nothing."""
+        if self._process and self._saved:
+            qmp.save(self._process, self._saved)
+            self._code = 0
 
     def _judge(self, status: int, late: bool, seconds: float) -> GuestExit:
         log = self._ports.log.read_text(errors="replace")
@@ -205,6 +215,7 @@ class Machine:
             log=log,
             seconds=seconds,
             booted=self._booted,
+            fault=self._fault or _fault_of(self._code),
         )
 
     def _kind_of(self, status: int, late: bool, log: str) -> tuple[ExitKind, str]:
@@ -223,20 +234,28 @@ class Machine:
             reason = f"QEMU ended with {status}: {errors or 'no word'}"
             if self._booted is not None:
                 return ExitKind.LOST, reason
-            if self.guest.snapshot is not None:
-                reason += "; `vxlab vm clean` removes its snapshot"
             return ExitKind.NO_BOOT, reason
         last = "".join([line for line in log.splitlines() if line.strip()][-1:])
         kind = ExitKind.NO_BOOT if self._booted is None else ExitKind.CRASHED
         return kind, f"it ended without a result; its log ends with: {last or 'nothing'}"
 
-    def unpack(self, folder: Path) -> None:
-        """Put the files that a guest gave back into a folder; none where it gave none."""
-        with (
-            contextlib.suppress(tarfile.ReadError),
-            tarfile.open(self._ports.files, "r:") as packed,
-        ):
-            packed.extractall(folder, filter="data")
+    def unpack(self, folder: Path) -> list[str]:
+        """Put the files that a guest gave back into a folder; a line for each that was left out."""
+        return unpacking.unpack(self._ports.files, folder)
+
+
+def _number_of(value: object, otherwise: int | None) -> int | None:
+    """The exit code or signal, from 0 to 255, that a report has; ``otherwise`` for any other."""
+    if isinstance(value, (str, int)) and str(value).isdecimal() and len(str(value)) <= _DIGITS:
+        number = int(value)
+        return number if number <= _LARGEST_CODE else otherwise
+    return otherwise
+
+
+def _fault_of(code: int | None) -> str:
+    """The signal of a fault that an exit code stands for, as a shell has it; '' where none."""
+    number = (code or 0) - 128
+    return signal.Signals(number).name if number in FAULTS else ""
 
 
 def to_terminal(data: bytes) -> None:

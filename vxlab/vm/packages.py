@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vxlab.errors import MissingProgram, VxlabError
-from vxlab.vm import cache
+from vxlab.vm import cache, children
 from vxlab.vm.notify import Notify, silent
 
 #: Suites in which packages are looked for, those that change least first.
@@ -130,7 +130,9 @@ class Suite:
             "Debug::NoLocking": "1",
         }
         pairs = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
-        return _output([program(name, "apt"), "-q", *pairs, *words], check=check, cwd=cwd)
+        command = [program(name, "apt"), "-q", *pairs, *words]
+        with cache.workplace("apt") as place:
+            return _output(command, check=check, cwd=cwd, temporary=str(place))
 
 
 def mirror() -> str:
@@ -176,29 +178,32 @@ def unpack(files: Iterable[Path], folder: Path) -> None:
             (folder / name).symlink_to(f"usr/{name}")
     into = ["tar", "-x", "-C", str(folder), "--keep-directory-symlink", "--no-same-owner"]
     for file in files:
-        with subprocess.Popen(
+        with children.start(
             [program("dpkg-deb", "dpkg"), "--fsys-tarfile", str(file)], stdout=subprocess.PIPE
         ) as packed:
-            done = subprocess.run(
-                into, stdin=packed.stdout, capture_output=True, text=True, check=False
-            )
+            done = children.run(into, stdin=packed.stdout, capture_output=True, text=True)
         if packed.returncode or done.returncode:
             raise VxlabError(f"wanted to unpack {file}, found: {done.stderr.strip()}")
 
 
-def _output(words: Sequence[str], *, check: bool = True, cwd: Path | None = None) -> str:
-    done = subprocess.run(
+def _output(
+    words: Sequence[str], *, check: bool = True, cwd: Path | None = None, temporary: str = ""
+) -> str:
+    """What a program prints; its temporary files go to the folder ``temporary``, if that is given.
+
+    VxlabError where its exit code is not 0, unless that is not to be checked.
+    """
+    done = children.run(
         words,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         errors="replace",
         cwd=cwd,
-        env={**os.environ, "LC_ALL": "C"},
-        check=False,
+        env={**os.environ, "LC_ALL": "C"} | ({"TMPDIR": temporary} if temporary else {}),
     )
     if check and done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         command = " ".join([os.path.basename(words[0]), *words[-3:]])
         raise VxlabError(f"`{command}` ended with {done.returncode}: {' '.join(said[-3:])}")
-    return done.stdout
+    return str(done.stdout)

@@ -81,7 +81,8 @@ def options(
     line += " vxlab.modules" if guest.modules else ""
     for path, only_read in disks(guest, ports):
         lock = "readonly=on,file.locking=off" if only_read else "cache=unsafe"
-        yield from ("-drive", f"file={path},format=raw,if=virtio,{lock}")
+        name = str(path).replace(",", ",,")  # a single one would begin another option
+        yield from ("-drive", f"file={name},format=raw,if=virtio,{lock}")
     if saving or guest.snapshot is not None:
         line += " vxlab.warm"
     if saving:

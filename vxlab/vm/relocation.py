@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from vxlab.errors import VxlabError
-from vxlab.vm import cache
+from vxlab.vm import cache, children
 from vxlab.vm.notify import Notify
 from vxlab.vm.packages import Suite, unpack
 
@@ -164,14 +164,13 @@ def _run_patchelf(patchelf: Sequence[str], *words: str | Path) -> str:
 def run_program(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run a program, in no language but English; VxlabError where it cannot be run at all."""
     try:
-        return subprocess.run(
+        return children.run(
             words,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
             env={**os.environ, "LC_ALL": "C"},
-            check=False,
         )
     except OSError as error:  # a program of another architecture, or none at all
         raise VxlabError(f"{words[0]} cannot be run: {error}") from error

@@ -12,9 +12,11 @@ from vxlab.plan.operations import Operation
 
 
 def encode(operation: Operation, index_of: IndexOf, namespace_of: NamespaceOf) -> Request:
-    """Message type, flags and body of an operation that is one netlink request.
+    """Message type, flags and body of an ``operation`` that is one netlink request.
 
-    TypeError for one that is not; ValueError, KeyError or struct.error where a value does not fit.
+    ``index_of`` gives the interface index of a node and an interface name, ``namespace_of`` the
+    descriptor of a node's network namespace.  TypeError for an operation that is no such request;
+    ValueError, KeyError or struct.error where a value does not fit.
     """
     found = links.encode(operation, index_of, namespace_of) or entries.encode(operation, index_of)
     if found is None:

@@ -62,7 +62,10 @@ def _link_head(index: int, flags: int = 0, change: int = 0) -> bytes:
 
 
 def encode(operation: object, index_of: IndexOf, namespace_of: NamespaceOf) -> Request | None:
-    """Message type, flags and body of an operation, or None for one that is not known here."""
+    """Message type, flags and body of an ``operation``, or None for one that is not known here.
+
+    ``index_of`` and ``namespace_of`` are as for :func:`vxlab.apply.encoding.encode`.
+    """
     match operation:
         case AddLink():
             return Request(RTM_NEWLINK, NLM_F_NEW, _add_link(operation, index_of, namespace_of))

@@ -23,7 +23,7 @@ _DEADLINE, _EACH = 30.0, 0.5
 #: Error numbers by their words, with those of dash (its errmsg()) for a file that is not there.
 _NUMBERS = iproute2.NUMBERS | {"Directory nonexistent": errno.ENOENT, "nonexistent": errno.ENOENT}
 
-#: How the lines are run: a number and a line each; the first that fails is told of, with its code.
+#: How the lines are run: each with a number; of the first that fails, number and code are printed.
 _FRAME = r"""
 run() {
     number=$1
@@ -44,22 +44,22 @@ mount -t tmpfs tmpfs /run && mkdir /run/netns || exit
 class ScriptBackend:
     """Applies plans by shell scripts; see :class:`vxlab.apply.site.Backend`.
 
-    The lines are those of :func:`~vxlab.apply.script.script_of`; namespaces and daemons are
+    The lines are those of :func:`~vxlab.apply.script.script_of`; namespaces and services are
     the lab's own.  As with ``iproute2``, an operation of two commands may be refused after its
-    first, and errors have the ``errno`` and ``extack`` that the programs tell.
+    first, and errors have the ``errno`` and ``extack`` that the programs print.
     """
 
     name = "script"
 
     def apply(self, site: Site, operations: Iterable[Operation]) -> None:
-        """Apply ``operations`` in order, by one script, or several where daemons come between.
+        """Apply ``operations`` in order, by one script, or several where services come between.
 
         ApplyError for the first one refused, MissingProgram where there is no ``ip``.
         """
         try:
             _ScriptApplication(site).apply(operations)
         finally:
-            site.forget_all()  # nobody told which interface got which index
+            site.forget_all()  # the indexes of new interfaces are not known
 
 
 class _ScriptApplication(Application):
@@ -109,14 +109,14 @@ class _ScriptApplication(Application):
             return
         file = self.site.folder / "apply.sh"
         file.write_text("\n".join(self._text(collected)) + "\n", encoding="utf-8")
-        code, told = _shell(str(file), _DEADLINE + _EACH * len(collected))
+        code, output = _shell(str(file), _DEADLINE + _EACH * len(collected))
         if code == 0:
             return
-        first, _, said = told.partition("\n")
+        first, _, said = output.partition("\n")
         found = re.fullmatch(r"(\d+) (\d+)", first)
         if found is None:
             ended = "was killed, as it took too long" if code is None else f"ended with {code}"
-            raise ApplyError(str(collected[0][0]), f"the script {ended}: {told.strip()}")
+            raise ApplyError(str(collected[0][0]), f"the script {ended}: {output.strip()}")
         operation, lines = collected[int(found[1])]
         raise _refusal(operation, lines, int(found[2]), said)
 
@@ -130,14 +130,14 @@ class _ScriptApplication(Application):
 
 def _refusal(operation: Operation, lines: list[str], code: int, said: str) -> ApplyError:
     """Why one of the lines of an operation ended with ``code``."""
-    told = "; ".join(line.strip() for line in said.splitlines() if line.strip())
+    complaint = "; ".join(line.strip() for line in said.splitlines() if line.strip())
     if isinstance(operation, SetSysctl):
-        number = _NUMBERS.get(told.rpartition(": ")[2])
-        reason = os.strerror(number) if number is not None else told
+        number = _NUMBERS.get(complaint.rpartition(": ")[2])
+        reason = os.strerror(number) if number is not None else complaint
         return ApplyError(str(operation), reason, errno=number)
     if isinstance(operation, AddRule):
-        return ApplyError(str(operation), told or "refused")
-    outcome = batch.BatchResult(read=1, code=code, said=said)
+        return ApplyError(str(operation), complaint or "refused")
+    outcome = batch.BatchResult(read=1, code=code, output=said)
     return iproute2.refusal(str(operation), lines[0].partition(" ")[0], outcome)
 
 
@@ -157,11 +157,11 @@ def _shell(file: str, timeout: float) -> tuple[int | None, str]:
     )
     with process:
         try:
-            told, _ = process.communicate(timeout=timeout)
+            output, _ = process.communicate(timeout=timeout)
         except BaseException as error:
             os.killpg(process.pid, signal.SIGKILL)
-            told, _ = process.communicate()
+            output, _ = process.communicate()
             if not isinstance(error, subprocess.TimeoutExpired):
                 raise
-            return None, told
-    return process.returncode, told
+            return None, output
+    return process.returncode, output

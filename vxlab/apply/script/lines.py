@@ -54,7 +54,7 @@ def lines_of(operation: Operation) -> list[str]:
 
 
 def loopback(operation: AddNamespace) -> SetLink:
-    """What makes a new namespace fit for use."""
+    """The operation that a new namespace needs before it can be used."""
     return SetLink(operation.node, "lo", up=True)
 
 

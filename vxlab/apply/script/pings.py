@@ -1,4 +1,4 @@
-"""Which pings show that a topology works: along each segment, once round."""
+"""Which pings show that a topology works: in each segment, from each VTEP to the next."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from vxlab.describe.elements import Host, Vtep
 from vxlab.describe.topology import Topology
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PingLine:
-    """A ping from ``node`` to ``address``; ``vrf`` is the VRF it leaves from, if any."""
+    """A ping from ``node`` to ``address``; ``vrf`` is the VRF it leaves from, if any.
+
+    ``segment`` is the name of the segment that it shows to work.
+    """
 
     segment: str
     node: str
@@ -43,7 +46,7 @@ def _ring(topology: Topology, segment: str) -> Iterator[PingLine]:
     for number, end in enumerate(there):
         address = _common(end, there[(number + 1) % len(there)])
         if address:
-            yield PingLine(segment, end.node, address, end.vrf)
+            yield PingLine(segment=segment, node=end.node, address=address, vrf=end.vrf)
 
 
 def _first(topology: Topology, host: Host, vtep: Vtep) -> _PingEnd | None:
@@ -58,9 +61,9 @@ def _first(topology: Topology, host: Host, vtep: Vtep) -> _PingEnd | None:
 
 
 def _common(source: _PingEnd, target: _PingEnd) -> str | None:
-    """The first address of the target that is of a family which the source speaks."""
-    spoken = {ipaddress.ip_interface(address).version for address in source.addresses}
+    """The first address of the target that is of a family which the source has too."""
+    families = {ipaddress.ip_interface(address).version for address in source.addresses}
     for address in map(ipaddress.ip_interface, target.addresses):
-        if address.version in spoken:
+        if address.version in families:
             return str(address.ip)
     return None

@@ -1,4 +1,4 @@
-"""What sets a topology up, section by section."""
+"""The lines of the script that set a topology up, section by section."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def setup_lines(topology: Topology, plan: Iterable[Operation]) -> Iterator[str]:
 
 
 def program_of(operation: StartDaemon) -> str:
-    """The name of a daemon's program."""
+    """The name of the program that an operation starts."""
     return "smcrouted" if operation.program == "smcroute" else operation.program
 
 

@@ -18,7 +18,7 @@ from vxlab.system.programs import PACKAGES
 #: 36 s to the first flow, and a packet that came too early blocks its flow for 10 s more.
 PATIENCE = {None: 10, "smcroute": 10, "pimd": 90}
 
-#: What every script runs.
+#: What every script runs; the packages are in :data:`vxlab.system.programs.PACKAGES`.
 _ALWAYS = ("ip", "bridge", "ping", "unshare", "mount")
 
 

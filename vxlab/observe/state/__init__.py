@@ -11,21 +11,18 @@ and raise :class:`~vxlab.errors.VxlabError` where the node is closed or the kern
 
 from __future__ import annotations
 
+from vxlab.observe.state.forwarding_rows import FdbEntry, MdbEntry, NextHop, Vni
 from vxlab.observe.state.node import NodeState, difference
 from vxlab.observe.state.proc import read_counters, read_memberships
 from vxlab.observe.state.read import explained, in_order, reading, table_number
 from vxlab.observe.state.rows import (
     Address,
     Counters,
-    FdbEntry,
     Link,
-    MdbEntry,
     Membership,
     MulticastRoute,
     Neighbour,
-    NextHop,
     Route,
-    Vni,
 )
 from vxlab.system.namespaces import Namespaces
 

@@ -31,7 +31,8 @@ from vxlab.netlink.messages import (
     NUD_STALE,
     attributes,
 )
-from vxlab.observe.state.rows import Address, Family, FdbEntry, MulticastRoute, Neighbour, Route
+from vxlab.observe.state.forwarding_rows import FdbEntry
+from vxlab.observe.state.rows import Address, Family, MulticastRoute, Neighbour, Route
 
 Names = Callable[[int], str]
 
@@ -196,9 +197,6 @@ def route_rows(data: bytes, name_of: Names) -> list[Route]:
     message = DecodedMessage(rtmsg, data)
     if message["family"] not in FAMILIES or message["flags"] & RTM_F_CLONED:
         return []
-    own = (message.get, message.get("RTA_OIF"), message["flags"], 1)
-    several = message.get("RTA_MULTIPATH")
-    hops = [_next_hop(hop) for hop in several] if several else [own]
     return [
         Route(
             destination=_destination(message),
@@ -214,8 +212,16 @@ def route_rows(data: bytes, name_of: Names) -> list[Route]:
             flags=_names(flags, ROUTE_FLAGS),
             weight=weight,
         )
-        for get, index, flags, weight in hops
+        for get, index, flags, weight in _next_hops(message)
     ]
+
+
+def _next_hops(message: DecodedMessage) -> list[tuple[Callable[[str], Any], int, int, int]]:
+    """Of each next hop of a route: attributes, interface, flags and weight."""
+    several = message.get("RTA_MULTIPATH")
+    if several:
+        return [_next_hop(hop) for hop in several]
+    return [(message.get, message.get("RTA_OIF"), message["flags"], 1)]
 
 
 def _next_hop(hop: Any) -> tuple[Callable[[str], Any], int, int, int]:

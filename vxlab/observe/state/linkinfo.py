@@ -53,12 +53,9 @@ def link_row(data: bytes, name_of: Callable[[int], str]) -> Link:
     message = DecodedMessage(ifinfmsg, data)
     info = slots(message.get("IFLA_LINKINFO"))
     master = message.get("IFLA_MASTER")
-    stats = dict(message.get("IFLA_STATS64") or {})
     # An index of another namespace must not be looked up in this one.
-    elsewhere = message.has("IFLA_LINK_NETNSID")
-    below = _foreign if elsewhere else name_of
-    lower = message.get("IFLA_LINK")
-    flags = message["flags"]
+    below = _foreign if message.has("IFLA_LINK_NETNSID") else name_of
+    lower, flags = message.get("IFLA_LINK"), message["flags"]
     kind = info["IFLA_INFO_KIND"][1] if "IFLA_INFO_KIND" in info else ""
     return Link(
         index=message["index"],
@@ -72,10 +69,15 @@ def link_row(data: bytes, name_of: Callable[[int], str]) -> Link:
         master=name_of(master) if master else None,
         link=below(lower) if lower else None,
         attributes=_kind_attributes(kind, info, below),
-        counters=Counters(**{name: stats.get(name, 0) for name in Counters.__slots__}),
+        counters=_counters(message),
         flags=_flags(flags),
         port=_plain(info, "IFLA_INFO_SLAVE_DATA"),
     )
+
+
+def _counters(message: DecodedMessage) -> Counters:
+    found = dict(message.get("IFLA_STATS64") or {})
+    return Counters(**{name: found.get(name, 0) for name in Counters.__slots__})
 
 
 def _foreign(index: int) -> str:

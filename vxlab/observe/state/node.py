@@ -5,22 +5,19 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
+from vxlab.observe.state.base import words
+from vxlab.observe.state.forwarding_rows import FdbEntry, MdbEntry, NextHop, Vni
 from vxlab.observe.state.rows import (
     TABLES,
     Address,
-    FdbEntry,
     Link,
-    MdbEntry,
     Membership,
     MulticastRoute,
     Neighbour,
-    NextHop,
     Route,
-    Vni,
-    words,
 )
 
 #: The kinds of row, in the order they are shown, and what one of them is called in a difference.
@@ -46,11 +43,16 @@ WIDTH = 100
 class NodeState:
     """Everything that one node's network namespace held at one moment.
 
-    ``counters`` are those of :func:`vxlab.observe.state.read_snmp`; like the counters of links they do not
+    ``name`` is the node's.  The others are tuples of rows, each kind of a class of its own:
+    ``links``, ``addresses``, ``fdb`` (forwarding entries), ``neighbours``, ``routes``,
+    ``multicast_routes``, ``memberships`` (multicast groups of interfaces), ``vnis`` (of devices
+    with vnifilter), ``mdb`` (groups of bridges and vxlan devices), ``nexthops``.  ``counters`` are
+    those of :func:`vxlab.observe.state.read_snmp` by name; like the counters of links they do not
     count when two states are compared.
     """
 
     name: str
+    _: KW_ONLY
     links: tuple[Link, ...] = ()
     addresses: tuple[Address, ...] = ()
     fdb: tuple[FdbEntry, ...] = ()
@@ -82,10 +84,10 @@ class NodeState:
 
 
 def difference(before: NodeState, after: NodeState) -> list[str]:
-    """What changed, as lines ``- row`` and ``+ row``; empty where nothing did.
+    """What changed from ``before`` to ``after``: lines ``- row`` and ``+ row``, empty if nothing.
 
     Left out is what changes by itself: counters; the states that learned neighbours and forwarding
-    entries move through; neighbours that did not answer; multicast routes that nobody resolved; the
+    entries move through; neighbours that did not answer; unresolved multicast routes; the
     check of a new IPv6 address for duplicates; and what the kernel makes of a lost carrier, up to a
     second later, while the carrier itself (``LOWER_UP``) counts.  An IPv6 link-local address comes
     with the carrier, and its routes and groups with it: wait for it before the first snapshot.

@@ -43,7 +43,14 @@ def _igmp(lines: list[str]) -> list[Membership]:
             interface = words[1].rstrip(":")
             continue
         group = int(words[0], 16).to_bytes(4, sys.byteorder)
-        found.append(Membership(interface, str(ipaddress.ip_address(group)), "inet", int(words[1])))
+        found.append(
+            Membership(
+                interface=interface,
+                group=str(ipaddress.ip_address(group)),
+                family="inet",
+                users=int(words[1]),
+            )
+        )
     return found
 
 
@@ -53,7 +60,9 @@ def _igmp6(lines: list[str]) -> list[Membership]:
     for line in lines:
         _, interface, group, users, *_ = line.split()
         address = ipaddress.ip_address(bytes.fromhex(group))
-        found.append(Membership(interface, str(address), "inet6", int(users)))
+        found.append(
+            Membership(interface=interface, group=str(address), family="inet6", users=int(users))
+        )
     return found
 
 

@@ -30,20 +30,10 @@ from vxlab.netlink.messages import (
     u32,
 )
 from vxlab.observe.state import decode, tunnels
+from vxlab.observe.state.base import sort_key
+from vxlab.observe.state.forwarding_rows import FdbEntry, MdbEntry, NextHop, Vni
 from vxlab.observe.state.linkinfo import link_row
-from vxlab.observe.state.rows import (
-    TABLES,
-    Address,
-    FdbEntry,
-    Link,
-    MdbEntry,
-    MulticastRoute,
-    Neighbour,
-    NextHop,
-    Route,
-    Vni,
-    sort_key,
-)
+from vxlab.observe.state.rows import TABLES, Address, Link, MulticastRoute, Neighbour, Route
 from vxlab.system.namespaces import Namespaces
 
 _RTA_TABLE = 15  # linux/rtnetlink.h

@@ -22,7 +22,7 @@ from vxlab.netlink.messages import (
     attributes,
 )
 from vxlab.observe.state.decode import Names
-from vxlab.observe.state.rows import MdbEntry, NextHop, Vni
+from vxlab.observe.state.forwarding_rows import MdbEntry, NextHop, Vni
 
 _MDBA_MDB, _MDBA_MDB_ENTRY_INFO, _MDBA_MDB_EATTR_SRC_LIST, _MDBA_MDB_SRCATTR_ADDRESS = 1, 1, 2, 1
 _VXLAN_VNIFILTER_ENTRY, _VXLAN_VNIFILTER_ENTRY_STATS = 1, 5

@@ -10,7 +10,11 @@ from vxlab.plan.operations.base import Command, Operation, ip
 
 @dataclass(frozen=True, slots=True)
 class AddAddress(Operation):
-    """An address with its prefix length, ``192.0.2.1/24``."""
+    """Give an interface an address.
+
+    ``node`` and ``interface`` are names; ``address`` is an IP address with prefix length, such as
+    ``192.0.2.1/24``.
+    """
 
     interface: str
     address: str
@@ -23,7 +27,11 @@ class AddAddress(Operation):
 
 @dataclass(frozen=True, slots=True)
 class DelAddress(Operation):
-    """Take an address away; with its prefix length, as it was given."""
+    """Remove an address.
+
+    ``node`` and ``interface`` are names; ``address`` is the IP address with its prefix length, as
+    it was given.
+    """
 
     interface: str
     address: str
@@ -35,7 +43,12 @@ class DelAddress(Operation):
 
 @dataclass(frozen=True, slots=True)
 class AddRoute(Operation):
-    """A route to ``destination`` (a network, or ``default``) by a gateway or a device."""
+    """A route.
+
+    ``node`` is the node's name, ``destination`` a network with prefix length, or ``default``;
+    ``via`` is the gateway's IP address and ``interface`` the name of the one it leaves by: at least
+    one of them.  ``table`` is the number of the routing table; 254 is main.
+    """
 
     destination: str
     via: str | None = None
@@ -55,8 +68,11 @@ class AddRoute(Operation):
 class AddNeighbour(Operation):
     """A neighbour entry, or with ``proxy`` an address that this node answers for.
 
-    ``state`` is one of :data:`vxlab.describe.entries.NEIGHBOUR_STATES`, ``flags`` are names of
+    ``node`` and ``interface`` are names, ``address`` is the IP address, ``mac`` the MAC address it
+    resolves to (None with ``proxy``).  ``state`` is one of
+    :data:`vxlab.describe.entries.NEIGHBOUR_STATES`, ``flags`` are names of
     :data:`vxlab.describe.entries.FLAGS` (``router``, ``extern_learn``, ``use``) or ``managed``.
+    ``replace`` overwrites an entry that exists.
     """
 
     interface: str
@@ -79,7 +95,11 @@ class AddNeighbour(Operation):
 
 @dataclass(frozen=True, slots=True)
 class DelNeighbour(Operation):
-    """Take a neighbour entry away."""
+    """Remove a neighbour entry.
+
+    ``node`` and ``interface`` are names, ``address`` is the IP address; ``proxy`` removes an
+    address that the node answers for.
+    """
 
     interface: str
     address: str
@@ -93,9 +113,12 @@ class DelNeighbour(Operation):
 
 @dataclass(frozen=True, slots=True)
 class AddNexthop(Operation):
-    """A next hop, or a ``group`` of them: ids, or pairs of id and weight.
+    """A next hop, or a group of them.
 
-    With ``fdb`` it is one for forwarding entries: a VTEP, without a device.
+    ``node`` is the node's name, ``id`` the next hop's number.  ``via`` is the IP address of a
+    gateway or VTEP; ``group``, in its place, are the ids of next hops, or pairs of id and weight.
+    With ``fdb`` it is one for forwarding entries: a VTEP, without a device; else ``interface`` is
+    the name of the one it leaves by.  ``replace`` overwrites a next hop that exists.
     """
 
     id: int
@@ -124,7 +147,7 @@ class AddNexthop(Operation):
 
 @dataclass(frozen=True, slots=True)
 class DelNexthop(Operation):
-    """Take a next hop away."""
+    """Remove the next hop number ``id`` of ``node``."""
 
     id: int
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class NodeName(str):
     """A word of a command that names another node: ``… peer name eth0 netns h1``.
 
-    Who runs the command puts a path to that node's network namespace in its place.
+    Before the command is run, a path to that node's network namespace replaces it.
     """
 
     __slots__ = ()
@@ -16,7 +16,11 @@ class NodeName(str):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A program of iproute2 (``ip``, ``bridge``) with its arguments, run in a node."""
+    """A command of iproute2.
+
+    ``node`` is the name of the node it is run in, ``program`` is ``ip`` or ``bridge``, ``words``
+    are its arguments.
+    """
 
     node: str
     program: str
@@ -27,18 +31,18 @@ class Command:
 
 
 def ip(node: str, *words: str) -> Command:
-    """A command ``ip``."""
+    """The command ``ip`` with its ``words``, run in ``node``."""
     return Command(node, "ip", words)
 
 
 def bridge(node: str, *words: str) -> Command:
-    """A command ``bridge``."""
+    """The command ``bridge`` with its ``words``, run in ``node``."""
     return Command(node, "bridge", words)
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """Base of all operations; ``node`` is the node it happens in."""
+    """Base of all operations; ``node`` is the name of the node that it changes."""
 
     node: str
 

@@ -1,4 +1,4 @@
-"""Operations on what hangs on a vxlan device: forwarding entries, VNIs, multicast groups.
+"""Operations on what a vxlan device holds: forwarding entries, VNIs, multicast groups.
 
 Their fields are those of the tables in :mod:`vxlab.describe.entries`.
 """
@@ -13,11 +13,15 @@ from vxlab.plan.operations.base import Command, Operation, bridge
 
 @dataclass(frozen=True, slots=True)
 class AddFdb(Operation):
-    """A forwarding entry; ``append`` adds one more remote to a MAC, ``replace`` overwrites.
+    """A forwarding entry of a vxlan device or a bridge port.
 
-    ``dst`` is the remote VTEP (or ``nhid`` a next hop); ``port``, ``vni``, ``via`` override what
-    the device would use; ``src_vni`` is the VNI an ``external`` device receives with.  ``state``
-    is one of :data:`vxlab.describe.entries.FDB_STATES`, ``flags`` are names of :data:`vxlab.describe.entries.FLAGS`.
+    ``node`` and ``interface`` are names, ``mac`` is the MAC address.  ``dst`` is the IP address of
+    the remote VTEP, or ``nhid`` the id of a next hop; ``port`` (UDP), ``vni`` and ``via`` (the name
+    of an interface) override what the device would use; ``src_vni`` is the VNI an ``external``
+    device receives with; ``vlan`` is a VLAN id.  ``append`` adds one more remote to a MAC address,
+    ``replace`` overwrites the entry.  ``state`` is one of
+    :data:`vxlab.describe.entries.FDB_STATES`, ``flags`` are names of
+    :data:`vxlab.describe.entries.FLAGS`.
     """
 
     interface: str
@@ -43,7 +47,12 @@ class AddFdb(Operation):
 
 @dataclass(frozen=True, slots=True)
 class DelFdb(Operation):
-    """Take a forwarding entry away, or one of its remotes."""
+    """Remove a forwarding entry, or one of its remotes.
+
+    ``node`` and ``interface`` are names, ``mac`` is the MAC address; ``dst`` (IP address),
+    ``port`` (UDP), ``vni``, ``src_vni``, ``via`` (interface), ``nhid`` (next hop), ``vlan`` and
+    ``flags`` are as the entry was added.
+    """
 
     interface: str
     mac: str
@@ -64,10 +73,11 @@ class DelFdb(Operation):
 
 @dataclass(frozen=True, slots=True)
 class FlushFdb(Operation):
-    """Take all forwarding entries of a device away that match every filter given.
+    """Remove all forwarding entries of a device that match every filter given.
 
-    ``states`` and ``flags`` are those an entry must have, ``no_states`` and ``no_flags`` those it
-    must not have.
+    ``node`` and ``interface`` are names.  The filters: ``dst`` (IP address), ``port`` (UDP),
+    ``vni``, ``src_vni``, ``via`` (interface), ``nhid`` (next hop), ``vlan``; ``states`` and
+    ``flags`` that an entry must have, ``no_states`` and ``no_flags`` that it must not have.
     """
 
     interface: str
@@ -93,9 +103,10 @@ class FlushFdb(Operation):
 
 @dataclass(frozen=True, slots=True)
 class AddVni(Operation):
-    """A VNI, or the range up to ``last``, that a device with vnifilter accepts.
+    """A VNI, or the range from ``vni`` to ``last``, that a device with vnifilter accepts.
 
-    ``group`` or ``remote`` is where it floods to, in place of the device's own.
+    ``node`` and ``interface`` are names.  ``group`` (a multicast address) or ``remote`` (an IP
+    address) is where it floods to, in place of the device's own.
     """
 
     interface: str
@@ -111,7 +122,10 @@ class AddVni(Operation):
 
 @dataclass(frozen=True, slots=True)
 class DelVni(Operation):
-    """Take a VNI, or a range, from a device with vnifilter."""
+    """Remove a VNI, or the range from ``vni`` to ``last``, from a device with vnifilter.
+
+    ``node`` and ``interface`` are names; ``group`` and ``remote`` are as the VNI was added.
+    """
 
     interface: str
     vni: int
@@ -134,11 +148,14 @@ def _vni(entry: AddVni | DelVni, verb: str) -> Command:
 
 @dataclass(frozen=True, slots=True)
 class AddMdb(Operation):
-    """A remote VTEP that listens to ``group`` (an address; ``0.0.0.0`` or ``::`` for all others).
+    """A remote VTEP that gets what a vxlan device sends to a multicast group of the overlay.
 
-    ``source`` makes it (S,G); ``filter_mode`` is ``include`` or ``exclude`` with ``source_list``;
-    ``port``, ``vni``, ``via`` override the device's; ``src_vni`` is the VNI an ``external`` device
-    sends with; ``state`` is ``permanent`` or ``temp``.
+    ``node`` and ``interface`` are names; ``group`` is the group's address, ``0.0.0.0`` or ``::``
+    for all others; ``dst`` is the IP address of the remote VTEP.  ``source``, an IP address, makes
+    the entry (S,G); ``filter_mode`` is ``include`` or ``exclude`` with the addresses of
+    ``source_list``.  ``port`` (UDP), ``vni`` and ``via`` (interface) override the device's;
+    ``src_vni`` is the VNI an ``external`` device sends with; ``state`` is ``permanent`` or
+    ``temp``; ``replace`` overwrites the entry.
     """
 
     interface: str
@@ -161,7 +178,11 @@ class AddMdb(Operation):
 
 @dataclass(frozen=True, slots=True)
 class DelMdb(Operation):
-    """Take a remote VTEP from a group."""
+    """Remove a remote VTEP from a group.
+
+    ``node`` and ``interface`` are names; ``group``, ``dst`` and ``source`` (IP addresses), ``port``
+    (UDP), ``vni``, ``src_vni`` and ``via`` (interface) are as the entry was added.
+    """
 
     interface: str
     group: str

@@ -16,7 +16,12 @@ from vxlab.plan.operations.base import Command, NodeName, Operation, bridge, ip
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The other end of a veth pair: its node, name and interface index."""
+    """The other end of a veth pair.
+
+    ``node`` is the name of the node that it is in, ``name`` its own, ``index`` its interface index
+    (0: the kernel picks one).  ``mac`` is its MAC address (None: the kernel gives it one), ``mtu``
+    its MTU in bytes (None: 1500).
+    """
 
     node: str
     name: str
@@ -35,11 +40,15 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class AddLink(Operation):
-    """A new interface of ``kind``; with ``master`` it joins that bridge or VRF, ``up`` or not.
+    """A new interface.
 
-    ``index`` is its interface index, 0 for one that the kernel picks.  ``peer`` is for veth, whose
-    other end is always created down.  ``attributes`` are those of the kind: for vxlan the names of
-    :mod:`vxlab.describe.vxlan`, for bridge those of :data:`vxlab.describe.entries.BRIDGE`, for vrf ``table``.
+    ``node`` is the node's name, ``name`` the interface's, ``kind`` its type; ``index`` its
+    interface index, 0 for one that the kernel picks.  ``attributes``, pairs of name and value, are
+    those of the kind: for vxlan the names of :mod:`vxlab.describe.vxlan`, for bridge those of
+    :data:`vxlab.describe.entries.BRIDGE`, for vrf ``table``.  With ``master`` it becomes a port of
+    that bridge or VRF; ``peer`` is the other end of a veth, which is always created down.  ``mac``
+    is its MAC address (None: the kernel gives it one), ``mtu`` its MTU in bytes (None: the
+    kernel's); it is set ``up`` or stays down.
     """
 
     name: str
@@ -64,12 +73,16 @@ class AddLink(Operation):
         add = ip(self.node, *line)
         if not (self.master or self.up):
             return (add,)
-        return add, *SetLink(self.node, self.name, self.up or None, self.master).commands()
+        return add, *SetLink(self.node, self.name, self.up or None, master=self.master).commands()
 
 
 @dataclass(frozen=True, slots=True)
 class SetLink(Operation):
-    """Change an interface: up or down, its master ("" takes it out), MTU, MAC address."""
+    """Change an interface; what is None stays as it is.
+
+    ``node`` is the node's name, ``name`` the interface's.  ``up`` sets it up or down; ``master``
+    makes it a port of that bridge or VRF, "" of none; ``mtu`` is in bytes, ``mac`` a MAC address.
+    """
 
     name: str
     up: bool | None = None
@@ -91,7 +104,11 @@ class SetLink(Operation):
 
 @dataclass(frozen=True, slots=True)
 class SetVxlan(Operation):
-    """Change attributes of an existing vxlan device; the kernel refuses some."""
+    """Change attributes of an existing vxlan device; the kernel refuses some.
+
+    ``node`` is the node's name, ``name`` the device's; ``attributes`` are pairs of name and value
+    (:mod:`vxlab.describe.vxlan`).
+    """
 
     name: str
     attributes: Attributes
@@ -106,7 +123,11 @@ class SetVxlan(Operation):
 
 @dataclass(frozen=True, slots=True)
 class SetPort(Operation):
-    """Change settings of a bridge's port (:data:`vxlab.describe.entries.PORT`), each True or False."""
+    """Change settings of a bridge's port.
+
+    ``node`` and ``interface`` are names; ``attributes`` are pairs of a name
+    (:data:`vxlab.describe.entries.PORT`) and True or False.
+    """
 
     interface: str
     attributes: Attributes
@@ -121,7 +142,7 @@ class SetPort(Operation):
 
 @dataclass(frozen=True, slots=True)
 class DelLink(Operation):
-    """Remove an interface (and the other end of a veth pair)."""
+    """Remove the interface ``name`` of ``node`` (and the other end of a veth pair)."""
 
     name: str
 
@@ -132,7 +153,10 @@ class DelLink(Operation):
 
 @dataclass(frozen=True, slots=True)
 class MoveLink(Operation):
-    """Move an interface, under its name, to the network namespace of the node ``to``."""
+    """Move an interface to another node's network namespace; it keeps its name.
+
+    ``node`` is the name of the node that it is in, ``name`` its own, ``to`` that of the other node.
+    """
 
     name: str
     to: str

@@ -1,4 +1,4 @@
-"""Operations that iproute2 does not do: namespaces, settings, packet filters, daemons."""
+"""Operations that iproute2 does not do: namespaces, settings, packet filters, services."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vxlab.plan.operations.base import Operation
 
 @dataclass(frozen=True, slots=True)
 class AddNamespace(Operation):
-    """A new node: its namespaces, with the loopback device up."""
+    """A new node, called ``node``: its namespaces, with the loopback device up."""
 
     def __str__(self) -> str:
         return f"ip netns add {self.node}"
@@ -31,7 +31,11 @@ def sysctl_path(key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SetSysctl(Operation):
-    """``key`` below ``net`` in dotted form (see :func:`sysctl_path`), set to ``value``."""
+    """Set a kernel setting of a node.
+
+    ``node`` is the node's name, ``key`` the setting below ``net`` in dotted form, such as
+    ``net.ipv4.ip_forward`` (see :func:`sysctl_path`), ``value`` what is written to it.
+    """
 
     key: str
     value: str
@@ -42,7 +46,11 @@ class SetSysctl(Operation):
 
 @dataclass(frozen=True, slots=True)
 class AddRule(Operation):
-    """A packet filter rule: ``words`` follow ``iptables`` (or ``ip6tables`` for family 6)."""
+    """Add a packet filter rule to a node.
+
+    ``node`` is the node's name; ``words`` follow the program's name: ``iptables`` for ``family`` 4,
+    ``ip6tables`` for 6.
+    """
 
     words: tuple[str, ...]
     family: Literal[4, 6] = 4
@@ -58,7 +66,10 @@ class AddRule(Operation):
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """Where the members of a multicast group sit: the router's interfaces towards them."""
+    """Where a multicast group has members.
+
+    ``group`` is its address, ``interfaces`` are the names of the router's interfaces towards them.
+    """
 
     group: str
     interfaces: tuple[str, ...]
@@ -66,7 +77,11 @@ class Members:
 
 @dataclass(frozen=True, slots=True)
 class HostOnLink:
-    """A host on one of a router's links, as a daemon may need it to speak from there."""
+    """A host on one of a router's links, from which a routing daemon may need a message to start.
+
+    ``node`` is the host's name, ``address`` its own IP address on that link, ``router_address`` the
+    router's.
+    """
 
     node: str
     address: str
@@ -77,8 +92,9 @@ class HostOnLink:
 class StartDaemon(Operation):
     """Start a routing daemon, and wait until it is ready.
 
-    ``program`` is its name (``smcroute``, ``pimd``); ``interfaces`` the router's;
-    ``members`` the groups to be forwarded; ``hosts`` one host on each link.
+    ``node`` is the router's name, ``program`` the daemon's (``smcroute``, ``pimd``);
+    ``interfaces`` are the names of the router's interfaces, ``members`` the groups to be forwarded
+    (:class:`Members`), ``hosts`` one host on each link (:class:`HostOnLink`).
     """
 
     program: str
@@ -96,7 +112,7 @@ class StartDaemon(Operation):
 
 @dataclass(frozen=True, slots=True)
 class StopDaemon(Operation):
-    """Stop a daemon that was started before, and wait until it has ended."""
+    """Stop the daemon ``program`` of ``node``, started before, and wait until it has ended."""
 
     program: str
 

@@ -1,0 +1,72 @@
+"""The mounts of a sandbox: fresh ``/proc`` and ``/sys``, and empty folders where others write.
+
+It may import as little as :mod:`vxlab.sandbox.boot`, and for the same reason.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+
+from vxlab.system.syscalls import (
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_PRIVATE,
+    MS_REC,
+    mount,
+)
+
+#: Folders that get a private, empty tmpfs; the second one holds the temporary files too.
+COVERED = ("/run", "/dev/shm")
+#: ``TMPDIR`` inside a sandbox; short, since the path of a UNIX socket ends at 108 bytes.
+TEMP = "/dev/shm/tmp"
+
+
+MS_BIND = 4096  # linux/mount.h
+
+
+def cover(target: str, mode: str, keep: Sequence[str]) -> None:
+    """Put an empty tmpfs on ``target`` and bind those paths of ``keep`` that lie below it back in.
+
+    ``mode`` is that of the folder, in octal digits (``755``).  OSError with EBUSY where ``target``
+    itself is to be kept.
+    """
+    target = os.path.realpath(target)
+    wanted: list[tuple[str, int]] = []
+    for path in sorted({os.path.realpath(path) for path in keep}):
+        if path == target:
+            raise OSError(errno.EBUSY, f"mount tmpfs on {target}: this run needs what lies in it")
+        below = path.startswith(target + "/")
+        if below and not any(path.startswith(kept + "/") for kept, _ in wanted):
+            wanted.append((path, os.open(path, os.O_PATH | os.O_CLOEXEC)))
+    os.makedirs(target, exist_ok=True)
+    mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode}")
+    for path, fd in wanted:
+        if os.path.isdir(f"/proc/self/fd/{fd}"):
+            os.makedirs(path, exist_ok=True)
+        else:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC))
+        mount(f"/proc/self/fd/{fd}", path, "bind", MS_BIND | MS_REC)
+        os.close(fd)
+
+
+def private_mounts(keep: Sequence[str], *, everything: bool = True) -> None:
+    """Give the calling thread's own mount namespace a private ``/run`` and a fresh ``/sys``.
+
+    With ``everything`` also a fresh ``/proc``, for a new PID namespace, and a private
+    ``/dev/shm`` that holds the temporary files.  Paths of ``keep`` stay visible.
+    """
+    here = os.getcwd()
+    mount("none", "/", "none", MS_REC | MS_PRIVATE)
+    if everything:
+        mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    cover(COVERED[0], "755", keep)
+    if everything:
+        cover(COVERED[1], "1777", keep)
+        os.makedirs(TEMP, exist_ok=True)
+        os.chmod(TEMP, 0o1777)
+    os.chdir(here)
