@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from matrix_tools import tiny
-from sandbox_project import carrying, environment
+from project_tools import environment
+from sandbox_tools import carrying
 
 from vxlab.system.waiting import wait_until
 

@@ -64,8 +64,11 @@ def test_each_change_has_a_kind(old: str, new: str, kind: str, worse: bool) -> N
 @pytest.mark.parametrize(
     ("reason", "worse"),
     [
-        (Feature("vrf", "VRF", available=False, reason="no", hint="run elsewhere"), False),
-        (Feature("vxlan.mc_6", "x", available=False, reason="", hint=""), False),
+        (
+            Feature(name="vrf", title="VRF", available=False, reason="no", hint="run elsewhere"),
+            False,
+        ),
+        (Feature(name="vxlan.mc_6", title="x", available=False, reason="", hint=""), False),
         ("needs a quiet machine", True),
         ("not on Mondays", True),
         ("", True),

@@ -14,7 +14,8 @@ import textwrap
 
 import pytest
 from fake_machine import install
-from sandbox_project import REPOSITORY, carrying, environment
+from project_tools import REPOSITORY, environment
+from sandbox_tools import carrying
 
 from vxlab.system.waiting import wait_until
 from vxlab.vm import cache
