@@ -235,7 +235,7 @@ for each in .config/pip/pip.conf .pip/pip.conf; do
     cp "${HOME:-/root}/$each" "$root$home/$each"
 done
 authorities=''
-for each in "${PIP_CERT:-}" "${SSL_CERT_FILE:-}"; do # those that pip is to trust
+for each in "${PIP_CERT:-}" "${REQUESTS_CA_BUNDLE:-}" "${SSL_CERT_FILE:-}"; do # those that pip is to trust
     [ -z "$authorities" ] || continue
     [ -r "$each" ] || continue
     authorities=/etc/fresh-system.crt
@@ -253,7 +253,9 @@ quoted() {
     env | grep -E '^(PIP_[A-Z_]+|https?_proxy|no_proxy)=' | while read -r line; do
         echo "export $(quoted "$line")"
     done
-    [ -z "$authorities" ] || echo "export PIP_CERT=$authorities"
+    for name in PIP_CERT REQUESTS_CA_BUNDLE SSL_CERT_FILE; do
+        [ -z "$authorities" ] || echo "export $name=$authorities"
+    done
     echo "user=$user command=$(quoted "$(quoted "$@")")"
     cat <<'EOF'
 say() { printf 'fresh-system: %s\n' "$*"; }

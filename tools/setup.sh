@@ -97,8 +97,11 @@ no_python() {
 }
 
 make_venv() {
-    if ! find_python; then
-        no_python "$(python3 -V 2>/dev/null || echo none)"
+    if ! command -v python3 >/dev/null; then
+        problem "cannot make .venv without Python, see above"
+        return 1
+    elif ! find_python; then
+        no_python "$(python3 -V 2>&1)"
         return 1
     fi
     if ! "$base_python" -c 'import venv, ensurepip' 2>/dev/null; then

@@ -131,6 +131,15 @@ def test_a_python_that_is_missing_is_installed_with_the_rest(root: Machine, vers
     assert root.installed() == {"python3", "python3-venv", "mount"}
 
 
+def test_who_may_not_install_python_is_told_that_it_is_missing_not_old(user: Machine) -> None:
+    user.program("apt-cache", 'echo "Version: 3.13.5-1"')
+    done = user.make_setup()
+    assert done.returncode == 1
+    assert "apt-get install --no-install-recommends python3 python3-venv" in done.stderr
+    assert "cannot make .venv without Python, see above" in done.stderr
+    assert "wanted Python" not in done.stderr
+
+
 def test_it_looks_for_what_developers_need_too(root: Machine) -> None:
     root.remove("shellcheck", "mount")
     root.program("apt-cache", 'echo "Version: 3.13.5-1"')
