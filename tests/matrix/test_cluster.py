@@ -192,7 +192,7 @@ def test_an_error_of_who_is_told_ends_the_jobs_and_is_raised(matrix: Matrix, pro
 def test_a_machine_that_can_run_a_vm_is_wanted_for_a_kernel(dask: Any) -> None:
     address = dask.scheduler_address
     with distributed.Client(address, set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(2, timeout=300)  # against hanging alone
     with pytest.raises(VxlabError) as refused:
         Cluster(address).cells_a_job(9, ["here", "6.1"])
     assert str(refused.value) == (
