@@ -6,7 +6,6 @@ pyroute2's sockets are never used: they belong to threads, and would read the wr
 from __future__ import annotations
 
 import struct
-import sys
 from typing import Any
 
 
@@ -68,8 +67,3 @@ class DecodedMessage:
         """The attribute's value, or ``default`` where it is absent."""
         slot = self._slots.get(name)
         return default if slot is None else slot[1]
-
-    def number(self, name: str, code: int) -> int | None:
-        """A number that older versions of pyroute2 know by its attribute's code only, or None."""
-        data = raw(self._slots.get(name) or self._slots.get(f"#{code}"))
-        return int.from_bytes(data, sys.byteorder) if data else None

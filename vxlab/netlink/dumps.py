@@ -33,6 +33,9 @@ from vxlab.system.waiting import DEADLINE
 #: only a node whose state changes without end uses them up.
 TRIES = 100
 
+#: What ends a dump, and carries an error number where the kernel refused it.
+_ENDS = (NLMSG_DONE, NLMSG_ERROR)
+
 _sequence_numbers = itertools.count(1)
 
 
@@ -62,7 +65,7 @@ def dump(sock: socket.socket, message_type: int, payload: bytes) -> list[bytes]:
         sock.send(message(message_type, NLM_F_REQUEST | NLM_F_DUMP, number, payload))
         answers = _collect(sock, number)
         if not any(answer.flags & NLM_F_DUMP_INTR for answer in answers):
-            return [answer.data for answer in answers if answer.type != NLMSG_DONE]
+            return [answer.data for answer in answers if answer.type not in _ENDS]
     raise VxlabError(
         f"wanted a consistent dump (message type {message_type}), found that the state changed "
         f"during each of {TRIES} tries: wait until what changes it has settled"
@@ -77,8 +80,8 @@ def _collect(sock: socket.socket, number: int) -> list[NetlinkMessage]:
         for answer in receive(sock, buffer):
             if answer.sequence != number:
                 continue  # left over from a dump that was given up
-            if answer.type in (NLMSG_DONE, NLMSG_ERROR) and answer.error:
-                raise refusal(answer.error)
             found.append(answer)
-            if answer.type in (NLMSG_DONE, NLMSG_ERROR):
-                return [each for each in found if each.type != NLMSG_ERROR]
+            if answer.type in _ENDS:
+                if answer.error:
+                    raise refusal(answer.error)
+                return found
