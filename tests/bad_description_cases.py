@@ -7,7 +7,7 @@ from typing import Any
 from lab_tools import with_containers
 
 from vxlab.describe.builder import TopologyBuilder
-from vxlab.describe.elements import Rule
+from vxlab.describe.filters import Rule
 from vxlab.live.lab import Lab
 
 
@@ -97,11 +97,10 @@ BAD: dict[str, tuple[Any, str, str, str]] = {
         lambda: lan().host("h1", rules=["-A INPUT"]),
         "host h1",
         "rules",
-        "wanted a tuple of Rule, found '-A INPUT'",
+        "or NftRules, found '-A INPUT'",
     ),
     # ranges
-    "VNI 0": (lambda: red(vni=0), "segment red", "vni", "1 to 16777215, found 0"),
-    "VNI -1": (lambda: red(vni=-1), "segment red", "vni", "1 to 16777215, found -1"),
+    "VNI -1": (lambda: red(vni=-1), "segment red", "vni", "0 to 16777215, found -1"),
     "VNI 2^24": (lambda: red(vni=1 << 24), "segment red", "vni", "found 16777216"),
     "VNI 2^24 in an attribute": (lambda: vtep(attributes={"id": 1 << 24}), "vtep vxlan0", "id", ""),
     "port 65536": (lambda: red(port=65536), "segment red", "port", "0 to 65535, found 65536"),
@@ -139,9 +138,9 @@ BAD: dict[str, tuple[Any, str, str, str]] = {
     "switch twice": (lambda: lan().switch("lan", "10.0.1.0/24"), "topology t", "nodes", "twice"),
     "container as a host": (
         lambda: vtep(bridge="br0").container("h1", "h1", "br0"),
-        "topology t",
-        "nodes",
-        "found 'h1' twice",
+        "node h1",
+        "name",
+        "found it in use",
     ),
     "segment twice": (lambda: red().segment("red", 43), "topology t", "segments", "'red' twice"),
     "VNI twice": (
@@ -165,7 +164,7 @@ BAD: dict[str, tuple[Any, str, str, str]] = {
     "device as a card": (lambda: vtep(device="eth0"), "host h1 vtep eth0", "device", "an underlay"),
     "bridge as a card": (lambda: vtep(bridge="eth0"), "host h1", "bridge", "eth0 is an underlay"),
     "card twice": (
-        lambda: red().switch("wan", "10.0.1.0/24").nic("h1", "wan"),
+        lambda: red().switch("wan", "10.0.1.0/24").nic("h1", "wan", device="eth0"),
         "host h1",
         "nics",
         "found 'eth0' twice",

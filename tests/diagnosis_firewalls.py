@@ -5,7 +5,7 @@ from __future__ import annotations
 from diagnosis_tools import Break
 
 from vxlab.catalog import bridged, kim_and_lee, one_switch, point_to_point
-from vxlab.describe.elements import drop_udp
+from vxlab.describe.filters import drop_udp
 from vxlab.describe.vxlan import IANA_PORT, KERNEL_PORT
 from vxlab.operations import AddRule
 

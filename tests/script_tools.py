@@ -18,7 +18,7 @@ from vxlab import catalog
 from vxlab.apply.script import pings_of, script_of
 from vxlab.catalog import CATALOG
 from vxlab.describe.builder import TopologyBuilder
-from vxlab.describe.elements import Rule
+from vxlab.describe.filters import Rule
 from vxlab.describe.topology import Topology
 from vxlab.errors import MissingProgram
 from vxlab.live.json_output import read_json

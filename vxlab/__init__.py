@@ -16,20 +16,34 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vxlab import catalog, features, operations, sandbox
-    from vxlab.describe import vxlan
+    from vxlab.describe import devices, vxlan
     from vxlab.describe.builder import TopologyBuilder
+    from vxlab.describe.containers import Container
+    from vxlab.describe.devices import (
+        Bond,
+        Bridge,
+        Device,
+        Dummy,
+        LinkKind,
+        Loopback,
+        Macvlan,
+        PortVlan,
+        Setting,
+        Vlan,
+        Vrf,
+        Vxlan,
+    )
     from vxlab.describe.elements import (
-        Container,
         Host,
         Nic,
         Router,
-        Rule,
         Segment,
         Switch,
         Vtep,
-        drop_udp,
-        raise_ttl,
     )
+    from vxlab.describe.filters import NftRules, Rule, drop_udp, raise_ttl
+    from vxlab.describe.impairment import Netem
+    from vxlab.describe.routes import RouteHop, StaticRoute
     from vxlab.describe.topology import Topology
     from vxlab.errors import (
         ApplyError,
@@ -62,18 +76,32 @@ __version__ = "0.1.0"
 _HOME = {
     "observe.capture": ("Capture",),
     "explain.diagnosis": ("Diagnosis", "diagnose"),
+    "describe.containers": ("Container",),
     "describe.elements": (
-        "Container",
         "Host",
         "Nic",
         "Router",
-        "Rule",
         "Segment",
         "Switch",
         "Vtep",
-        "drop_udp",
-        "raise_ttl",
     ),
+    "describe.devices": (
+        "Bond",
+        "Bridge",
+        "Device",
+        "Dummy",
+        "LinkKind",
+        "Loopback",
+        "Macvlan",
+        "PortVlan",
+        "Setting",
+        "Vlan",
+        "Vrf",
+        "Vxlan",
+    ),
+    "describe.filters": ("NftRules", "Rule", "drop_udp", "raise_ttl"),
+    "describe.impairment": ("Netem",),
+    "describe.routes": ("RouteHop", "StaticRoute"),
     "errors": (
         "ApplyError",
         "CapabilityError",
@@ -101,6 +129,7 @@ _HOME = {
 #: The public modules; some live in a folder of their kind.
 _MODULES = {
     "catalog": "vxlab.catalog",
+    "devices": "vxlab.describe.devices",
     "features": "vxlab.features",
     "frames": "vxlab.observe.frames",
     "operations": "vxlab.operations",
@@ -112,6 +141,8 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "ApplyError",
+    "Bond",
+    "Bridge",
     "CapabilityError",
     "Capture",
     "CaptureError",
@@ -119,33 +150,48 @@ __all__ = [
     "CommandError",
     "Container",
     "DaemonError",
+    "Device",
     "Diagnosis",
+    "Dummy",
     "Encapsulated",
     "Frame",
     "Host",
     "Lab",
+    "LinkKind",
+    "Loopback",
+    "Macvlan",
     "MissingProgram",
+    "Netem",
+    "NftRules",
     "Nic",
     "Node",
     "NodeState",
     "Ping",
     "Plan",
+    "PortVlan",
     "ReferenceVtep",
     "Result",
+    "RouteHop",
     "Router",
     "Rule",
     "SandboxError",
     "Segment",
+    "Setting",
+    "StaticRoute",
     "Step",
     "Switch",
     "Topology",
     "TopologyBuilder",
     "TopologyError",
+    "Vlan",
+    "Vrf",
     "Vtep",
     "VxlabError",
+    "Vxlan",
     "WaitTimeout",
     "catalog",
     "decapsulate",
+    "devices",
     "diagnose",
     "difference",
     "drop_udp",

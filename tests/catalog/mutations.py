@@ -13,7 +13,8 @@ from vxlab.catalog import addresses_on_devices
 from vxlab.catalog.underlay import address_of, network_of
 from vxlab.describe import elements
 from vxlab.describe.builder import TopologyBuilder
-from vxlab.describe.elements import Host, Rule, Vtep
+from vxlab.describe.elements import Host, Vtep
+from vxlab.describe.filters import Rule
 from vxlab.describe.vxlan import OVERHEAD, Value
 from vxlab.describe.wiring import Wiring
 from vxlab.live import lab as live_lab

@@ -9,18 +9,16 @@ import pytest
 
 from vxlab import vxlan
 from vxlab.describe import elements
+from vxlab.describe.containers import Container
 from vxlab.describe.elements import (
-    Container,
     Host,
     Nic,
     Router,
-    Rule,
     Segment,
     Switch,
     Vtep,
-    drop_udp,
-    raise_ttl,
 )
+from vxlab.describe.filters import Rule, drop_udp, raise_ttl
 from vxlab.errors import TopologyError
 
 SWITCH = Switch("lan", "10.0.0.0/24")
@@ -69,9 +67,8 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     (NIC, {"address": "10.0.0.1"}, "nic eth0: address: wanted an address with prefix length"),
     (NIC, {"mac": "01:00:00:00:00:01"}, "nic eth0: mac: wanted a unicast MAC"),
     (SEGMENT, {"name": "a b"}, "segment: name: wanted letters"),
-    (SEGMENT, {"vni": 0}, "segment red: vni: wanted 1 to 16777215, found 0"),
-    (SEGMENT, {"vni": -1}, "segment red: vni: wanted 1 to 16777215, found -1"),
-    (SEGMENT, {"vni": 1 << 24}, "segment red: vni: wanted 1 to 16777215, found 16777216"),
+    (SEGMENT, {"vni": -1}, "segment red: vni: wanted 0 to 16777215, found -1"),
+    (SEGMENT, {"vni": 1 << 24}, "segment red: vni: wanted 0 to 16777215, found 16777216"),
     (SEGMENT, {"vni": "42"}, "segment red: vni: wanted a whole number, found '42'"),
     (SEGMENT, {"vni": True}, "segment red: vni: wanted a whole number, found True"),
     (SEGMENT, {"vni": 42.0}, "segment red: vni: wanted a whole number, found 42.0"),
@@ -104,7 +101,8 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     (VTEP, {"vrf": ""}, "vtep vxlan0: vrf: wanted a non-empty string"),
     (VTEP, {"nic": 0}, "vtep vxlan0: nic: wanted a non-empty string, found 0"),
     (VTEP, {"dev": "eth0"}, "vtep vxlan0: dev: wanted True or False, found 'eth0'"),
-    (VTEP, {"local": "10.0.0.1"}, "vtep vxlan0: local: wanted True or False"),
+    (VTEP, {"local": 1}, "vtep vxlan0: local: wanted True or False"),
+    (VTEP, {"local": "239.1.1.1"}, "vtep vxlan0: local: wanted a unicast address"),
     (VTEP, {"remotes": ["10.0.0.2"]}, "vtep vxlan0: remotes: wanted a tuple of str"),
     (VTEP, {"remotes": ("239.1.1.1",)}, "vtep vxlan0: remotes: wanted a unicast address"),
     (
@@ -122,7 +120,7 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     (HOST, {"name": "-h"}, "host: name: wanted letters"),
     (HOST, {"nics": (VTEP,)}, "host h1: nics: wanted a tuple of Nic, found "),
     (HOST, {"vteps": [VTEP]}, "host h1: vteps: wanted a tuple of Vtep"),
-    (HOST, {"rules": ("-A INPUT",)}, "host h1: rules: wanted a tuple of Rule"),
+    (HOST, {"rules": ("-A INPUT",)}, "host h1: rules: wanted a Rule"),
     (ROUTER, {"name": "r r"}, "router: name: wanted letters"),
     (ROUTER, {"nics": NIC}, "router r: nics: wanted a tuple of Nic"),
     (ROUTER, {"daemon": "bird"}, "router r: daemon: wanted smcroute, pimd or None, found 'bird'"),

@@ -190,7 +190,7 @@ BAD: list[tuple[str, Any, str]] = [
     (
         "container's name as a node's",
         lambda: with_containers().container("h1", "h1", "br0").build(),
-        "topology two-hosts: nodes: wanted each node name once, found 'h1' twice",
+        "node h1: name: wanted a new name, found it in use",
     ),
     (
         "container's link as a bridge",

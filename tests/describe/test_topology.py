@@ -11,7 +11,8 @@ from lab_tools import describe, two_hosts, with_containers
 
 from vxlab import catalog
 from vxlab.describe.builder import TopologyBuilder
-from vxlab.describe.elements import Container, Host, Nic, Router, Segment, Switch, Vtep
+from vxlab.describe.containers import Container
+from vxlab.describe.elements import Host, Nic, Router, Segment, Switch, Vtep
 from vxlab.describe.topology import Topology
 from vxlab.errors import TopologyError
 
@@ -235,12 +236,12 @@ def test_a_router_has_a_card_on_each_switch() -> None:
         (lambda t: t.host("h3", "wan"), "host h3: switch: wanted a known switch, found 'wan': lan"),
         (lambda t: t.host("h3", 5), "host h3: switch: wanted a non-empty string, found 5"),
         (lambda t: t.router("r", "wan"), "router r: switch: wanted a known switch, found 'wan'"),
-        (lambda t: t.nic("h9", "lan"), "topology two-hosts: hosts: wanted the host 'h9', found h1"),
+        (lambda t: t.nic("h9", "lan"), "topology two-hosts: machines: wanted the machine 'h9', fo"),
         (lambda t: t.vtep("h9", "red"), "topology two-hosts: hosts: wanted the host 'h9'"),
-        (lambda t: t.host("h3", rules=5), "host h3: rules: wanted a tuple of Rule, found 5 in it"),
+        (lambda t: t.host("h3", rules=5), "host h3: rules: wanted a Rule"),
         (
             lambda t: t.host("h3", rules="-A"),
-            "host h3: rules: wanted a tuple of Rule, found '-A' in it",
+            "host h3: rules: wanted a Rule",
         ),
         (
             lambda t: t.vtep("h1", "red", addresses=5),

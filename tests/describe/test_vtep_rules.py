@@ -250,7 +250,7 @@ BAD: list[tuple[str, Any, str]] = [
     ),
     (
         "a gateway that does not lead there",
-        lambda: apart("a", "c", routers=(("a", "b"), ("b", "c"))),
+        lambda: apart("a", "c", routers=(("a",), ("b", "c"))),
         "host h1 vtep vxlan0: remotes: wanted a way to 10.0.3.2, found that router r0, the "
         "gateway, has no interface on its network",
     ),
@@ -283,6 +283,7 @@ def test_a_misfit_is_refused(make: Any, message: str) -> None:
 
 
 GOOD: list[tuple[str, Any]] = [
+    ("two routers in a row", lambda: apart("a", "c", routers=(("a", "b"), ("b", "c")))),
     ("equal VNIs on two ports", lambda: several({}, {"attributes": {"id": 100, "dstport": 4789}})),
     ("other flags, other port", lambda: several({"attributes": {"gbp": True, "dstport": 5}}, {})),
     ("flags that share a socket", lambda: several({"attributes": {"proxy": True}}, {})),

@@ -10,7 +10,7 @@ import vxlab.explain.diagnosis
 import vxlab.system.namespaces
 from vxlab import catalog
 from vxlab.catalog import bridged, kim_and_lee, one_switch, point_to_point, routed
-from vxlab.describe.elements import Rule, drop_udp
+from vxlab.describe.filters import Rule, drop_udp
 from vxlab.describe.vxlan import IANA_PORT, KERNEL_PORT
 from vxlab.errors import MissingProgram, VxlabError
 from vxlab.explain.diagnosis import CODES, Diagnosis, diagnose

@@ -12,7 +12,7 @@ from lab_tools import EditingBackend, FailingBackend, describe, two_hosts
 from resource_tools import resources
 
 from vxlab import catalog
-from vxlab.describe.elements import Rule
+from vxlab.describe.filters import Rule
 from vxlab.errors import ApplyError, TopologyError, VxlabError
 from vxlab.live.lab import Lab
 from vxlab.operations import (

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from vxlab import operations
+from vxlab import Netem, operations
 from vxlab.errors import VxlabError
 from vxlab.operations import (
     AddAddress,
@@ -21,6 +21,8 @@ from vxlab.operations import (
     AddNexthop,
     AddRoute,
     AddRule,
+    AddVlan,
+    AddVlanTunnel,
     AddVni,
     DelAddress,
     DelFdb,
@@ -28,6 +30,9 @@ from vxlab.operations import (
     DelMdb,
     DelNeighbour,
     DelNexthop,
+    DelRoute,
+    DelVlan,
+    DelVlanTunnel,
     DelVni,
     FlushFdb,
     HostOnLink,
@@ -35,12 +40,16 @@ from vxlab.operations import (
     MoveLink,
     Operation,
     Peer,
+    RouteHop,
+    RunProgram,
+    SetBridge,
     SetLink,
     SetPort,
     SetSysctl,
     SetVxlan,
     StartDaemon,
     StopDaemon,
+    impair,
     sysctl_path,
 )
 
@@ -98,6 +107,70 @@ LINES: list[tuple[Operation, str]] = [
         AddRoute("h1", "10.1.0.0/16", interface="eth0", table=10),
         "ip -n h1 route add 10.1.0.0/16 dev eth0 table 10",
     ),
+    (
+        AddRoute("h1", "10.2.0.0/16", "10.0.0.9", "eth0", metric=5, onlink=True, mtu=1400),
+        "ip -n h1 route add 10.2.0.0/16 via 10.0.0.9 dev eth0 onlink metric 5 mtu 1400",
+    ),
+    (
+        AddRoute(
+            "h1",
+            "10.3.0.0/16",
+            source="10.0.0.1",
+            hops=(RouteHop(via="10.0.0.9"), RouteHop(via="10.0.1.9", interface="eth1", weight=3)),
+        ),
+        "ip -n h1 route add 10.3.0.0/16 src 10.0.0.1 nexthop via 10.0.0.9 "
+        "nexthop via 10.0.1.9 dev eth1 weight 3",
+    ),
+    (
+        AddRoute("h1", "10.4.0.0/16", type="blackhole", replace=True),
+        "ip -n h1 route replace blackhole 10.4.0.0/16",
+    ),
+    (AddRoute("h1", "10.5.0.0/16", nhid=7), "ip -n h1 route add 10.5.0.0/16 nhid 7"),
+    (DelRoute("h1", "default", "10.0.0.9"), "ip -n h1 route del default via 10.0.0.9"),
+    (
+        AddLink("h1", "eth0.7", "vlan", 9, (("protocol", "802.1ad"), ("id", 7)), link="eth0"),
+        "ip -n h1 link add link eth0 dev eth0.7 index 9 type vlan protocol 802.1ad id 7",
+    ),
+    (
+        SetBridge("h1", "br0", (("vlan_filtering", True), ("vlan_protocol", "802.1ad"))),
+        "ip -n h1 link set dev br0 type bridge vlan_filtering 1 vlan_protocol 802.1ad",
+    ),
+    (
+        SetPort("h1", "c1", (("backup_port", "vx0"), ("backup_nhid", 10), ("isolated", True))),
+        "bridge -n h1 link set dev c1 backup_port vx0 backup_nhid 10 isolated on",
+    ),
+    (SetPort("h1", "c1", (("backup_port", ""),)), "bridge -n h1 link set dev c1 nobackup_port"),
+    (
+        AddVlan("h1", "c1", 10, pvid=True, untagged=True),
+        "bridge -n h1 vlan add dev c1 vid 10 pvid untagged",
+    ),
+    (
+        AddVlan("h1", "br0", 10, last=20, itself=True),
+        "bridge -n h1 vlan add dev br0 vid 10-20 self",
+    ),
+    (DelVlan("h1", "c1", 10, last=20), "bridge -n h1 vlan del dev c1 vid 10-20"),
+    (
+        AddVlanTunnel("h1", "vx0", 10, 1010, last=20),
+        "bridge -n h1 vlan add dev vx0 vid 10-20 tunnel_info id 1010-1020",
+    ),
+    (
+        DelVlanTunnel("h1", "vx0", 10, 1010),
+        "bridge -n h1 vlan del dev vx0 vid 10 tunnel_info id 1010",
+    ),
+    (
+        RunProgram("h1", ("nft", "-f", "-"), "table ip a {}"),
+        "ip netns exec h1 nft -f - <<<'table ip a {}'",
+    ),
+    (
+        impair("h1", "eth0", Netem(delay=10, loss=0.5)),
+        "ip netns exec h1 tc qdisc replace dev eth0 root netem delay 10ms loss 0.5%",
+    ),
+    (
+        impair("h1", "eth0", Netem(rate=1_000_000)),
+        "ip netns exec h1 tc qdisc replace dev eth0 root tbf rate 1000000bit burst 16000 "
+        "latency 200ms",
+    ),
+    (impair("h1", "eth0", None), "ip netns exec h1 tc qdisc del dev eth0 root"),
     (
         AddFdb("h1", "vxlan0", MAC, "10.0.0.2"),
         f"bridge -n h1 fdb add {MAC} dev vxlan0 dst 10.0.0.2 self permanent",

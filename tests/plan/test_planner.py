@@ -9,7 +9,7 @@ from lab_tools import describe, two_hosts, with_containers
 
 from vxlab import catalog
 from vxlab.describe.builder import TopologyBuilder
-from vxlab.describe.elements import drop_udp
+from vxlab.describe.filters import drop_udp
 from vxlab.describe.topology import Topology
 from vxlab.operations import (
     AddAddress,

@@ -11,7 +11,8 @@ import pytest
 
 from vxlab import catalog, features
 from vxlab.describe.builder import TopologyBuilder
-from vxlab.describe.elements import DAEMONS, Rule, drop_udp, raise_ttl
+from vxlab.describe.elements import DAEMONS
+from vxlab.describe.filters import Rule, drop_udp, raise_ttl
 from vxlab.describe.topology import Topology
 from vxlab.errors import TopologyError, VxlabError
 from vxlab.plugin.variants import Variant, features_of, variants, wanted

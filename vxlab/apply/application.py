@@ -14,6 +14,7 @@ from vxlab.plan.operations import (
     AddNamespace,
     AddRule,
     Operation,
+    RunProgram,
     SetSysctl,
     StartDaemon,
     StopDaemon,
@@ -72,6 +73,9 @@ class Application(ABC):
             case StopDaemon():
                 self.flush()
                 self.site.stop_service(operation)
+            case RunProgram():
+                self.flush()
+                self.site.run_program(operation)
             case _:
                 return False
         return True

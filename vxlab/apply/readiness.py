@@ -112,12 +112,18 @@ def _ask_carrier(netlink: NetlinkSocket, name: str) -> None:
 def _late(links: Sequence[_RisingLink]) -> list[_RisingLink]:
     """Those links that will be up by themselves, but are not yet.
 
-    That is a veth that has its carrier, and a bridge of which any port has it.  Other kinds have
-    a carrier, and work, from the start.
+    That is a veth that has its carrier, a bridge or bond of which any port has it, and what sits
+    upon such a one.  Other kinds have a carrier, and work, from the start.
     """
     carried = {link.index for link in links if link.flags & IFF_LOWER_UP}
-    bridges = {link.master for link in links if link.index in carried}
-    rising = {b"veth": carried, b"bridge": bridges}
+    masters = {link.master for link in links if link.index in carried}
+    rising = {
+        b"veth": carried,
+        b"bridge": masters,
+        b"bond": masters,
+        b"vlan": carried,
+        b"macvlan": carried,
+    }
     return [
         link
         for link in links

@@ -23,6 +23,7 @@ from vxlab.plan.operations import (
     AddLink,
     AddRule,
     Operation,
+    RunProgram,
     SetSysctl,
     StartDaemon,
     StopDaemon,
@@ -144,6 +145,12 @@ class Site:
                 for rule, process in started.values():
                     _finish(rule, process)
 
+    def run_program(self, operation: RunProgram) -> None:
+        """Run a program to its end; ApplyError where it does not end with 0, or not in time."""
+        process = self.node(operation.node).quick(list(operation.words), stdin=operation.stdin)
+        with process:
+            _finish(operation, process)
+
     def start_service(self, operation: StartDaemon) -> None:
         """Launch a service; :meth:`wait_ready` waits for it."""
         members = {member.group: member.interfaces for member in operation.members}
@@ -218,8 +225,8 @@ class Site:
             self._folder = None
 
 
-def _finish(rule: AddRule, process: subprocess.Popen[str]) -> None:
-    """Wait for a packet filter program; ApplyError where it refused its rule."""
+def _finish(rule: AddRule | RunProgram, process: subprocess.Popen[str]) -> None:
+    """Wait for a program; ApplyError where it refused what it was to do."""
     try:
         _, complaint = process.communicate(timeout=_RULE_DEADLINE)
     except subprocess.TimeoutExpired as error:

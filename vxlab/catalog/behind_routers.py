@@ -14,7 +14,7 @@ from vxlab.catalog.underlay import (
     ttl_attributes,
 )
 from vxlab.describe.builder import TopologyBuilder
-from vxlab.describe.elements import raise_ttl
+from vxlab.describe.filters import raise_ttl
 from vxlab.describe.topology import Topology
 from vxlab.errors import TopologyError
 

@@ -17,74 +17,87 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vxlab.describe import checks, vxlan
-from vxlab.describe.elements import Container, Flood, Host, Nic, Router, Rule, Segment, Switch, Vtep
+from vxlab.describe.containers import Container
+from vxlab.describe.devices import Device, PortVlan
+from vxlab.describe.devices.base import as_pairs, as_tuple
+from vxlab.describe.elements import Flood, Host, Nic, Router, Segment, Switch, Vtep
+from vxlab.describe.filters import NftRules, Rule
+from vxlab.describe.free import first_of, next_card
+from vxlab.describe.impairment import Netem
+from vxlab.describe.routes import StaticRoute
 from vxlab.describe.topology import Topology
-from vxlab.describe.wiring import find
+from vxlab.describe.wiring import NodeChange, Routing, find
 from vxlab.errors import TopologyError
-
-
-def _tuple(value: Any) -> tuple[Any, ...]:
-    """One thing, several, or none, as a tuple; the element that gets it checks what is in it."""
-    if value is None:
-        return ()
-    several = isinstance(value, Iterable) and not isinstance(value, str)
-    return tuple(value) if several else (value,)
-
-
-def _pairs(node: str, value: Mapping[str, vxlan.Value] | None) -> vxlan.Attributes:
-    """Attributes as pairs of name and value."""
-    if not isinstance(value, Mapping | None):
-        raise TopologyError(node, "attributes", f"wanted a mapping, found {value!r}")
-    return tuple((value or {}).items())
 
 
 class TopologyBuilder:
     """Writes a topology down step by step; :meth:`build` checks it as a whole.
 
-    ``name`` is the topology's.  Elements name one another, so a switch comes before what is
-    connected to it, and a host before its VTEPs.  All methods but :meth:`build` return the builder
-    itself, and raise TopologyError, naming the element and the field, for a value that cannot be.
+    ``name`` is the topology's; ``routing`` says whether the routes of the underlay are "computed",
+    or only those are there that are "written" down.  Elements name one another, so a switch comes
+    before what is connected to it, and a host before its VTEPs.  All methods but :meth:`build`
+    return the builder itself, and raise TopologyError, naming the element and the field, for a
+    value that cannot be.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, routing: Routing = "computed") -> None:
         self.name = name
+        self.routing = routing
+        self._changes: list[NodeChange] = []
         self._switches: list[Switch] = []
         self._routers: dict[str, Router] = {}
         self._hosts: dict[str, Host] = {}
         self._segments: list[Segment] = []
-        self._containers: list[Container] = []
+        self._containers: dict[str, Container] = {}
 
     def switch(
-        self, name: str, network: str, *, snooping: bool = False, mtu: int = 1500
+        self,
+        name: str,
+        network: str | Iterable[str] | None,
+        *,
+        snooping: bool = False,
+        mtu: int = 1500,
     ) -> TopologyBuilder:
         """Add a switch: an underlay segment, a bridge in a node of its own.
 
-        ``name`` is the switch's and its node's, ``network`` its subnet (``192.168.10.0/24``);
-        ``snooping`` switches IGMP and MLD snooping on; ``mtu``, in bytes, holds for all its links.
+        ``name`` is the switch's and its node's, ``network`` its subnet (``192.168.10.0/24``), or
+        several, or None for none; ``snooping`` switches IGMP and MLD snooping on; ``mtu``, in
+        bytes, holds for all its links.
         """
-        self._switches.append(Switch(name, network, snooping=snooping, mtu=mtu))
+        first, more = first_of(network)
+        self._switches.append(Switch(name, first, snooping=snooping, mtu=mtu, more=more))
         return self
 
-    def cable(self, name: str, network: str, *, mtu: int = 1500) -> TopologyBuilder:
+    def cable(
+        self, name: str, network: str | Iterable[str] | None, *, mtu: int = 1500
+    ) -> TopologyBuilder:
         """Add a cable: an underlay segment of exactly two machines, without a switch between them.
 
-        ``name`` is the cable's, ``network`` its subnet, ``mtu`` its MTU in bytes.
+        ``name`` is the cable's, ``network`` its subnet, or several, or None for none; ``mtu`` its
+        MTU in bytes.
         """
-        self._switches.append(Switch(name, network, mtu=mtu, cable=True))
+        first, more = first_of(network)
+        self._switches.append(Switch(name, first, mtu=mtu, cable=True, more=more))
         return self
 
-    def router(self, name: str, *switches: str, daemon: str | None = "smcroute") -> TopologyBuilder:
+    def router(
+        self,
+        name: str,
+        *switches: str,
+        daemon: str | None = "smcroute",
+        rules: Iterable[Rule | NftRules] = (),
+    ) -> TopologyBuilder:
         """Add a router with an interface (eth0, eth1, …) on each of the ``switches`` named.
 
         ``name`` is the router's and its node's.  Each interface gets the lowest free address of its
-        switch's subnet.  ``daemon`` routes multicast: ``smcroute``, ``pimd``, or None for none.
+        switch's subnets; :meth:`nic` adds further ones, with addresses of their own.  ``daemon``
+        routes multicast: ``smcroute``, ``pimd``, or None for none; ``rules`` are packet filter
+        rules (:class:`vxlab.Rule`, :class:`vxlab.NftRules`).
         """
         self._new_node(name)
-        self._routers[name] = Router(name, (), daemon)
-        for number, switch in enumerate(switches):
-            nic = Nic(f"eth{number}", switch, self._free_address(f"router {name}", switch))
-            router = self._routers[name]
-            self._routers[name] = dataclasses.replace(router, nics=(*router.nics, nic))
+        self._routers[name] = Router(name, (), daemon, rules=as_tuple(rules))
+        for switch in switches:
+            self.nic(name, switch)
         return self
 
     def host(
@@ -93,32 +106,110 @@ class TopologyBuilder:
         switch: str | None = None,
         address: str | None = None,
         *,
-        device: str = "eth0",
-        rules: Iterable[Rule] = (),
+        device: str | None = None,
+        rules: Iterable[Rule | NftRules] = (),
+        forwarding: bool = False,
     ) -> TopologyBuilder:
         """Add a host, with an underlay interface if a switch is named.
 
         ``name`` is the host's and its node's; ``switch`` the name of a switch or cable; ``address``
         the interface's IP address with prefix length (None: the lowest free one); ``device`` the
-        interface's name; ``rules`` are packet filter rules (:class:`vxlab.Rule`).
+        interface's name (None: eth0); ``rules`` are packet filter rules (:class:`vxlab.Rule`,
+        :class:`vxlab.NftRules`).  With ``forwarding`` the host is a router as well.
         """
         self._new_node(name)
-        self._hosts[name] = Host(name, rules=_tuple(rules))
+        self._hosts[name] = Host(name, rules=as_tuple(rules), forwarding=forwarding)
         if switch is not None:
             self.nic(name, switch, address, device=device)
         return self
 
     def nic(
-        self, host: str, switch: str, address: str | None = None, *, device: str = "eth0"
+        self,
+        machine: str,
+        switch: str,
+        address: str | Iterable[str] | None = None,
+        *,
+        device: str | None = None,
+        mac: str | None = None,
+        mtu: int | None = None,
+        master: str | None = None,
+        port: Mapping[str, vxlan.Value] | None = None,
+        vlans: Iterable[int | PortVlan] = (),
+        impairment: Netem | None = None,
     ) -> TopologyBuilder:
-        """Add one more underlay interface to a host.
+        """Add one more underlay interface to a host or router.
 
-        ``host`` and ``switch`` are names; ``address`` is the interface's IP address with prefix
-        length (None: the lowest free one), ``device`` its name.
+        ``machine`` and ``switch`` are names; ``address`` is the interface's IP address with prefix
+        length, or several, or "" for none (None: the lowest free one of each subnet, none for the
+        port of a bond or bridge); ``device`` its name (None: the next free ``ethN``), ``mac`` its
+        MAC address (None: the lab gives it one), ``mtu`` its MTU in bytes (None: the switch's).
+        ``master`` is the bond, bridge or VRF that it is a port of, ``port`` are its settings there
+        by name, ``vlans`` its VLANs (:class:`vxlab.Device`).  ``impairment`` makes what leaves by
+        it late, or loses it.
         """
-        old = self._host(host)
-        nic = Nic(device, switch, address or self._free_address(f"host {host}", switch))
-        self._hosts[host] = dataclasses.replace(old, nics=(*old.nics, nic))
+        old = self._machine(machine)
+        if isinstance(old, Container):
+            wanted = "wanted a host or router, found a container: it has the card to its host"
+            raise TopologyError(str(old), "nics", wanted)
+        given = tuple(each for each in as_tuple(address) if each != "")
+        vrf = master in {each.name for each in old.devices if each.kind.name == "vrf"}
+        if address is None and (master is None or vrf):
+            given = self._free_addresses(str(old), switch)
+        nic = Nic(
+            device or next_card(old),
+            switch,
+            given[0] if given else None,
+            mac=mac,
+            more=given[1:],
+            mtu=mtu,
+            master=master,
+            port=as_pairs(str(old), "port", port),
+            vlans=as_tuple(vlans),
+            impairment=impairment,
+        )
+        return self._change(old, nics=(*old.nics, nic))
+
+    def device(self, machine: str, *devices: Device) -> TopologyBuilder:
+        """Add devices to a host, router or container, whatever order they are in.
+
+        ``machine`` is its name; ``devices`` are of any kind: :class:`vxlab.Bridge`,
+        :class:`vxlab.Vlan`, :class:`vxlab.Bond`, :class:`vxlab.Loopback` or one of your own.
+        """
+        old = self._machine(machine)
+        return self._change(old, devices=(*old.devices, *devices))
+
+    def route(
+        self, machine: str, destination: str, via: str | None = None, **more: Any
+    ) -> TopologyBuilder:
+        """Add a route to a host, router or container.
+
+        ``machine`` is its name, ``destination`` a network or ``default``, ``via`` the gateway's IP
+        address; ``more`` are the other fields of :class:`vxlab.StaticRoute` (``interface`` …).
+        """
+        old = self._machine(machine)
+        return self._change(old, routes=(*old.routes, StaticRoute(destination, via, **more)))
+
+    def setting(self, machine: str, name: str, value: str | int | bool) -> TopologyBuilder:
+        """Set a kernel setting of a host, router or container.
+
+        ``machine`` is its name, ``name`` the setting's below ``net`` in dotted form
+        (``net.ipv4.fib_multipath_hash_policy``), ``value`` what is written to it.  A setting of one
+        interface is set once that is there.
+        """
+        old = self._machine(machine)
+        return self._change(old, settings=(*old.settings, (name, value)))
+
+    def rule(self, machine: str, *rules: Rule | NftRules) -> TopologyBuilder:
+        """Add packet filter ``rules`` to the host, router or container called ``machine``."""
+        old = self._machine(machine)
+        return self._change(old, rules=(*old.rules, *rules))
+
+    def then(self, *changes: NodeChange) -> TopologyBuilder:
+        """Add operations that follow once everything is built: entries, VNIs, next hops.
+
+        ``changes`` are of :mod:`vxlab.operations`; they are part of the plan and of the script.
+        """
+        self._changes += changes
         return self
 
     def segment(
@@ -142,7 +233,7 @@ class TopologyBuilder:
         ``duplicates`` lets several endpoints have one address, as after a mistake.
         """
         flood = flood or ("group" if group else "remote")
-        pairs = _pairs(f"segment {name}", attributes)
+        pairs = as_pairs(f"segment {name}", "attributes", attributes)
         segment = Segment(
             name, vni, flood=flood, group=group, port=port, attributes=pairs, duplicates=duplicates
         )
@@ -159,30 +250,37 @@ class TopologyBuilder:
         bridge: str | None = None,
         vrf: str | None = None,
         dev: bool = True,
-        local: bool | None = None,
+        local: bool | str | None = None,
         nic: str | None = None,
         remotes: tuple[str, ...] | None = None,
         mac: str | None = None,
+        mtu: int | None = None,
         attributes: Mapping[str, vxlan.Value] | None = None,
+        port: Mapping[str, vxlan.Value] | None = None,
+        vlans: Iterable[int | PortVlan] = (),
     ) -> TopologyBuilder:
         """Add a vxlan device of the host named ``host`` to the segment named ``segment``.
 
         ``device`` is its name (vxlan0, vxlan1, … unless given).  It has ``addresses``, one or
         several IP addresses with prefix length, or is a port of ``bridge``, which is created with
-        it.  ``vrf`` is the VRF that the device, or its bridge, belongs to.
+        it unless it is declared as a device.  ``vrf`` is the VRF that the device, or its bridge,
+        belongs to.  ``port`` are the settings by name that the bridge has for it, ``vlans`` its
+        VLANs (:class:`vxlab.Device`).
 
-        ``nic`` is the name of the underlay interface (None: the host's first).  ``dev`` binds the
-        device to that interface, ``local`` to its address (None: unless flooding to a group).
+        ``nic`` is the name of the underlay interface: a card, or a device with an address, such as
+        ``lo`` or a bond (None: the host's first).  ``dev`` binds the device to that interface,
+        ``local`` to its address (None: unless flooding to a group), or to the one given.
         ``remotes`` are the underlay addresses to flood to (None: those of all other VTEPs).
-        ``mac`` is the device's MAC address (None: the lab gives it one).  ``attributes`` are vxlan
-        attributes by name (:mod:`vxlab.vxlan`), which override the segment's.
+        ``mac`` is the device's MAC address (None: the lab gives it one), ``mtu`` its MTU in bytes
+        (None: the kernel's choice).  ``attributes`` are vxlan attributes by name
+        (:mod:`vxlab.vxlan`), which override the segment's.
         """
         old = self._host(host)
         device = device or f"vxlan{len(old.vteps)}"
         vtep = Vtep(
             segment=segment,
             device=device,
-            addresses=_tuple(addresses),
+            addresses=as_tuple(addresses),
             bridge=bridge,
             vrf=vrf,
             dev=dev,
@@ -190,7 +288,10 @@ class TopologyBuilder:
             nic=nic,
             remotes=remotes,
             mac=mac,
-            attributes=_pairs(f"host {host} vtep {device}", attributes),
+            mtu=mtu,
+            attributes=as_pairs(f"host {host} vtep {device}", "attributes", attributes),
+            port=as_pairs(f"host {host} vtep {device}", "port", port),
+            vlans=as_tuple(vlans),
         )
         self._hosts[host] = dataclasses.replace(old, vteps=(*old.vteps, vtep))
         return self
@@ -199,30 +300,43 @@ class TopologyBuilder:
         self,
         name: str,
         host: str,
-        bridge: str,
+        bridge: str | None,
         addresses: str | Iterable[str] | None = None,
         *,
         device: str = "eth0",
         host_device: str = "",
         mac: str | None = None,
+        mtu: int | None = None,
+        host_addresses: str | Iterable[str] | None = None,
+        port: Mapping[str, vxlan.Value] | None = None,
+        vlans: Iterable[int | PortVlan] = (),
+        rules: Iterable[Rule | NftRules] = (),
     ) -> TopologyBuilder:
         """Add an endpoint behind a bridge of a host: a node joined to it by a veth pair.
 
         ``name`` is the endpoint's and its node's, ``host`` the name of the host, ``bridge`` that of
-        a bridge in which the host has a VTEP.  ``addresses`` are one or several IP addresses with
-        prefix length, ``mac`` is the MAC address (None: the lab gives it one).  ``device`` is the
-        name of the interface inside, ``host_device`` that on the host ("": made of ``name``).
+        a bridge of the host; None for an endpoint that is routed, and ``host_addresses`` are those
+        of the host's end then.  ``addresses`` are one or several IP addresses with prefix length,
+        ``mac`` is the MAC address (None: the lab gives it one), ``mtu`` the MTU in bytes (None:
+        what fits behind the VTEP).  ``device`` is the name of the interface inside, ``host_device``
+        that on the host ("": made of ``name``).  ``port`` are the settings by name that the bridge
+        has for it, ``vlans`` its VLANs there (:class:`vxlab.Device`); ``rules`` are packet filter
+        rules.
         """
-        self._containers.append(
-            Container(
-                name,
-                host,
-                bridge,
-                addresses=_tuple(addresses),
-                device=device,
-                host_device=host_device,
-                mac=mac,
-            )
+        self._new_node(name)
+        self._containers[name] = Container(
+            name,
+            host,
+            bridge,
+            addresses=as_tuple(addresses),
+            device=device,
+            host_device=host_device,
+            mac=mac,
+            mtu=mtu,
+            host_addresses=as_tuple(host_addresses),
+            port=as_pairs(f"container {name}", "port", port),
+            vlans=as_tuple(vlans),
+            rules=as_tuple(rules),
         )
         return self
 
@@ -234,27 +348,50 @@ class TopologyBuilder:
             routers=tuple(self._routers.values()),
             hosts=tuple(self._hosts.values()),
             segments=tuple(self._segments),
-            containers=tuple(self._containers),
+            containers=tuple(self._containers.values()),
+            changes=tuple(self._changes),
+            routing=self.routing,
         )
 
     def _new_node(self, name: str) -> None:
         checks.name("node", "name", name)
-        if name in self._hosts or name in self._routers:
+        if name in self._hosts or name in self._routers or name in self._containers:
             raise TopologyError(f"node {name}", "name", "wanted a new name, found it in use")
 
     def _host(self, name: str) -> Host:
         return find(self._hosts, name, "host", self.name)
 
-    def _free_address(self, node: str, switch: str) -> str:
-        networks = {known.name: known.network for known in self._switches}
+    def _machine(self, name: str) -> Host | Router | Container:
+        known: dict[str, Any] = {**self._hosts, **self._routers, **self._containers}
+        found: Host | Router | Container = find(known, name, "machine", self.name)
+        return found
+
+    def _change(self, old: Host | Router | Container, **changes: Any) -> TopologyBuilder:
+        """Replace a machine by a copy with ``changes``."""
+        new = dataclasses.replace(old, **changes)
+        groups: tuple[dict[str, Any], ...] = (self._hosts, self._routers, self._containers)
+        for group in groups:
+            if old.name in group:
+                group[old.name] = new
+        return self
+
+    def _free_addresses(self, node: str, switch: str) -> tuple[str, ...]:
+        """The lowest free address of each subnet of a switch."""
+        found = {known.name: known for known in self._switches}
         checks.text(node, "switch", switch)
-        if switch not in networks:
-            names = ", ".join(networks) or "none at all"
+        if switch not in found:
+            names = ", ".join(found) or "none at all"
             raise TopologyError(node, "switch", f"wanted a known switch, found {switch!r}: {names}")
-        network = ipaddress.ip_network(networks[switch])
+        return tuple(self._free_address(node, found[switch], one) for one in found[switch].networks)
+
+    def _free_address(self, node: str, switch: Switch, text: str) -> str:
+        network = ipaddress.ip_network(text)
         elements: list[Router | Host] = [*self._routers.values(), *self._hosts.values()]
-        taken = {nic.ip for element in elements for nic in element.nics if nic.switch == switch}
+        cards = (nic for element in elements for nic in element.nics if nic.switch == switch.name)
+        taken = {address.partition("/")[0] for nic in cards for address in nic.addresses}
         for address in network.hosts():
             if str(address) not in taken:
                 return f"{address}/{network.prefixlen}"
-        raise TopologyError(node, "address", f"wanted a free one on {switch}, found {network} full")
+        raise TopologyError(
+            node, "address", f"wanted a free one on {switch.name}, found {network} full"
+        )

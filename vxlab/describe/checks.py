@@ -155,7 +155,18 @@ def _unusable(parsed: Interface) -> str | None:
 
 
 def network(node: str, field: str, value: Any) -> Network:
-    """``value`` parsed as a network such as ``192.0.2.0/24`` or ``2001:db8::/64``.
+    """``value`` parsed as a network of at least two hosts, such as ``192.0.2.0/24``.
+
+    TopologyError of ``node`` and ``field`` where it is not.
+    """
+    parsed = prefix(node, field, value)
+    if parsed.is_multicast or parsed.num_addresses < 2:
+        raise TopologyError(node, field, f"wanted a network with room for hosts, found {value}")
+    return parsed
+
+
+def prefix(node: str, field: str, value: Any) -> Network:
+    """``value`` parsed as a network of any size, such as ``192.0.2.1/32`` or ``2001:db8::/64``.
 
     TopologyError of ``node`` and ``field`` where it is not.
     """
@@ -166,8 +177,6 @@ def network(node: str, field: str, value: Any) -> Network:
         raise TopologyError(
             node, field, f"wanted a network like 192.0.2.0/24, found {value!r}: {error}"
         ) from error
-    if parsed.is_multicast or parsed.num_addresses < 4:
-        raise TopologyError(node, field, f"wanted a network with room for hosts, found {value}")
     return parsed
 
 

@@ -13,6 +13,13 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 from vxlab.describe import checks, vxlan
+from vxlab.describe.devices import Device, PortVlan
+from vxlab.describe.devices.base import as_pairs, as_tuple
+from vxlab.describe.devices.ports import check_port, check_vlans
+from vxlab.describe.filters import NftRules, Rule, check_rules
+from vxlab.describe.impairment import Netem
+from vxlab.describe.machine import Settings, check_machine
+from vxlab.describe.routes import StaticRoute
 from vxlab.describe.vxlan import Attributes
 from vxlab.errors import TopologyError
 
@@ -28,25 +35,30 @@ class Switch:
     """An underlay segment: a bridge in a namespace of its own, or a mere cable.
 
     ``name`` is also the node's, at most 15 bytes; ``network`` the subnet on it, such as
-    ``192.0.2.0/24``; ``snooping`` switches IGMP and MLD snooping on; ``mtu``, in bytes, holds for
-    all its links.  With ``cable`` it is one veth pair between exactly two machines: no node, no
-    bridge, and several times as quick to make and to take down.
+    ``192.0.2.0/24``, or None for a link whose cards have no addresses of a subnet; ``more`` are
+    further subnets of it, of the other address family for instance.  ``snooping`` switches IGMP
+    and MLD snooping on; ``mtu``, in bytes, holds for all its links.  With ``cable`` it is one veth
+    pair between exactly two machines: no node, no bridge, and several times as quick to make and to
+    take down.
     """
 
     name: str
-    network: str
+    network: str | None
     _: KW_ONLY
     snooping: bool = False
     mtu: int = 1500
     cable: bool = False
+    more: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         checks.name("switch", "name", self.name)
         checks.boolean(str(self), "cable", self.cable)
-        checks.network(str(self), "network", self.network)
+        object.__setattr__(self, "more", as_tuple(self.more))
+        for network in self.networks:
+            checks.network(str(self), "network", network)
         checks.boolean(str(self), "snooping", self.snooping)
         checks.mtu(str(self), "mtu", self.mtu)
-        if ipaddress.ip_network(self.network).version == 6:
+        if any(ipaddress.ip_network(network).version == 6 for network in self.networks):
             checks.number(str(self), "mtu", self.mtu, checks.MTU_IPV6, 65535)
         if self.cable and self.snooping:
             raise TopologyError(str(self), "snooping", "wanted False on a cable, found True")
@@ -54,101 +66,93 @@ class Switch:
     def __str__(self) -> str:
         return f"{'cable' if self.cable else 'switch'} {self.name}"
 
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """All its subnets."""
+        return (*(() if self.network is None else (self.network,)), *self.more)
+
 
 @functools.lru_cache(maxsize=1 << 12)
-def _parsed(address: str) -> checks.Interface:
-    """Parsed once: checking a topology asks for the address of each interface again and again."""
+def parsed(address: str) -> checks.Interface:
+    """``address``, with prefix length, parsed once: topologies ask for it again and again."""
     return ipaddress.ip_interface(address)
 
 
 @functools.lru_cache(maxsize=1 << 12)
 def _without_prefix(address: str) -> str:
-    return str(_parsed(address).ip)
+    return str(parsed(address).ip)
 
 
 @dataclass(frozen=True, slots=True)
 class Nic:
-    """An interface of a host or router in the underlay, with one address.
+    """A card: an interface of a host or router in the underlay.
 
     ``device`` is its name (``eth0``), ``switch`` the name of the switch or cable that it is
-    connected to, ``address`` its IP address with prefix length, ``mac`` its MAC address (None: the
-    lab gives it one).
+    connected to, ``address`` its IP address with prefix length (None: it has none), ``more`` are
+    further ones; ``mac`` is its MAC address (None: the lab gives it one), ``mtu`` its MTU in bytes
+    (None: the switch's).  ``master`` is the bond, bridge or VRF that it is a port of; ``port`` are
+    its settings there by name, ``vlans`` its VLANs, as for :class:`vxlab.Device`.  ``impairment``
+    is what happens to the frames that leave by it.
     """
 
     device: str
     switch: str
-    address: str
+    address: str | None
     _: KW_ONLY
     mac: str | None = None
+    more: tuple[str, ...] = ()
+    mtu: int | None = None
+    master: str | None = None
+    port: Attributes = ()
+    vlans: tuple[PortVlan, ...] = ()
+    impairment: Netem | None = None
 
     def __post_init__(self) -> None:
         checks.device("nic", "device", self.device)
-        checks.text(str(self), "switch", self.switch)
-        checks.interface(str(self), "address", self.address)
+        node = str(self)
+        checks.text(node, "switch", self.switch)
+        object.__setattr__(self, "more", as_tuple(self.more))
+        for address in self.addresses:
+            checks.interface(node, "address", address)
         if self.mac is not None:
-            checks.mac(str(self), "mac", self.mac)
+            checks.mac(node, "mac", self.mac)
+        if self.mtu is not None:
+            checks.mtu(node, "mtu", self.mtu)
+        if self.master is not None:
+            checks.device(node, "master", self.master)
+        object.__setattr__(self, "port", as_pairs(node, "port", self.port))
+        object.__setattr__(self, "vlans", check_vlans(node, as_tuple(self.vlans)))
+        check_port(node, self.master, self.port, self.vlans)
+        if not isinstance(self.impairment, Netem | None):
+            found = f"wanted a Netem or None, found {self.impairment!r}"
+            raise TopologyError(node, "impairment", found)
 
     def __str__(self) -> str:
         return f"nic {self.device}"
 
     @property
+    def addresses(self) -> tuple[str, ...]:
+        """All its addresses, with prefix length."""
+        return (*(() if self.address is None else (self.address,)), *self.more)
+
+    @property
     def interface(self) -> checks.Interface:
-        """The address, parsed."""
-        return _parsed(self.address)
+        """The first address, parsed; TopologyError where there is none."""
+        if self.address is None:
+            raise TopologyError(str(self), "address", "wanted one, found none")
+        return parsed(self.address)
 
     @property
     def ip(self) -> str:
-        """The address without its prefix length."""
-        return _without_prefix(self.address)
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A packet filter rule of a host.
-
-    ``words`` follow the program's name: ``("-A", "INPUT", …)``; ``family`` is 4 for ``iptables``
-    and 6 for ``ip6tables``.
-    """
-
-    words: tuple[str, ...]
-    family: Literal[4, 6] = 4
-
-    def __post_init__(self) -> None:
-        checks.members("rule", "words", self.words, str)
-        if not self.words:
-            raise TopologyError("rule", "words", "wanted the words of a rule, found none")
-        if self.family not in (4, 6):
-            raise TopologyError("rule", "family", f"wanted 4 or 6, found {self.family!r}")
-
-
-def raise_ttl(group: str, by: int = 1) -> Rule:
-    """The rule that lets multicast to ``group`` pass routers: it leaves with its TTL raised.
-
-    ``group`` is an IPv4 or IPv6 multicast address, ``by`` the number of routers to pass (1 to
-    254).  TopologyError where they are not.
-    """
-    checks.group("rule", "group", group)
-    checks.number("rule", "by", by, 1, 254)
-    destination = ("-t", "mangle", "-A", "OUTPUT", "-d", group)
-    if ipaddress.ip_address(group).version == 4:
-        return Rule((*destination, "-j", "TTL", "--ttl-inc", str(by)), 4)
-    return Rule((*destination, "-j", "HL", "--hl-inc", str(by)), 6)
-
-
-def drop_udp(port: int, family: Literal[4, 6] = 4) -> Rule:
-    """The rule that drops what arrives on UDP ``port`` (1 to 65535), in one address ``family``.
-
-    TopologyError where the port or the family (4 or 6) is none.
-    """
-    checks.number("rule", "port", port, 1, 65535)
-    return Rule(("-A", "INPUT", "-p", "udp", "--dport", str(port), "-j", "DROP"), family)
+        """The first address without its prefix length; "" where there is none."""
+        return _without_prefix(self.address) if self.address else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
     """An overlay segment: one VNI, and how unknown destinations are flooded in it.
 
-    ``name`` is what VTEPs call it, ``vni`` 1 to 16777215.  ``flood`` says where frames for unknown
+    ``name`` is what VTEPs call it, ``vni`` 0 to 16777215.  ``flood`` says where frames for unknown
     MAC addresses go: ``remote`` (to each VTEP), ``group`` (to the multicast ``group``, which is
     needed then and refused otherwise) or ``none``.  ``port`` is the UDP destination port, where 0
     stands for the kernel's default 8472; ``attributes`` are more vxlan attributes
@@ -168,7 +172,7 @@ class Segment:
     def __post_init__(self) -> None:
         checks.name("segment", "name", self.name)
         checks.boolean(str(self), "duplicates", self.duplicates)
-        checks.number(str(self), "vni", self.vni, 1, vxlan.MAX_VNI)
+        checks.number(str(self), "vni", self.vni, 0, vxlan.MAX_VNI)
         checks.number(str(self), "port", self.port, 0, 65535)
         if self.flood not in ("group", "remote", "none"):
             raise TopologyError(
@@ -181,6 +185,7 @@ class Segment:
                 str(self), "group", f"wanted none with flood {self.flood!r}, found {self.group}"
             )
         _check_attributes(str(self), self.attributes)
+        object.__setattr__(self, "attributes", vxlan.normal(self.attributes))
 
     def __str__(self) -> str:
         return f"segment {self.name}"
@@ -194,7 +199,7 @@ def _check_attributes(node: str, attributes: object) -> None:
         raise TopologyError(
             node, "attributes", f"wanted pairs of name and value, found {attributes!r}"
         ) from error
-    for name, value in mapping.items():
+    for name, value in vxlan.normal(tuple(mapping.items())):
         problem = vxlan.check_one(name, value)
         if problem:
             raise TopologyError(node, str(name), problem)
@@ -207,11 +212,14 @@ class Vtep:
     ``segment`` is the segment's name, ``device`` the device's.  Either it has ``addresses`` (IP
     addresses with prefix length) itself, or it is a port of ``bridge``, or both are absent.  With
     ``vrf`` the device (or its bridge) belongs to the VRF of that name.  ``nic`` is the name of the
-    underlay interface (None: the host's first); ``dev`` and ``local`` say whether the device is
-    bound to it and to its address; ``local`` left None follows the flood mode (bound unless
-    flooding to a group).  ``remotes`` are the IP addresses flooded to (None: those of all other
+    underlay interface (None: the host's first that has an address): a card, or any device with an
+    address.  ``dev`` and ``local`` say whether the device is bound to it and to its address;
+    ``local`` left None follows the flood mode (bound unless flooding to a group), and may be an
+    address of the host.  ``remotes`` are the IP addresses flooded to (None: those of all other
     VTEPs of the segment); ``mac`` is the device's MAC address (None: the lab gives it one);
-    ``attributes``, pairs of name and value, override the segment's.
+    ``attributes``, pairs of name and value, override the segment's; ``mtu`` is in bytes (None: the
+    kernel's choice).  As a port of its bridge, ``port`` are its settings by name, ``vlans`` its
+    VLANs, as for :class:`vxlab.Device`.
     """
 
     segment: str
@@ -221,11 +229,14 @@ class Vtep:
     bridge: str | None = None
     vrf: str | None = None
     dev: bool = True
-    local: bool | None = None
+    local: bool | str | None = None
     nic: str | None = None
     remotes: tuple[str, ...] | None = None
     mac: str | None = None
     attributes: Attributes = ()
+    mtu: int | None = None
+    port: Attributes = ()
+    vlans: tuple[PortVlan, ...] = ()
 
     def __post_init__(self) -> None:
         checks.text("vtep", "segment", self.segment)
@@ -233,12 +244,17 @@ class Vtep:
         checks.members(str(self), "addresses", self.addresses, str)
         for address in self.addresses:
             checks.interface(str(self), "addresses", address)
-        for field in ("bridge", "vrf", "nic"):
+        for field in ("bridge", "vrf"):
             if getattr(self, field) is not None:
                 checks.device(str(self), field, getattr(self, field))
+        if self.nic not in (None, "lo"):
+            checks.device(str(self), "nic", self.nic)
         checks.boolean(str(self), "dev", self.dev)
-        if self.local is not None:
+        if isinstance(self.local, str):
+            checks.host_address(str(self), "local", self.local)
+        elif self.local is not None:
             checks.boolean(str(self), "local", self.local)
+        self._check_port()
         if self.remotes is not None:
             checks.members(str(self), "remotes", self.remotes, str)
             for remote in self.remotes:
@@ -252,30 +268,47 @@ class Vtep:
                 str(self), "addresses", "wanted none on a device that sits in a bridge"
             )
         _check_attributes(str(self), self.attributes)
+        object.__setattr__(self, "attributes", vxlan.normal(self.attributes))
 
     def __str__(self) -> str:
         return f"vtep {self.device}"
+
+    def _check_port(self) -> None:
+        node = str(self)
+        object.__setattr__(self, "port", as_pairs(node, "port", self.port))
+        object.__setattr__(self, "vlans", check_vlans(node, as_tuple(self.vlans)))
+        check_port(node, self.bridge, self.port, self.vlans)
+        if self.mtu is not None:
+            checks.mtu(node, "mtu", self.mtu)
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
     """A machine with VTEPs.
 
-    ``name`` is also the node's, at most 15 bytes; ``nics`` are its underlay interfaces, ``vteps``
-    its vxlan devices, ``rules`` its packet filter rules.
+    ``name`` is also the node's, at most 15 bytes; ``nics`` are its cards, ``vteps`` its vxlan
+    devices in segments, ``devices`` all others (:class:`vxlab.Device`).  ``rules`` are its packet
+    filter rules, ``routes`` those beside the computed ones, ``settings`` kernel settings below
+    ``net`` by name.  With ``forwarding`` it is a router as well.
     """
 
     name: str
     nics: tuple[Nic, ...] = ()
     vteps: tuple[Vtep, ...] = ()
     _: KW_ONLY
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[Rule | NftRules, ...] = ()
+    devices: tuple[Device, ...] = ()
+    routes: tuple[StaticRoute, ...] = ()
+    settings: Settings = ()
+    forwarding: bool = False
 
     def __post_init__(self) -> None:
         checks.name("host", "name", self.name)
         checks.members(str(self), "nics", self.nics, Nic)
         checks.members(str(self), "vteps", self.vteps, Vtep)
-        checks.members(str(self), "rules", self.rules, Rule)
+        checks.boolean(str(self), "forwarding", self.forwarding)
+        check_machine(self)
+        check_rules(str(self), self.rules)
 
     def __str__(self) -> str:
         return f"host {self.name}"
@@ -285,17 +318,25 @@ class Host:
 class Router:
     """A router between switches.
 
-    ``name`` is also the node's, ``nics`` are its interfaces; ``daemon`` is the program that routes
-    multicast: ``smcroute``, ``pimd``, or None for none.
+    ``name`` is also the node's, ``nics`` are its cards; ``daemon`` is the program that routes
+    multicast: ``smcroute``, ``pimd``, or None for none.  ``devices``, ``rules``, ``routes`` and
+    ``settings`` are as for :class:`Host`.
     """
 
     name: str
     nics: tuple[Nic, ...] = ()
     daemon: str | None = "smcroute"
+    _: KW_ONLY
+    rules: tuple[Rule | NftRules, ...] = ()
+    devices: tuple[Device, ...] = ()
+    routes: tuple[StaticRoute, ...] = ()
+    settings: Settings = ()
 
     def __post_init__(self) -> None:
         checks.name("router", "name", self.name)
         checks.members(str(self), "nics", self.nics, Nic)
+        check_machine(self)
+        check_rules(str(self), self.rules)
         if self.daemon is not None and self.daemon not in DAEMONS:
             raise TopologyError(
                 str(self), "daemon", f"wanted {', '.join(DAEMONS)} or None, found {self.daemon!r}"
@@ -303,41 +344,3 @@ class Router:
 
     def __str__(self) -> str:
         return f"router {self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Container:
-    """An endpoint behind a host's bridge: a namespace joined to it by a veth pair.
-
-    ``name`` is also the node's, ``host`` the name of the host, ``bridge`` that of a bridge of the
-    host in which a VTEP is.  ``addresses`` are IP addresses with prefix length, ``mac`` the MAC
-    address (None: the lab gives it one).  Inside, the interface is ``device``; on the host it is
-    ``host_device``, by default the container's name and ``-eth0``, shortened to fit.
-    """
-
-    name: str
-    host: str
-    bridge: str
-    _: KW_ONLY
-    addresses: tuple[str, ...] = ()
-    device: str = "eth0"
-    host_device: str = ""
-    mac: str | None = None
-
-    def __post_init__(self) -> None:
-        checks.name("container", "name", self.name)
-        checks.text(str(self), "host", self.host)
-        checks.device(str(self), "bridge", self.bridge)
-        checks.device(str(self), "device", self.device)
-        checks.members(str(self), "addresses", self.addresses, str)
-        for address in self.addresses:
-            checks.interface(str(self), "addresses", address)
-        if self.mac is not None:
-            checks.mac(str(self), "mac", self.mac)
-        if not self.host_device:
-            short = self.name[: checks.NAME_BYTES - len("-eth0")]
-            object.__setattr__(self, "host_device", f"{short}-eth0")
-        checks.device(str(self), "host_device", self.host_device)
-
-    def __str__(self) -> str:
-        return f"container {self.name}"

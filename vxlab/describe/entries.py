@@ -137,35 +137,6 @@ NEXTHOP = (
     Field("fdb", 11, "flag", "fdb", "fdb"),
 )
 
-#: Settings of a bridge's port (IFLA_BRPORT_*; `bridge link set`); all are on or off.
-PORT = {
-    "hairpin": 4,
-    "fastleave": 7,
-    "learning": 8,
-    "flood": 9,
-    "mcast_flood": 27,
-    "mcast_to_unicast": 28,
-    "vlan_tunnel": 29,
-    "bcast_flood": 30,
-    "neigh_suppress": 32,
-    "isolated": 33,
-    "locked": 39,
-    "neigh_vlan_suppress": 43,
-}
-
-#: Settings of a bridge (IFLA_BR_*; `ip link add type bridge`), with their encoding.
-BRIDGE: Mapping[str, tuple[int, ValueType]] = {
-    "forward_delay": (1, "u32"),
-    "ageing_time": (4, "u32"),
-    "stp_state": (5, "u32"),
-    "vlan_filtering": (7, "u8"),
-    "mcast_snooping": (23, "u8"),
-    "mcast_querier": (25, "u8"),
-    "vlan_stats_enabled": (41, "u8"),
-    "mcast_igmp_version": (43, "u8"),
-    "mcast_mld_version": (44, "u8"),
-}
-
 
 def encoded(
     table: Iterable[Field], entry: object, index_of: Callable[[str], int]

@@ -10,7 +10,10 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 
 from vxlab.describe import checks
-from vxlab.describe.elements import Container, Host, Nic, Router, Segment, Switch
+from vxlab.describe.containers import Container
+from vxlab.describe.device_rules import check_devices
+from vxlab.describe.elements import Host, Nic, Router, Segment, Switch, parsed
+from vxlab.describe.routing import Underlay
 from vxlab.describe.vtep_rules import check_host, check_mtu, check_ways
 from vxlab.describe.wiring import Wiring
 from vxlab.errors import TopologyError
@@ -44,6 +47,8 @@ def check_topology(topology: Wiring) -> None:
     checks.unique(f"topology {topology}", "segments", names, "segment name")
     _check_switches(topology)
     _check_macs(topology)
+    for machine in (*topology.machines, *topology.containers):
+        check_devices(topology, machine)
     for host in topology.hosts:
         check_host(topology, host)
     for container in topology.containers:
@@ -51,9 +56,19 @@ def check_topology(topology: Wiring) -> None:
     for router in topology.routers:
         _check_router(topology, router)
     _check_overlay_addresses(topology)
+    underlay = Underlay(topology)
     for host in topology.hosts:
         for vtep in host.vteps:
-            check_ways(topology, host, vtep)
+            check_ways(underlay, host, vtep)
+    _check_changes(topology)
+
+
+def _check_changes(topology: Wiring) -> None:
+    nodes = set(topology.nodes)
+    for change in topology.changes:
+        if getattr(change, "node", None) not in nodes:
+            wanted = "wanted operations on nodes of it (vxlab.operations)"
+            raise TopologyError(f"topology {topology}", "changes", f"{wanted}, found {change!r}")
 
 
 # --- the underlay ----------------------------------------------------------------------------
@@ -87,22 +102,25 @@ def _check_nics(topology: Wiring, switches: Mapping[str, Switch]) -> None:
                     nic.device,
                     f"wanted a known switch, found {nic.switch!r}: {known}",
                 )
-            _check_on_network(element, nic, switch)
-            other = taken.setdefault((nic.switch, nic.ip), str(element))
-            if other != str(element):
-                raise TopologyError(
-                    str(element), nic.device, f"wanted an address of its own, {nic.ip} is {other}'s"
-                )
-        _check_overlaps(str(element), "nics", [(nic.device, nic.interface) for nic in element.nics])
+            for address in nic.addresses:
+                _check_on_network(element, nic, switch, address)
+                ip = address.partition("/")[0]
+                other = taken.setdefault((nic.switch, ip), str(element))
+                if other != str(element):
+                    raise TopologyError(
+                        str(element), nic.device, f"wanted an address of its own, {ip} is {other}'s"
+                    )
+        rows = [(nic.device, parsed(each)) for nic in element.nics for each in nic.addresses]
+        _check_overlaps(str(element), "nics", rows)
 
 
-def _check_on_network(element: Host | Router, nic: Nic, switch: Switch) -> None:
-    network = ipaddress.ip_network(switch.network)
-    if nic.interface.network != network:
+def _check_on_network(element: Host | Router, nic: Nic, switch: Switch, address: str) -> None:
+    if not any(parsed(address).network == ipaddress.ip_network(one) for one in switch.networks):
+        networks = " or ".join(switch.networks) or "no subnet at all"
         raise TopologyError(
             str(element),
             nic.device,
-            f"wanted an address in {network} as on {switch}, found {nic.address}",
+            f"wanted an address in {networks} as on {switch}, found {address}",
         )
 
 
@@ -165,7 +183,7 @@ def _check_router(topology: Wiring, router: Router) -> None:
 
 
 def _check_pimd(topology: Wiring, router: Router) -> None:
-    if any(nic.interface.version == 6 for nic in router.nics):
+    if any(parsed(each).version == 6 for nic in router.nics for each in nic.addresses):
         raise TopologyError(
             str(router), "daemon", "pimd routes IPv4 only, found an IPv6 underlay: use smcroute"
         )
@@ -199,15 +217,20 @@ def _check_container(topology: Wiring, container: Container) -> None:
             str(container), "host", f"wanted a known host, found {container.host!r}: {known}"
         )
     host = hosts[container.host]
+    if container.bridge is None:
+        return
     behind = {vtep.bridge: vtep for vtep in reversed(host.vteps) if vtep.bridge}
-    if container.bridge not in behind:
-        known = ", ".join(sorted(filter(None, behind))) or "none at all"
+    bridges = [each.name for each in host.devices if each.kind.name == "bridge"]
+    if container.bridge not in behind and container.bridge not in bridges:
+        known = ", ".join(sorted({*filter(None, behind), *bridges})) or "none at all"
         raise TopologyError(
             str(container),
             "bridge",
             f"wanted a bridge of {host}, found {container.bridge!r}: {known}",
         )
-    mtu = topology.mtu(host, behind[container.bridge])
+    mtu = topology.container_mtu(container)
+    if mtu is None:
+        return
     if mtu < _LEAST_MTU:
         raise TopologyError(
             str(container),
@@ -232,7 +255,7 @@ def _check_overlay_addresses(topology: Wiring) -> None:
         owners[key] = owner
     for host in topology.hosts:
         tables: dict[str | None, list[tuple[str, checks.Interface]]] = {
-            None: [(nic.device, nic.interface) for nic in host.nics]
+            None: [(nic.device, parsed(each)) for nic in host.nics for each in nic.addresses]
         }
         for vtep in host.vteps:
             rows = tables.setdefault(vtep.vrf, [])
@@ -250,6 +273,14 @@ def _overlay_addresses(topology: Wiring) -> Iterator[tuple[str, str, str]]:
     bridges = {
         (host.name, vtep.bridge): vtep.segment for host in topology.hosts for vtep in host.vteps
     }
+    filtering = {
+        (host.name, each.name)
+        for host in topology.hosts
+        for each in host.devices
+        if dict(each.settings()).get("vlan_filtering")
+    }
     for container in topology.containers:
+        place = container.host, container.bridge
         for address in container.addresses:
-            yield bridges[container.host, container.bridge], str(container), address
+            if place in bridges and place not in filtering:
+                yield bridges[place], str(container), address

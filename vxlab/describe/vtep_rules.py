@@ -6,8 +6,9 @@ import ipaddress
 from collections.abc import Iterable
 
 from vxlab.describe import checks, vxlan
-from vxlab.describe.elements import Host, Nic, Vtep
-from vxlab.describe.wiring import Wiring
+from vxlab.describe.elements import Host, Vtep, parsed
+from vxlab.describe.routing import Underlay
+from vxlab.describe.wiring import UnderlayInterface, Wiring
 from vxlab.errors import TopologyError
 
 
@@ -24,6 +25,8 @@ def check_host(topology: Wiring, host: Host) -> None:
 def _check_names(topology: Wiring, host: Host) -> None:
     """Refuse a second interface of one name."""
     used: dict[str, str] = {nic.device: "an underlay interface" for nic in host.nics}
+    declared = {each.name: each.kind.name for each in host.devices if each.made}
+    used |= {name: f"a {kind} device" for name, kind in declared.items()}
     for vtep in host.vteps:
         if vtep.device in used:
             raise TopologyError(
@@ -32,6 +35,8 @@ def _check_names(topology: Wiring, host: Host) -> None:
         used[vtep.device] = "a vxlan device"
     for field, what in (("bridge", "a bridge"), ("vrf", "a VRF")):
         for name in dict.fromkeys(getattr(vtep, field) for vtep in host.vteps):
+            if declared.get(name or "") == field:
+                continue
             if name in used:
                 raise TopologyError(str(host), field, f"wanted a free name, {name} is {used[name]}")
             if name is not None:
@@ -77,7 +82,7 @@ def _check_vtep(topology: Wiring, host: Host, vtep: Vtep) -> None:
     node, segment = f"{host} {vtep}", topology.segment(vtep.segment)
     nic = topology.nic(host, vtep)
     if nic is None:
-        found = ", ".join(nic.device for nic in host.nics) or "none"
+        found = ", ".join(nic.device for nic in (*host.nics,)) or "none"
         raise TopologyError(
             node, "nic", f"wanted the interface {vtep.nic or '(any)'}, found {found}"
         )
@@ -92,10 +97,10 @@ def _check_vtep(topology: Wiring, host: Host, vtep: Vtep) -> None:
     _check_device(topology, host, vtep)
 
 
-def _check_family(topology: Wiring, host: Host, vtep: Vtep, nic: Nic) -> None:
-    node, version = f"{host} {vtep}", nic.interface.version
+def _check_family(topology: Wiring, host: Host, vtep: Vtep, nic: UnderlayInterface) -> None:
+    node, version = f"{host} {vtep}", nic.version
     attributes = topology.attributes(host, vtep)
-    if attributes.get("dev", nic.device) != nic.device:
+    if attributes.get("dev", nic.device) != nic.device or _families(host, nic) != {version}:
         return  # it leaves by another device, a tunnel perhaps
     named = [("remotes", remote) for remote in topology.remotes(host, vtep)]
     named += [(name, str(attributes.get(name, ""))) for name in ("group", "remote", "local")]
@@ -110,10 +115,17 @@ def _check_family(topology: Wiring, host: Host, vtep: Vtep, nic: Nic) -> None:
         )
 
 
+def _families(host: Host, nic: UnderlayInterface) -> set[int]:
+    """The address families that ``host`` has on ``nic``."""
+    held = [each.addresses for each in host.nics if each.device == nic.device]
+    held += [each.addresses for each in host.devices if each.name == nic.device]
+    return {parsed(address).version for addresses in held for address in addresses}
+
+
 def _check_device(topology: Wiring, host: Host, vtep: Vtep) -> None:
     """Refuse a ``dev`` that is not there when the device is made, and IPv6 in too small an MTU."""
     node, attributes = f"{host} {vtep}", topology.attributes(host, vtep)
-    there = ["lo", *(nic.device for nic in host.nics)]
+    there = ["lo", *(nic.device for nic in host.nics), *(each.name for each in host.devices)]
     if attributes.get("dev", "lo") not in there:
         there += [str(name) for each in host.vteps for name in (each.vrf, each.bridge) if name]
         there += [each.host_device for each in topology.containers if each.host == host.name]
@@ -146,7 +158,7 @@ def _check_sockets(topology: Wiring, host: Host) -> None:
     sockets: dict[tuple[int, int], tuple[str, dict[str, bool]]] = {}
     for vtep in host.vteps:
         node, attributes = f"{host} {vtep}", topology.attributes(host, vtep)
-        vni, port = attributes["id"], topology.port(host, vtep)
+        vni, port = attributes.get("id", 0), topology.port(host, vtep)
         family = vxlan.family(attributes)
         other = devices.setdefault((vni, port, family), str(vtep))
         if other != str(vtep):
@@ -166,18 +178,20 @@ def _check_sockets(topology: Wiring, host: Host) -> None:
                     )
 
 
-def check_ways(topology: Wiring, host: Host, vtep: Vtep) -> None:
+def check_ways(underlay: Underlay, host: Host, vtep: Vtep) -> None:
     """Refuse remotes that are the host itself, or that no packet of this VTEP can get to.
 
-    ``topology`` is the whole, ``vtep`` one of the VTEPs of ``host``.  TopologyError.
+    ``underlay`` is that of the whole topology, ``vtep`` one of the VTEPs of ``host``.
+    TopologyError.
     """
+    topology = underlay.topology
     node, nic = f"{host} {vtep}", topology.nic(host, vtep)
     attributes = topology.attributes(host, vtep)
     if nic is None or attributes.get("dev", nic.device) != nic.device:
         return
     flooding = topology.segment(vtep.segment).flood == "remote"
     given = [*topology.remotes(host, vtep), *filter(None, [attributes.get("remote")])]
-    own = {near.interface.ip for near in host.nics}
+    own = {parsed(each).ip for near in host.nics for each in near.addresses}
     for remote in given:
         if ipaddress.ip_address(str(remote)) in own:
             raise TopologyError(
@@ -186,7 +200,7 @@ def check_ways(topology: Wiring, host: Host, vtep: Vtep) -> None:
     peers = [] if vtep.remotes is not None else _peers(topology, host, vtep)
     for strict, addresses in ((False, given), (True, peers)):
         for address in map(str, addresses):
-            problem = _no_way(topology, host, nic, "dev" in attributes, address, strict)
+            problem = _no_way(underlay, host, nic, "dev" in attributes, address, strict)
             if problem:
                 field = "remotes" if flooding else "segment"
                 raise TopologyError(node, field, f"wanted a way to {address}, found {problem}")
@@ -195,25 +209,38 @@ def check_ways(topology: Wiring, host: Host, vtep: Vtep) -> None:
 def _peers(topology: Wiring, host: Host, vtep: Vtep) -> list[str]:
     """The underlay addresses of all other VTEPs of a segment."""
     others = topology.vteps(vtep.segment)
-    nics = [topology.nic(other, far) for other, far in others if other.name != host.name]
-    return [nic.ip for nic in nics if nic]
+    found = (topology.address(other, far) for other, far in others if other.name != host.name)
+    own = topology.address(host, vtep)
+    return [address for address in dict.fromkeys(found) if address not in ("", own)]
 
 
 def _no_way(
-    topology: Wiring, host: Host, nic: Nic, bound: bool, address: str, strict: bool
+    underlay: Underlay,
+    host: Host,
+    nic: UnderlayInterface,
+    bound: bool,
+    address: str,
+    strict: bool,
 ) -> str | None:
-    """Why packets cannot get to ``address``; ``strict`` asks the router whether it knows it."""
+    """Why packets cannot get to ``address``; ``strict`` asks the routers whether they know it."""
     ip = ipaddress.ip_address(address)
-    usable = (nic,) if bound else host.nics
-    if ip.is_loopback or any(ip in each.interface.network for each in usable):
+    tables = underlay.tables_of(host)
+    if ip.is_loopback or host.routes or underlay.topology.routing == "written":
         return None
-    gateway = topology.gateway(host)
-    if gateway is None or ip.version != gateway[1].interface.version:
-        return f"no router on switch {host.nics[0].switch}: add one"
-    if bound and nic is not host.nics[0]:
-        first = host.nics[0].device
-        return f"no router for {nic.device}: the default route leaves by {first}, the first"
-    router, _ = gateway
-    if strict and not any(ip in each.interface.network for each in router.nics):
+    devices = [each for table in tables for each in table.interfaces]
+    if bound:
+        devices = [each for each in devices if each.device == nic.device]
+    if any(ip in known.network for each in devices for known in each.addresses):
+        return None
+    beside = [hop for table in tables for hop in underlay.ways(table)]
+    usable = [each for each in beside if not bound or each.device == nic.device]
+    if not usable:
+        if beside:
+            first = beside[0].device
+            return f"no router for {nic.device}: the default route leaves by {first}, the first"
+        switch = host.nics[0].switch if host.nics else "none"
+        return f"no router on switch {switch}: add one"
+    if strict and not any(underlay.reaches(each.table, address) for each in usable):
+        router = usable[0].table.machine
         return f"that {router}, the gateway, has no interface on its network"
     return None

@@ -1,7 +1,8 @@
 """What this kernel and this machine can do: probed by trying, never concluded from a version.
 
-A feature has a name: a part of the kernel (``vrf``), a vxlan attribute (``vxlan.localbypass``), a
-program (``smcrouted``), or what iproute2 knows (``ip.localbypass``, ``bridge.vni``).
+A feature has a name: a part of the kernel (``vrf``), a kind of device (``kind.bond``), a vxlan
+attribute (``vxlan.localbypass``), a program (``smcrouted``), or what iproute2 knows
+(``ip.localbypass``, ``bridge.vni``).
 ``@pytest.mark.requires("vrf")`` and ``vxlab doctor`` use them by it.
 
 Each probe runs when its name is first asked for, in a network namespace of its own, and is
@@ -16,14 +17,20 @@ import functools
 from collections.abc import Iterable, Mapping
 
 from vxlab.errors import VxlabError
-from vxlab.features import attributes, iproute2, kernel, tools
+from vxlab.features import attributes, iproute2, kernel, kinds, tools
 from vxlab.features.model import NOT_TRIED, Check, Feature
 
 __all__ = ["NOT_TRIED", "Feature", "all_features", "missing", "names", "probe"]
 
 _CHECKS: Mapping[str, Check] = {
     check.name: check
-    for check in (*kernel.CHECKS, *attributes.CHECKS, *tools.CHECKS, *iproute2.CHECKS)
+    for check in (
+        *kernel.CHECKS,
+        *kinds.CHECKS,
+        *attributes.CHECKS,
+        *tools.CHECKS,
+        *iproute2.CHECKS,
+    )
 }
 
 
@@ -39,6 +46,8 @@ def probe(name: str) -> Feature:
     VxlabError, with the names that come near, where there is no such feature.
     """
     check = _CHECKS.get(name)
+    if check is None and name.startswith(kinds.PREFIX):
+        check = kinds.kind_check(name.removeprefix(kinds.PREFIX))
     if check is None:
         near = difflib.get_close_matches(name, _CHECKS)
         advice = f"did you mean {' or '.join(near)}?" if near else "`vxlab doctor` lists them"

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Callable
 
 from vxlab.apply.encoding import encode
-from vxlab.describe.entries import PORT
+from vxlab.describe.devices import PORT
 from vxlab.errors import CapabilityError, SandboxError
 from vxlab.features.model import ANOTHER_KERNEL, IN_A_MACHINE, Check
 from vxlab.netlink import devices
@@ -70,17 +70,23 @@ def _upper_device(kind: str, *data: tuple[int, bytes]) -> Callable[[], str]:
     return attempt
 
 
-def _netem() -> str:
-    """``tc qdisc add dev lo root netem limit 1000``."""
+def request_qdisc(namespaces: Namespaces, kind: str, options: bytes) -> None:
+    """``tc qdisc add dev lo root`` with a queue of a ``kind`` and its ``options`` (TCA_OPTIONS).
+
+    It is done in ``namespaces``.  OSError where the kernel refuses it.
+    """
     # struct tcmsg: family, index, handle, parent, info
     message = struct.pack("=BxxxiIII", 0, LOOPBACK_INDEX, 0, TC_H_ROOT, 0)
+    message += attribute(TCA_KIND, kind.encode() + b"\0") + attribute(TCA_OPTIONS, options)
+    request = Request(RTM_NEWQDISC, NLM_F_NEW, message)
+    devices.request_once(namespaces, request, f"tc qdisc add dev lo root {kind}")
+
+
+def _netem() -> str:
+    """``tc qdisc add dev lo root netem limit 1000``."""
     # struct tc_netem_qopt (linux/pkt_sched.h): latency, limit, loss, gap, duplicate, jitter
-    options = struct.pack("=6I", 0, 1000, 0, 0, 0, 0)
-    message += attribute(TCA_KIND, b"netem\0") + attribute(TCA_OPTIONS, options)
-    doing = "tc qdisc add dev lo root netem"
     with scratch() as namespaces:
-        request = Request(RTM_NEWQDISC, NLM_F_NEW, message)
-        devices.request_once(namespaces, request, doing)
+        request_qdisc(namespaces, "netem", struct.pack("=6I", 0, 1000, 0, 0, 0, 0))
     return ""
 
 
@@ -132,7 +138,7 @@ def _bridge_vlan_suppress() -> str:
         vlans = (IFLA_BR_VLAN_FILTERING, b"\1")
         bridge = devices.add_link(namespaces, "bridge", [vlans], name="bridge")
         port = devices.add_link(namespaces, "veth", name="port", master=bridge)
-        if PORT["neigh_vlan_suppress"] not in devices.port_attributes(namespaces, port):
+        if PORT["neigh_vlan_suppress"].number not in devices.port_attributes(namespaces, port):
             raise CapabilityError("the kernel shows no neigh_vlan_suppress of a port")
     return ""
 

@@ -18,6 +18,7 @@ ValueType = Literal[
     "u16",
     "u16be",
     "u32",
+    "u64",
     "label",
     "bool",
     "flag",
@@ -39,6 +40,7 @@ _FORMATS: dict[str, str] = {
     "u16": "=H",
     "u16be": ">H",
     "u32": "=I",
+    "u64": "=Q",
     "label": ">I",
     "bits": ">Q",
 }

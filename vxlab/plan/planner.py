@@ -9,28 +9,33 @@ a run as one batch.
 
 from __future__ import annotations
 
-import ipaddress
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from vxlab.describe import checks
-from vxlab.describe.elements import Container, Host, Nic, Router, Switch, Vtep
+from vxlab.describe.containers import Container
+from vxlab.describe.device_rules import ordered
+from vxlab.describe.devices import Bridge, Device, Vrf
+from vxlab.describe.elements import Host, Nic, Router, Switch, Vtep
+from vxlab.describe.routing import Underlay
 from vxlab.describe.topology import Topology
+from vxlab.plan.daemons import start_daemon
+from vxlab.plan.interfaces import add_route, enable, port_settings, port_vlans, rules
 from vxlab.plan.operations import (
-    AddAddress,
     AddFdb,
     AddLink,
     AddNamespace,
-    AddRoute,
-    AddRule,
-    HostOnLink,
-    Members,
     Operation,
     Peer,
+    RunProgram,
     SetLink,
     SetSysctl,
-    StartDaemon,
 )
+from vxlab.plan.operations.services import impair
+
+#: What makes a device, and the names of those that it needs before.
+Maker = tuple[tuple[str, ...], Callable[[], Iterator[Operation]]]
 
 #: How the MAC addresses of a lab begin: locally administered, then "vx".
 _MACS = "02:76:78"
@@ -40,6 +45,9 @@ Plan = tuple[Operation, ...]
 
 #: The bridge of a switch.
 SWITCH_BRIDGE = "switch"
+
+#: The number of the first table of a VRF that is not declared.
+_FIRST_TABLE = 10
 
 #: The FDB entry that stands for everything unknown, as `bridge fdb` shows it.
 ANY_MAC = "00:00:00:00:00:00"
@@ -62,7 +70,7 @@ _QUIET_IPV6 = {
     "net.ipv6.conf.default.router_solicitations": "0",
 }
 
-# No bridge of a lab runs STP or sends queries of its own: frames that a test did not cause
+# No switch of a lab runs STP or sends queries of its own: frames that a test did not cause
 # would be learned from, and counted.
 _QUIET_BRIDGE = (("stp_state", 0), ("forward_delay", 0), ("mcast_snooping", 0))
 
@@ -75,6 +83,9 @@ def make_plan(topology: Topology) -> Plan:
 class _Planner:
     def __init__(self, topology: Topology) -> None:
         self.topology = topology
+        self.underlay = Underlay(topology)
+        #: The number of the routing table of each VRF of each machine.
+        self.tables: dict[str, dict[str, int]] = defaultdict(dict)
         self._last_index: dict[str, int] = defaultdict(lambda: 1)  # 1 is lo
         self._last_mac = 0
 
@@ -87,18 +98,20 @@ class _Planner:
             yield from self._settings(node)
         for switch in topology.switches:
             yield from [self._cable(switch)] if switch.cable else self._switch(switch)
-        for router in topology.routers:
-            yield from self._addresses(router)
-        for host in topology.hosts:
-            yield from self._host(host)
+        for machine in topology.machines:
+            yield from self._machine(machine)
         for container in topology.containers:
             yield from self._container(container)
+        yield from topology.changes  # type: ignore[misc]  # operations, as the checks saw to
         for router in topology.routers:
             if router.daemon:
-                yield self._daemon(router, router.daemon)
+                yield start_daemon(topology, router, router.daemon)
         for host in topology.hosts:
-            for rule in host.rules:
-                yield AddRule(host.name, rule.words, rule.family)
+            yield from rules(host)
+        for router in topology.routers:
+            yield from rules(router)
+        for container in topology.containers:
+            yield from rules(container)
 
     def index(self, node: str, peer: int = 0) -> int:
         """The next free interface index of a node, and not that of a veth's other end.
@@ -122,14 +135,15 @@ class _Planner:
         return f"{_MACS}:{self._last_mac.to_bytes(3).hex(':')}"
 
     def _settings(self, node: str) -> Iterator[Operation]:
-        routers = {router.name for router in self.topology.routers}
+        forwards = {router.name for router in self.topology.routers}
+        forwards |= {host.name for host in self.topology.hosts if host.forwarding}
         for key, value in _PLAIN.items():
-            if key == "net.ipv4.ip_forward" and node in routers:
+            if key == "net.ipv4.ip_forward" and node in forwards:
                 value = "1"
             yield SetSysctl(node, key, value)
         for key, value in _QUIET_IPV6.items():
             yield SetSysctl(node, key, value)
-        if node in routers:
+        if node in forwards:
             yield SetSysctl(node, "net.ipv6.conf.all.forwarding", "1")
 
     def _switch(self, switch: Switch) -> Iterator[Operation]:
@@ -149,17 +163,19 @@ class _Planner:
             yield self._port(switch, machine, nic, _port_name(machine.name, taken))
 
     def _cable(self, switch: Switch) -> AddLink:
-        mtu = _mtu(switch.mtu)
         (machine, nic), (other, far) = self.topology.cards(switch)
-        peer = Peer(other.name, far.device, self.index(other.name), mac=self.mac(far.mac), mtu=mtu)
+        there = _mtu(far.mtu or switch.mtu)
+        index = self.index(other.name)
+        peer = Peer(other.name, far.device, index, mac=self.mac(far.mac), mtu=there)
+        mtu = _mtu(nic.mtu or switch.mtu)
         index = self.index(machine.name, peer.index)
         mac = self.mac(nic.mac)
         return AddLink(machine.name, nic.device, "veth", index=index, peer=peer, mac=mac, mtu=mtu)
 
     def _port(self, switch: Switch, machine: Host | Router, nic: Nic, port: str) -> AddLink:
-        mtu = _mtu(switch.mtu)
+        there, mtu = _mtu(nic.mtu or switch.mtu), _mtu(switch.mtu)
         peer = Peer(
-            machine.name, nic.device, self.index(machine.name), mac=self.mac(nic.mac), mtu=mtu
+            machine.name, nic.device, self.index(machine.name), mac=self.mac(nic.mac), mtu=there
         )
         return AddLink(
             switch.name,
@@ -173,43 +189,129 @@ class _Planner:
             up=True,
         )
 
-    def _addresses(self, machine: Host | Router) -> Iterator[Operation]:
+    def _machine(self, machine: Host | Router) -> Iterator[Operation]:
+        """A machine's cards, their routes, its devices and VTEPs, and then its own routes."""
         for nic in machine.nics:
-            yield from _enable(machine.name, nic.device, (nic.address,))
+            if nic.master is None:
+                yield from enable(machine.name, nic.device, nic.addresses)
+        early = not machine.devices  # then nothing of the underlay is still to be made
+        if early:
+            yield from self._computed(machine)
+        yield from self._devices(machine)
+        if not early:
+            yield from self._computed(machine)
+        for nic in machine.nics:
+            if nic.impairment:
+                yield impair(machine.name, nic.device, nic.impairment)
+        yield from self._routes(machine)
 
-    def _host(self, host: Host) -> Iterator[Operation]:
-        yield from self._addresses(host)
-        gateway = self.topology.gateway(host)
-        if gateway:
-            yield AddRoute(host.name, "default", via=gateway[1].ip)
-        for table, vrf in enumerate(dict.fromkeys(v.vrf for v in host.vteps if v.vrf), start=10):
-            index, attributes = self.index(host.name), (("table", table),)
-            yield AddLink(
-                host.name, vrf, "vrf", index=index, attributes=attributes, mac=self.mac(), up=True
-            )
+    def _computed(self, machine: Host | Router) -> list[Operation]:
+        """The routes of the underlay that follow from the topology."""
+        tables = self.underlay.tables_of(machine)
+        found = [route for table in tables for route in self.underlay.routes(table)]
+        return [add_route(machine, self.tables[machine.name], route) for route in found]
+
+    def _routes(self, machine: Host | Router | Container) -> Iterator[Operation]:
+        """The settings of a machine, and the routes that were written down."""
+        for key, value in machine.settings:
+            yield SetSysctl(machine.name, key, value)
+        for route in machine.routes:
+            yield add_route(machine, self.tables.get(machine.name, {}), route)
+
+    def _devices(self, machine: Host | Router) -> Iterator[Operation]:
+        """All devices but plain cards, each after those that it needs."""
+        makers = self._makers(machine)
+        done: set[str] = set()
+
+        def make(name: str) -> Iterator[Operation]:
+            if name in makers and name not in done:
+                done.add(name)
+                needs, maker = makers[name]
+                for need in needs:
+                    yield from make(need)
+                yield from maker()
+
+        for name in makers:
+            yield from make(name)
+
+    def _makers(self, machine: Host | Router) -> dict[str, Maker]:
+        """What makes each of a machine's devices, and what it needs before, by name."""
+        makers: dict[str, Maker] = {}
+        tables = self.tables.setdefault(machine.name, {})
+        if isinstance(machine, Host):
+            for vrf in self._implied_vrfs(machine):
+                makers[vrf.name] = (), partial(self._device, machine.name, vrf)
+                tables[vrf.name] = vrf.table
+            for bridge in self._implied_bridges(machine):
+                makers[bridge.name] = bridge.needs(), partial(self._device, machine.name, bridge)
+        for device in machine.devices:
+            if isinstance(device, Vrf):
+                tables[device.name] = device.table
+            makers[device.name] = device.needs(), partial(self._device, machine.name, device)
+        for nic in machine.nics:
+            if nic.master:
+                makers[nic.device] = (nic.master,), partial(self._port_card, machine.name, nic)
+        if isinstance(machine, Host):
+            for container in self.topology.behind(machine.name):
+                needs: tuple[str, ...] = (container.bridge,) if container.bridge else ()
+                makers[container.host_device] = needs, partial(self._link, machine, container)
+            for vtep in machine.vteps:
+                lower = self.topology.attributes(machine, vtep).get("dev")
+                needs = tuple(str(each) for each in (vtep.vrf, vtep.bridge, lower) if each)
+                makers[vtep.device] = needs, partial(self._vtep, machine, vtep)
+        return makers
+
+    def _implied_vrfs(self, host: Host) -> Iterator[Vrf]:
+        """The VRFs that VTEPs name and nobody declared."""
+        declared = {each.name for each in host.devices}
+        names = dict.fromkeys(v.vrf for v in host.vteps if v.vrf and v.vrf not in declared)
+        for table, vrf in enumerate(names, start=_FIRST_TABLE):
+            yield Vrf(vrf, table=table)
+
+    def _implied_bridges(self, host: Host) -> Iterator[Bridge]:
+        """The bridges that VTEPs name and nobody declared."""
+        declared = {each.name for each in host.devices}
         for bridge, master in dict.fromkeys((v.bridge, v.vrf) for v in host.vteps if v.bridge):
-            yield AddLink(
-                host.name,
-                str(bridge),
-                "bridge",
-                index=self.index(host.name),
-                attributes=_QUIET_BRIDGE,
-                master=master,
-                mac=self.mac(),
-                up=True,
-            )
-        for container in self.topology.containers:
-            if container.host == host.name:
-                yield self._container_link(host, container)
-        for vtep in host.vteps:
-            yield from self._vtep(host, vtep)
+            if bridge not in declared:
+                yield Bridge(str(bridge), master=master)
 
-    def _container_link(self, host: Host, container: Container) -> AddLink:
-        vtep = next(v for v in host.vteps if v.bridge == container.bridge)
-        mtu = self.topology.mtu(host, vtep)
+    def _device(self, node: str, device: Device) -> Iterator[Operation]:
+        """One device, with its place in a bridge and its addresses."""
+        if device.made:
+            yield AddLink(
+                node,
+                device.name,
+                device.kind.name,
+                index=self.index(node),
+                attributes=device.settings(),
+                master=device.master,
+                mac=self.mac(device.mac),
+                mtu=device.mtu,
+                up=device.up and not device.addresses,
+                link=device.below,
+            )
+        for words, stdin in device.commands():
+            yield RunProgram(node, words, stdin)
+        if device.holds_vlans:
+            yield from port_settings(node, device.name, device.port, ())
+            yield from port_vlans(node, device.name, device.vlans, itself=True)
+        else:
+            yield from port_settings(node, device.name, device.port, device.vlans)
+        if device.addresses:
+            yield from enable(node, device.name, device.addresses, up=device.up and device.made)
+
+    def _port_card(self, node: str, nic: Nic) -> Iterator[Operation]:
+        """A card that becomes a port, which a bond wants to be down."""
+        yield SetLink(node, nic.device, master=nic.master)
+        yield from port_settings(node, nic.device, nic.port, nic.vlans)
+        yield from enable(node, nic.device, nic.addresses)
+
+    def _link(self, host: Host, container: Container) -> Iterator[Operation]:
+        """The link between a container and its host."""
+        mtu = self.topology.container_mtu(container)
         index, mac = self.index(container.name), self.mac(container.mac)
         peer = Peer(container.name, container.device, index, mac=mac, mtu=mtu)
-        return AddLink(
+        yield AddLink(
             host.name,
             container.host_device,
             "veth",
@@ -218,11 +320,17 @@ class _Planner:
             peer=peer,
             mac=self.mac(),
             mtu=mtu,
-            up=True,
+            up=not container.host_addresses,
         )
+        yield from port_settings(host.name, container.host_device, container.port, container.vlans)
+        if container.host_addresses:
+            yield from enable(host.name, container.host_device, container.host_addresses)
 
     def _vtep(self, host: Host, vtep: Vtep) -> Iterator[Operation]:
         attributes = self.topology.attributes(host, vtep)
+        bound = attributes.get("dev") is not None
+        nic = self.topology.nic(host, vtep)
+        loose = not bound and nic is not None and not nic.switch
         yield AddLink(
             host.name,
             vtep.device,
@@ -231,48 +339,21 @@ class _Planner:
             attributes=tuple(attributes.items()),
             master=vtep.bridge or vtep.vrf,
             mac=self.mac(vtep.mac),
+            mtu=vtep.mtu or (self.topology.mtu(host, vtep) if loose else None),
             up=not vtep.addresses,
         )
+        yield from port_settings(host.name, vtep.device, vtep.port, vtep.vlans)
         if vtep.addresses:
-            yield from _enable(host.name, vtep.device, vtep.addresses)
+            yield from enable(host.name, vtep.device, vtep.addresses)
         remotes = self.topology.remotes(host, vtep)
         for remote in remotes[1:]:
             yield AddFdb(host.name, vtep.device, ANY_MAC, dst=remote, append=True)
 
     def _container(self, container: Container) -> Iterator[Operation]:
-        yield from _enable(container.name, container.device, container.addresses)
-
-    def _daemon(self, router: Router, daemon: str) -> StartDaemon:
-        switches = {nic.switch: nic for nic in router.nics}
-        members: dict[str, dict[str, None]] = {}
-        hosts: dict[str, HostOnLink] = {}
-        for host in self.topology.hosts:
-            for nic in host.nics:
-                if nic.switch in switches:
-                    link = HostOnLink(host.name, nic.ip, switches[nic.switch].ip)
-                    hosts.setdefault(nic.switch, link)
-            for vtep in host.vteps:
-                group = self.topology.attributes(host, vtep).get("group")
-                lower = self.topology.nic(host, vtep)
-                if group and lower and lower.switch in switches:
-                    members.setdefault(str(group), {})[switches[lower.switch].device] = None
-        return StartDaemon(
-            router.name,
-            daemon,
-            tuple(nic.device for nic in router.nics),
-            members=tuple(Members(group, tuple(devices)) for group, devices in members.items()),
-            hosts=tuple(hosts.values()),
-        )
-
-
-def _enable(node: str, device: str, addresses: tuple[str, ...]) -> Iterator[Operation]:
-    """Bring an interface up with its addresses, IPv6 only where one of them needs it."""
-    if any(ipaddress.ip_interface(address).version == 6 for address in addresses):
-        key = f"net.ipv6.conf.{device.replace('.', '/')}.disable_ipv6"
-        yield SetSysctl(node, key, "0")
-    yield SetLink(node, device, up=True)
-    for address in addresses:
-        yield AddAddress(node, device, address)
+        yield from enable(container.name, container.device, container.addresses)
+        for device in ordered(container):
+            yield from self._device(container.name, device)
+        yield from self._routes(container)
 
 
 def _mtu(mtu: int) -> int | None:

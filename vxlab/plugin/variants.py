@@ -14,6 +14,7 @@ apart it is named by its function as well, and a lone topology without lists is 
 
 from __future__ import annotations
 
+import ipaddress
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -23,8 +24,11 @@ from typing import Any
 import pytest
 
 from vxlab.describe.builder import TopologyBuilder
+from vxlab.describe.devices import Vxlan
+from vxlab.describe.filters import NftRules
 from vxlab.describe.topology import Topology
 from vxlab.errors import VxlabError
+from vxlab.features.kinds import feature_of
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,8 @@ def features_of(topology: Topology) -> tuple[str, ...]:
     """
     needed = ["vxlan", "veth", "bridge"]
     vteps = [vtep for host in topology.hosts for vtep in host.vteps]
-    addresses = [nic.address for machine in topology.machines for nic in machine.nics]
+    cards = [nic for machine in topology.machines for nic in machine.nics]
+    addresses = [address for nic in cards for address in nic.addresses]
     addresses += [address for vtep in vteps for address in vtep.addresses]
     addresses += [address for each in topology.containers for address in each.addresses]
     if any(":" in address for address in addresses):
@@ -163,13 +168,34 @@ def features_of(topology: Topology) -> tuple[str, ...]:
     attributes = [pair for segment in topology.segments for pair in segment.attributes]
     attributes += [pair for vtep in vteps for pair in vtep.attributes]
     needed += [f"vxlan.{name}" for name, _ in attributes]
-    for rule in (rule for host in topology.hosts for rule in host.rules):
-        needed.append("iptables" if rule.family == 4 else "ip6tables")
-        needed += [_TARGETS[word] for word in rule.words if word in _TARGETS]
+    needed += _needed_by_machines(topology)
     for router in topology.routers:
         if router.daemon:
-            versions = {nic.interface.version for nic in router.nics}
+            held = [address for nic in router.nics for address in nic.addresses]
+            versions = {ipaddress.ip_interface(address).version for address in held}
             needed += ["mroute"] if 4 in versions else []
             needed += ["mroute6"] if 6 in versions else []
             needed += _DAEMONS[router.daemon]
     return tuple(dict.fromkeys(needed))
+
+
+def _needed_by_machines(topology: Topology) -> Iterator[str]:
+    """What the devices, links and rules of all machines need."""
+    for machine in (*topology.machines, *topology.containers):
+        for device in machine.devices:
+            if device.made and device.kind.name not in ("bridge", "vxlan"):
+                yield feature_of(device.kind.name)
+            if dict(device.settings()).get("vlan_filtering"):
+                yield "bridge-vlan"
+            if isinstance(device, Vxlan):
+                yield from (f"vxlan.{name}" for name, _ in device.settings())
+        for rule in machine.rules:
+            if isinstance(rule, NftRules):
+                yield "nft"
+                continue
+            yield "iptables" if rule.family == 4 else "ip6tables"
+            yield from (_TARGETS[word] for word in rule.words if word in _TARGETS)
+    for machine in topology.machines:
+        for nic in machine.nics:
+            if nic.impairment:
+                yield nic.impairment.words()[0]

@@ -62,6 +62,14 @@ def write_file(path: str, text: str) -> None:
         os.close(fd)
 
 
+def _file_of(text: str) -> IO[bytes]:
+    """A file without a name that has ``text`` in it, to be read from its beginning."""
+    file = os.fdopen(os.memfd_create("vxlab"), "w+b")
+    file.write(text.encode())
+    file.seek(0)
+    return file
+
+
 class Namespaces:
     """The namespaces of one node: network and UTS, and once a program has run, PID and mount.
 
@@ -219,19 +227,25 @@ class Namespaces:
         return child
 
     def quick(
-        self, argv: Sequence[str], stdout: int | IO[Any] | None = subprocess.PIPE
+        self,
+        argv: Sequence[str],
+        stdout: int | IO[Any] | None = subprocess.PIPE,
+        *,
+        stdin: str = "",
     ) -> subprocess.Popen[str]:
         """Start a program that ends soon by itself, and needs nothing of the node but its network.
 
+        ``argv`` are its words, ``stdout`` is where its output goes (a pipe unless told otherwise).
         It shares all the rest with this process, which saves the node its first process; who
-        starts it waits for it, or kills it.  MissingProgram where it is not installed.
+        starts it waits for it, or kills it.  It reads ``stdin``.  MissingProgram where it is not
+        installed.
         """
         program = find_program(argv[0])
-        with self.entered():
+        with _file_of(stdin) as given, self.entered():
             return subprocess.Popen(
                 argv,
                 executable=program,
-                stdin=subprocess.DEVNULL,
+                stdin=given,
                 stdout=stdout,
                 stderr=subprocess.PIPE,
                 text=True,

@@ -20,6 +20,8 @@ PACKAGES = {
     "ping": "iputils-ping",
     "iptables": "iptables",
     "ip6tables": "iptables",
+    "nft": "nftables",
+    "wg": "wireguard-tools",
     "ethtool": "ethtool",
     "smcrouted": "smcroute",
     "pimd": "pimd",

@@ -6,7 +6,7 @@ hardly longer than the kernel needs for it; see ``bench/``.
 
 from __future__ import annotations
 
-from vxlab.apply.encoding import entries, links
+from vxlab.apply.encoding import entries, links, routes, vlans
 from vxlab.netlink.messages import IndexOf, NamespaceOf, Request
 from vxlab.plan.operations import Operation
 
@@ -18,7 +18,12 @@ def encode(operation: Operation, index_of: IndexOf, namespace_of: NamespaceOf) -
     descriptor of a node's network namespace.  TypeError for an operation that is no such request;
     ValueError, KeyError or struct.error where a value does not fit.
     """
-    found = links.encode(operation, index_of, namespace_of) or entries.encode(operation, index_of)
+    found = (
+        links.encode(operation, index_of, namespace_of)
+        or entries.encode(operation, index_of)
+        or routes.encode(operation, index_of)
+        or vlans.encode(operation, index_of)
+    )
     if found is None:
         raise TypeError(f"no netlink message for {operation!r}")
     return found

@@ -1,12 +1,13 @@
-"""What operations on links, addresses and routes are to the kernel (linux/{if_link,if_addr}.h)."""
+"""What operations on links and addresses are to the kernel (linux/{if_link,if_addr}.h)."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
-import struct
 
-from vxlab.describe import entries, vxlan
+from vxlab.describe.devices import PORT, kind_of
+from vxlab.describe.vxlan import Attributes
+from vxlab.errors import VxlabError
 from vxlab.netlink import values
 from vxlab.netlink.messages import (
     IFADDR,
@@ -16,21 +17,19 @@ from vxlab.netlink.messages import (
     IFLA_IFNAME,
     IFLA_INFO_DATA,
     IFLA_INFO_KIND,
+    IFLA_LINK,
     IFLA_LINKINFO,
     IFLA_MASTER,
     IFLA_MTU,
     IFLA_NET_NS_FD,
     IFLA_PROTINFO,
-    IFLA_VRF_TABLE,
     NLA_F_NESTED,
     NLM_F_NEW,
     NLM_F_REQUEST,
-    ROUTE,
     RTM_DELADDR,
     RTM_DELLINK,
     RTM_NEWADDR,
     RTM_NEWLINK,
-    RTM_NEWROUTE,
     RTM_SETLINK,
     VETH_INFO_PEER,
     IndexOf,
@@ -43,10 +42,10 @@ from vxlab.netlink.messages import (
 from vxlab.plan.operations import (
     AddAddress,
     AddLink,
-    AddRoute,
     DelAddress,
     DelLink,
     MoveLink,
+    SetBridge,
     SetLink,
     SetPort,
     SetVxlan,
@@ -72,7 +71,9 @@ def encode(operation: object, index_of: IndexOf, namespace_of: NamespaceOf) -> R
         case SetLink():
             return Request(RTM_NEWLINK, NLM_F_REQUEST, _set_link(operation, index_of))
         case SetVxlan():
-            return Request(RTM_NEWLINK, NLM_F_REQUEST, _set_vxlan(operation, index_of))
+            return Request(RTM_NEWLINK, NLM_F_REQUEST, _set_kind("vxlan", operation, index_of))
+        case SetBridge():
+            return Request(RTM_NEWLINK, NLM_F_REQUEST, _set_kind("bridge", operation, index_of))
         case SetPort():
             return Request(RTM_SETLINK, NLM_F_REQUEST, _set_port(operation, index_of))
         case DelLink():
@@ -86,14 +87,14 @@ def encode(operation: object, index_of: IndexOf, namespace_of: NamespaceOf) -> R
             return Request(RTM_NEWADDR, NLM_F_NEW, _address(operation, index_of))
         case DelAddress():
             return Request(RTM_DELADDR, NLM_F_REQUEST, _address(operation, index_of))
-        case AddRoute():
-            return Request(RTM_NEWROUTE, NLM_F_NEW, _add_route(operation, index_of))
     return None
 
 
 def _add_link(link: AddLink, index_of: IndexOf, namespace_of: NamespaceOf) -> bytes:
     flags = IFF_UP if link.up else 0
     body = _link_head(link.index, flags, flags) + _name(link.name)
+    if link.link:
+        body += u32(IFLA_LINK, index_of(link.node, link.link))
     if link.master:
         body += u32(IFLA_MASTER, index_of(link.node, link.master))
     if link.mac:
@@ -108,12 +109,12 @@ def _add_link(link: AddLink, index_of: IndexOf, namespace_of: NamespaceOf) -> by
 
 
 def _info_data(link: AddLink, index_of: IndexOf, namespace_of: NamespaceOf) -> bytes:
-    if link.kind == "vxlan":
-        return _vxlan_data(link.node, link.attributes, index_of)
-    if link.kind == "vrf":
-        return u32(IFLA_VRF_TABLE, int(dict(link.attributes)["table"]))  # type: ignore[arg-type]
-    if link.kind == "bridge":
-        return b"".join(_bridge_setting(name, value) for name, value in link.attributes)
+    if link.kind == "veth":
+        return _peer(link, namespace_of)
+    return _settings(link.kind, link.node, link.attributes, index_of)
+
+
+def _peer(link: AddLink, namespace_of: NamespaceOf) -> bytes:
     peer = link.peer
     if peer is None:
         raise TypeError(f"a veth needs its peer: {link!r}")
@@ -126,18 +127,8 @@ def _info_data(link: AddLink, index_of: IndexOf, namespace_of: NamespaceOf) -> b
     return attribute(VETH_INFO_PEER, body)
 
 
-def _bridge_setting(name: str, value: vxlan.Value) -> bytes:
-    number, kind = entries.BRIDGE[name]
-    return attribute(number, values.encode(kind, value, int))
-
-
-def _vxlan_data(node: str, attributes: vxlan.Attributes, index_of: IndexOf) -> bytes:
-    parts = []
-    for name, value in attributes:
-        encoded = vxlan.encode(name, value, lambda device: index_of(node, device))
-        if encoded:
-            parts.append(attribute(*encoded))
-    return b"".join(parts)
+def _settings(kind: str, node: str, settings: Attributes, index_of: IndexOf) -> bytes:
+    return kind_of(kind).encode(settings, lambda device: index_of(node, device))
 
 
 def _set_link(link: SetLink, index_of: IndexOf) -> bytes:
@@ -152,20 +143,27 @@ def _set_link(link: SetLink, index_of: IndexOf) -> bytes:
     return body
 
 
-def _set_vxlan(link: SetVxlan, index_of: IndexOf) -> bytes:
-    info = attribute(IFLA_INFO_KIND, b"vxlan")
-    info += attribute(IFLA_INFO_DATA, _vxlan_data(link.node, link.attributes, index_of))
+def _set_kind(kind: str, link: SetVxlan | SetBridge, index_of: IndexOf) -> bytes:
+    info = attribute(IFLA_INFO_KIND, kind.encode())
+    info += attribute(IFLA_INFO_DATA, _settings(kind, link.node, link.attributes, index_of))
     return _link_head(index_of(link.node, link.name)) + attribute(IFLA_LINKINFO, info)
 
 
 def _set_port(port: SetPort, index_of: IndexOf) -> bytes:
-    settings = b"".join(
-        attribute(entries.PORT[name], struct.pack("=B", bool(value)))
-        for name, value in port.attributes
-    )
+    settings = b"".join(_port_setting(port, name, index_of) for name, _ in port.attributes)
     index = index_of(port.node, port.interface)
     head = IFINFO.pack(socket.AF_BRIDGE, 0, index, 0, 0)
     return head + attribute(IFLA_PROTINFO | NLA_F_NESTED, settings)
+
+
+def _port_setting(port: SetPort, name: str, index_of: IndexOf) -> bytes:
+    if name not in PORT:
+        raise VxlabError(f"wanted a setting of a bridge's port ({', '.join(PORT)}), found {name!r}")
+    setting, value = PORT[name], dict(port.attributes)[name]
+    if setting.type == "device" and not value:
+        return u32(setting.number, 0)
+    payload = values.encode(setting.type, value, lambda device: index_of(port.node, device))
+    return attribute(setting.number, payload)
 
 
 def _address(operation: AddAddress | DelAddress, index_of: IndexOf) -> bytes:
@@ -175,23 +173,3 @@ def _address(operation: AddAddress | DelAddress, index_of: IndexOf) -> bytes:
     head = IFADDR.pack(family(interface.version), prefix, 0, 0, index)
     body = head + attribute(2, packed)  # IFA_LOCAL
     return body if interface.version == 6 else body + attribute(1, packed)  # IFA_ADDRESS
-
-
-def _add_route(route: AddRoute, index_of: IndexOf) -> bytes:
-    attributes, version = b"", 4
-    if route.via:
-        gateway = ipaddress.ip_address(route.via)
-        attributes, version = attribute(5, gateway.packed), gateway.version  # RTA_GATEWAY
-    prefix = 0
-    if route.destination != "default":
-        network = ipaddress.ip_network(route.destination)
-        prefix, version = network.prefixlen, network.version
-        attributes += attribute(1, network.network_address.packed)  # RTA_DST
-    if route.interface:
-        attributes += u32(4, index_of(route.node, route.interface))  # RTA_OIF
-    attributes += u32(15, route.table)  # RTA_TABLE
-    scope = 253 if version == 4 and not route.via else 0  # RT_SCOPE_LINK, RT_SCOPE_UNIVERSE
-    table = route.table if route.table < 256 else 0
-    # family, lengths, tos, table, protocol RTPROT_BOOT (as ip(8) has it), scope, RTN_UNICAST, flags
-    head = ROUTE.pack(family(version), prefix, 0, 0, table, 3, scope, 1, 0)
-    return head + attributes

@@ -14,7 +14,7 @@ from vxlab.apply.application import Application
 from vxlab.apply.script.lines import lines_of, quoted
 from vxlab.apply.site import Site
 from vxlab.errors import ApplyError, VxlabError
-from vxlab.plan.operations import AddRule, NodeName, Operation, SetSysctl
+from vxlab.plan.operations import AddRule, NodeName, Operation, RunProgram, SetSysctl
 from vxlab.system.programs import SYSTEM_PATH, find_program
 
 #: Seconds that one script may take, and more for each of its operations: those take milliseconds.
@@ -72,7 +72,7 @@ class _ScriptApplication(Application):
     def apply(self, operations: Iterable[Operation]) -> None:
         """Apply ``operations`` in order; settings and rules are lines of the script as all else."""
         for operation in operations:
-            own = isinstance(operation, SetSysctl | AddRule)
+            own = isinstance(operation, SetSysctl | AddRule | RunProgram)
             if own or not self.apply_common(operation):
                 self.collect(operation)
         self.send()
@@ -135,7 +135,7 @@ def _refusal(operation: Operation, lines: list[str], code: int, said: str) -> Ap
         number = _NUMBERS.get(complaint.rpartition(": ")[2])
         reason = os.strerror(number) if number is not None else complaint
         return ApplyError(str(operation), reason, errno=number)
-    if isinstance(operation, AddRule):
+    if isinstance(operation, AddRule | RunProgram):
         return ApplyError(str(operation), complaint or "refused")
     outcome = batch.BatchResult(read=1, code=code, output=said)
     return iproute2.refusal(str(operation), lines[0].partition(" ")[0], outcome)

@@ -12,6 +12,7 @@ from vxlab.plan.operations import (
     AddRule,
     Command,
     Operation,
+    RunProgram,
     SetLink,
     SetSysctl,
     sysctl_path,
@@ -47,6 +48,12 @@ def lines_of(operation: Operation) -> list[str]:
         case AddRule():
             words = [operation.program, "-w", *operation.words]
             return [f"ip netns exec {operation.node} {quoted(words)}"]
+        case RunProgram():
+            line = f"ip netns exec {operation.node}"
+            if operation.stdin:  # as an argument: lines are run as they are, with no pipe
+                reading = f'printf "%s" "$1" | {quoted(operation.words)}'
+                return [f"{line} {quoted(['sh', '-c', reading, 'sh', operation.stdin])}"]
+            return [f"{line} {quoted(operation.words)}"]
     lines = [command_line(command) for command in operation.commands()]
     if not lines:
         raise VxlabError(f"wanted an operation that a script can do, found {operation!r}")

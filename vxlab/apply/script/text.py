@@ -10,7 +10,7 @@ from vxlab.apply.script import frame
 from vxlab.apply.script.pings import pings_of
 from vxlab.apply.script.setup import AT_THE_EDGE, program_of, setup_lines
 from vxlab.describe.topology import Topology
-from vxlab.plan.operations import AddRule, Operation, StartDaemon
+from vxlab.plan.operations import AddRule, Operation, RunProgram, StartDaemon
 from vxlab.plan.planner import make_plan
 from vxlab.system.programs import PACKAGES
 
@@ -91,9 +91,11 @@ def _packages(plan: Iterable[Operation]) -> dict[str, str]:
     for operation in plan:
         if isinstance(operation, AddRule):
             programs.append(operation.program)
+        elif isinstance(operation, RunProgram):
+            programs.append(operation.words[0])
         elif isinstance(operation, StartDaemon):
             programs.append(program_of(operation))
-    return {program: PACKAGES[program] for program in programs}
+    return {program: PACKAGES.get(program, program) for program in programs}
 
 
 def _need(program: str, package: str, daemons: Iterable[StartDaemon]) -> str:

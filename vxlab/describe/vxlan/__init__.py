@@ -10,7 +10,7 @@ attribute is spelled out anywhere else.
 from __future__ import annotations
 
 from vxlab.describe.vxlan.checks import check, check_one, family, is_multicast
-from vxlab.describe.vxlan.spelling import encode, from_json, words
+from vxlab.describe.vxlan.spelling import decode, encode, from_json, normal, words
 from vxlab.describe.vxlan.table import (
     ATTRIBUTES,
     BY_NAME,
@@ -39,9 +39,11 @@ __all__ = [
     "Value",
     "check",
     "check_one",
+    "decode",
     "encode",
     "family",
     "from_json",
     "is_multicast",
+    "normal",
     "words",
 ]

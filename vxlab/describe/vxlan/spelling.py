@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from vxlab.describe.vxlan.table import ATTRIBUTES, BY_NAME, Value
+from vxlab.describe.vxlan.table import ATTRIBUTES, BY_NAME, Attribute, Attributes, Value
 from vxlab.netlink import values
+from vxlab.netlink.messages import attributes as netlink_attributes
 
 _DF_WORDS = ("unset", "set", "inherit")
 
@@ -18,6 +20,7 @@ def encode(name: str, value: Value, index_of: Callable[[str], int]) -> tuple[int
     lower device into its interface index.  KeyError for an unknown name, ValueError, TypeError or
     struct.error for a value that does not fit.
     """
+    name, value = _normal_one(name, value)
     attribute = BY_NAME[name]
     if attribute.kind == "flag" and not value:
         return None
@@ -33,6 +36,7 @@ def _pair(value: Value) -> tuple[int, int]:
 
 def words(name: str, value: Value) -> list[str]:
     """The words of ``ip link add … type vxlan`` that set the attribute ``name`` to ``value``."""
+    name, value = _normal_one(name, value)
     attribute = BY_NAME[name]
     match attribute.kind:
         case "bool":
@@ -77,3 +81,55 @@ def from_json(info_data: Mapping[str, Any]) -> dict[str, Value]:
     if "ttl" not in info_data and "port" in info_data:
         found["ttl_inherit"] = True  # what ip says of it in JSON: nothing
     return found
+
+
+def normal(attributes: Attributes) -> Attributes:
+    """``attributes`` with numbers in place of the words of ip(8).
+
+    ``ttl inherit`` is an attribute of its own, ``ttl_inherit``; ``ttl auto`` is 0, ``tos inherit``
+    1, ``df unset``, ``set`` and ``inherit`` are 0, 1, 2.  What is no such word stays as it is.
+    """
+    return tuple(_normal_one(name, value) for name, value in attributes)
+
+
+def _normal_one(name: str, value: Value) -> tuple[str, Value]:
+    match name, value:
+        case "ttl", "inherit":
+            return "ttl_inherit", True
+        case "ttl", "auto":
+            return "ttl", 0
+        case "tos", "inherit":
+            return "tos", 1
+        case "df", str() if value in _DF_WORDS:
+            return "df", _DF_WORDS.index(value)
+    return name, value
+
+
+def decode(data: bytes, name_of: Callable[[int], str]) -> dict[str, Value]:
+    """The attributes in ``data``, which is what a kernel reports in IFLA_INFO_DATA.
+
+    ``name_of`` turns an interface index into the device's name.  An address or device that is not
+    set is left out, and so is what this kernel does not have.
+    """
+    read = dict(netlink_attributes(data))
+    found: dict[str, Value] = {}
+    for attribute in ATTRIBUTES:
+        payload = read.get(attribute.number, read.get(attribute.number6))
+        value = _decode_one(attribute, payload, name_of)
+        if value is not None:
+            found[attribute.name] = value
+    return found
+
+
+def _decode_one(
+    attribute: Attribute, payload: bytes | None, name_of: Callable[[int], str]
+) -> Value | None:
+    """The value of an attribute; None for what is absent or not set."""
+    if payload is None:
+        return False if attribute.kind == "flag" else None
+    value: Value | None = values.decode(attribute.kind, payload, name_of)
+    if attribute.kind == "address":
+        address = ipaddress.ip_address(str(value))
+        other = "remote" if address.is_multicast else "group"  # the two share a number
+        return None if address.is_unspecified or attribute.name == other else value
+    return value

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vxlab.describe.elements import Host, Nic, Vtep
+from vxlab.describe.elements import Host, Vtep
 from vxlab.describe.vxlan import KERNEL_PORT
+from vxlab.describe.wiring import UnderlayInterface, underlay_interfaces
 from vxlab.errors import VxlabError
 from vxlab.observe import state
 from vxlab.observe.state import FdbEntry, Link
@@ -49,7 +50,7 @@ class EndpointState:
     vxlan_link: Link | None
     fdb: tuple[FdbEntry, ...]
     underlay_addresses: frozenset[str]
-    nic: Nic
+    nic: UnderlayInterface
 
     @property
     def vxlan_device(self) -> str:
@@ -90,6 +91,7 @@ def read_endpoint(lab: Lab, endpoint: Endpoint) -> EndpointState:
     underlay_device = link.attributes.get("dev") if link else None
     planned = lab.topology.nic(host, endpoint.vtep)
     assert planned  # a topology without it is refused
+    known = underlay_interfaces(host)
     addresses = {row.address for row in state.addresses(lab[host.name].namespaces)}
     return EndpointState(
         endpoint=endpoint,
@@ -98,7 +100,7 @@ def read_endpoint(lab: Lab, endpoint: Endpoint) -> EndpointState:
         vxlan_link=link if link and link.kind == "vxlan" else None,
         fdb=read_fdb(lab, endpoint),
         underlay_addresses=frozenset({planned.ip, *addresses}),
-        nic=next((nic for nic in host.nics if nic.device == underlay_device), planned),
+        nic=next((nic for nic in known if nic.device == underlay_device), planned),
     )
 
 

@@ -11,7 +11,7 @@ and raise :class:`~vxlab.errors.VxlabError` where the node is closed or the kern
 
 from __future__ import annotations
 
-from vxlab.observe.state.forwarding_rows import FdbEntry, MdbEntry, NextHop, Vni
+from vxlab.observe.state.forwarding_rows import FdbEntry, MdbEntry, NextHop, VlanEntry, Vni
 from vxlab.observe.state.node import NodeState, difference
 from vxlab.observe.state.proc import read_counters, read_memberships
 from vxlab.observe.state.read import explained, in_order, reading, table_number
@@ -38,6 +38,7 @@ __all__ = [
     "NextHop",
     "NodeState",
     "Route",
+    "VlanEntry",
     "Vni",
     "addresses",
     "difference",
@@ -51,6 +52,7 @@ __all__ = [
     "read_snmp",
     "routes",
     "snapshot",
+    "vlans",
     "vnis",
 ]
 
@@ -71,6 +73,12 @@ def fdb(namespaces: Namespaces, interface: str | None = None) -> tuple[FdbEntry,
     """Forwarding entries of one interface (VxlabError where there is no such one), or of all."""
     with reading(namespaces, "forwarding entries") as reader:
         return reader.fdb(interface)
+
+
+def vlans(namespaces: Namespaces) -> tuple[VlanEntry, ...]:
+    """The VLANs of bridges that filter, and of their ports."""
+    with reading(namespaces, "VLANs") as reader:
+        return reader.vlans()
 
 
 def neighbours(namespaces: Namespaces) -> tuple[Neighbour, ...]:
@@ -120,8 +128,9 @@ def read_snmp(namespaces: Namespaces) -> dict[str, int]:
     """The protocols' counters by name.
 
     IPv4's and the transports' are named as in ``/proc/net/snmp`` (``Udp.NoPorts``,
-    ``Udp.InCsumErrors``, ``Ip.InHdrErrors``, ``Ip.ForwDatagrams``), IPv6's as in
-    ``/proc/net/snmp6`` (``Udp6NoPorts``).  RFC 4293 and RFC 4113 say what they count.
+    ``Udp.InCsumErrors``, ``Ip.InHdrErrors``, ``Ip.ForwDatagrams``) and ``/proc/net/netstat``
+    (``TcpExt.TCPTimeouts``, ``IpExt.InMcastPkts``), IPv6's as in ``/proc/net/snmp6``
+    (``Udp6NoPorts``).  RFC 4293 and RFC 4113 say what they count.
     """
     with explained(namespaces, "counters"):
         return read_counters(namespaces)
@@ -139,6 +148,7 @@ def snapshot(namespaces: Namespaces) -> NodeState:
             links=reader.links(),
             addresses=reader.addresses(),
             fdb=reader.fdb(None),
+            vlans=reader.vlans(),
             neighbours=reader.neighbours(),
             routes=reader.routes(None),
             multicast_routes=reader.multicast_routes(),

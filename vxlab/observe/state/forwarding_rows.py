@@ -54,6 +54,30 @@ class FdbEntry(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VlanEntry(Row):
+    """A VLAN of a port, or of a bridge itself, where the bridge filters (``bridge vlan``).
+
+    ``interface`` is a name, ``vlan`` the VLAN's id.  ``pvid``: frames without a tag belong to it;
+    ``untagged``: its frames leave without a tag.  ``vni`` is the VNI that it stands for behind an
+    external vxlan device (``bridge vlan tunnelshow``), or None.
+    """
+
+    interface: str
+    vlan: int
+    pvid: bool = False
+    untagged: bool = False
+    vni: int | None = None
+
+    def __str__(self) -> str:
+        return line(
+            f"{self.vlan} dev {self.interface}",
+            "pvid" if self.pvid else "",
+            "untagged" if self.untagged else "",
+            pair("vni", self.vni),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vni(Row):
     """A VNI, or the range from ``vni`` to ``last``, of a device with vnifilter (``bridge vni``).
 

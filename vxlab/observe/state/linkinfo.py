@@ -11,7 +11,8 @@ import ipaddress
 from collections.abc import Callable
 from typing import Any
 
-from vxlab.describe.vxlan import ATTRIBUTES, Attribute, Value
+from vxlab.describe.devices import PORT, kind_of
+from vxlab.describe.vxlan import Value
 from vxlab.netlink import values
 from vxlab.netlink.decoding import DecodedMessage, raw, slots
 from vxlab.netlink.messages import IFF_LOWER_UP, IFF_RUNNING, IFF_UP, attributes
@@ -45,6 +46,18 @@ VOLATILE = {
     "topology_change_ack",
 }
 
+#: What the kernel calls settings of a port that have another name in bridge(8).
+_KERNEL_NAMES = {
+    "hairpin": "mode",
+    "root_block": "protect",
+    "fastleave": "fast_leave",
+    "flood": "unicast_flood",
+    "proxy_arp": "proxyarp",
+    "proxy_arp_wifi": "proxyarp_wifi",
+    "mcast_router": "multicast_router",
+    "mcast_to_unicast": "mcast_to_ucast",
+}
+
 
 def link_row(data: bytes, name_of: Callable[[int], str]) -> Link:
     """Decode one RTM_NEWLINK message; ``name_of`` finds the name of an interface's index."""
@@ -71,8 +84,22 @@ def link_row(data: bytes, name_of: Callable[[int], str]) -> Link:
         attributes=_kind_attributes(kind, info, below),
         counters=_counters(message),
         flags=_flags(flags),
-        port=_plain(info, "IFLA_INFO_SLAVE_DATA"),
+        port=_port(info, name_of),
     )
+
+
+def _port(info: dict[str, Any], name_of: Callable[[int], str]) -> dict[str, Value]:
+    """What a bridge keeps about its port, by the names that bridge(8) sets it with."""
+    found = _plain(info, "IFLA_INFO_SLAVE_DATA")
+    if "IFLA_INFO_SLAVE_KIND" not in info or info["IFLA_INFO_SLAVE_KIND"][1] != "bridge":
+        return found
+    read = dict(attributes(raw(info["IFLA_INFO_SLAVE_DATA"])))
+    for setting in PORT.values():
+        found.pop(_KERNEL_NAMES.get(setting.name, ""), None)
+        if setting.number in read:
+            value = values.decode(setting.type, read[setting.number], name_of)
+            found[setting.name] = int(value) if isinstance(value, bool) else value
+    return found
 
 
 def _counters(message: DecodedMessage) -> Counters:
@@ -105,9 +132,10 @@ def _hardware_address(message: DecodedMessage) -> str:
 def _kind_attributes(
     kind: str, info: dict[str, Any], below: Callable[[int], str]
 ) -> dict[str, Value]:
-    if kind == "vxlan" and "IFLA_INFO_DATA" in info:
-        return _vxlan(raw(info["IFLA_INFO_DATA"]), below)
-    return _plain(info, "IFLA_INFO_DATA")
+    if "IFLA_INFO_DATA" not in info:
+        return {}
+    known = kind_of(kind).decode(raw(info["IFLA_INFO_DATA"]), below)
+    return known if kind == "vxlan" else {**_plain(info, "IFLA_INFO_DATA"), **known}
 
 
 def _plain(info: dict[str, Any], name: str) -> dict[str, Value]:
@@ -123,32 +151,3 @@ def _plain(info: dict[str, Any], name: str) -> dict[str, Value]:
         if isinstance(value, int | str):
             found[short] = value
     return found
-
-
-def _vxlan(data: bytes, below: Callable[[int], str]) -> dict[str, Value]:
-    """Nested IFLA_VXLAN_* attributes, read with the table that they are written with.
-
-    pyroute2's own table lacks the newest ones, and takes TTL_INHERIT, a byte, for a flag.
-    """
-    read = dict(attributes(data))
-    found: dict[str, Value] = {}
-    for attribute in ATTRIBUTES:
-        payload = read.get(attribute.number, read.get(attribute.number6))
-        value = _value(attribute, payload, below)
-        if value is not None:
-            found[attribute.name] = value
-    return found
-
-
-def _value(
-    attribute: Attribute, payload: bytes | None, below: Callable[[int], str]
-) -> Value | None:
-    """The value of an attribute; None for what is absent or not set."""
-    if payload is None:
-        return False if attribute.kind == "flag" else None
-    value: Value | None = values.decode(attribute.kind, payload, below)
-    if attribute.kind == "address":
-        address = ipaddress.ip_address(str(value))
-        other = "remote" if address.is_multicast else "group"  # the two share a number
-        return None if address.is_unspecified or attribute.name == other else value
-    return value

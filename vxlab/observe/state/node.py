@@ -9,7 +9,7 @@ from dataclasses import KW_ONLY, dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from vxlab.observe.state.base import words
-from vxlab.observe.state.forwarding_rows import FdbEntry, MdbEntry, NextHop, Vni
+from vxlab.observe.state.forwarding_rows import FdbEntry, MdbEntry, NextHop, VlanEntry, Vni
 from vxlab.observe.state.rows import (
     TABLES,
     Address,
@@ -25,6 +25,7 @@ KINDS = {
     "links": "link",
     "addresses": "address",
     "fdb": "fdb",
+    "vlans": "vlan",
     "neighbours": "neighbour",
     "routes": "route",
     "multicast_routes": "mroute",
@@ -38,17 +39,20 @@ KINDS = {
 MOVING = {"REACHABLE", "STALE", "DELAY", "PROBE"}
 WIDTH = 100
 
+#: How the states begin that a bond gives its ports by itself.
+_OF_BONDS = ("slave_state", "slave_mii_status", "slave_link_failure", "slave_ad_")
+
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
     """Everything that one node's network namespace held at one moment.
 
     ``name`` is the node's.  The others are tuples of rows, each kind of a class of its own:
-    ``links``, ``addresses``, ``fdb`` (forwarding entries), ``neighbours``, ``routes``,
-    ``multicast_routes``, ``memberships`` (multicast groups of interfaces), ``vnis`` (of devices
-    with vnifilter), ``mdb`` (groups of bridges and vxlan devices), ``nexthops``.  ``counters`` are
-    those of :func:`vxlab.observe.state.read_snmp` by name; like the counters of links they do not
-    count when two states are compared.
+    ``links``, ``addresses``, ``fdb`` (forwarding entries), ``vlans`` (of bridges that filter),
+    ``neighbours``, ``routes``, ``multicast_routes``, ``memberships`` (multicast groups of
+    interfaces), ``vnis`` (of devices with vnifilter), ``mdb`` (groups of bridges and vxlan
+    devices), ``nexthops``.  ``counters`` are those of :func:`vxlab.observe.state.read_snmp` by
+    name; like the counters of links they do not count when two states are compared.
     """
 
     name: str
@@ -56,6 +60,7 @@ class NodeState:
     links: tuple[Link, ...] = ()
     addresses: tuple[Address, ...] = ()
     fdb: tuple[FdbEntry, ...] = ()
+    vlans: tuple[VlanEntry, ...] = ()
     neighbours: tuple[Neighbour, ...] = ()
     routes: tuple[Route, ...] = ()
     multicast_routes: tuple[MulticastRoute, ...] = ()
@@ -128,7 +133,11 @@ def _without(flags: tuple[str, ...], *names: str) -> tuple[str, ...]:
 
 def _without_consequences(row: Link) -> Link:
     """A link without what follows from its carrier: its state, and its state as a port."""
-    port = {name: value for name, value in row.port.items() if name != "state"}
+    port = {
+        name: value
+        for name, value in row.port.items()
+        if name != "state" and not name.startswith(_OF_BONDS)
+    }
     return replace(row, state="", flags=_without(row.flags, "NO-CARRIER"), port=port)
 
 

@@ -67,9 +67,12 @@ def _igmp6(lines: list[str]) -> list[Membership]:
 
 
 def read_counters(namespaces: Namespaces) -> dict[str, int]:
-    """The counters of snmp (``Udp.NoPorts``) and snmp6 (``Udp6NoPorts``), by name."""
+    """The counters of snmp and netstat (``Udp.NoPorts``, ``TcpExt.TCPTimeouts``), and of snmp6.
+
+    Those of snmp6 have names of their own (``Udp6NoPorts``).
+    """
     found: dict[str, int] = {}
-    lines = _read(namespaces, "snmp")
+    lines = [*_read(namespaces, "snmp"), *_read(namespaces, "netstat")]
     for names, values in zip(lines[::2], lines[1::2], strict=True):
         protocol, *columns = names.split()
         pairs = zip(columns, values.split()[1:], strict=True)

@@ -31,12 +31,14 @@ from vxlab.netlink.messages import (
 )
 from vxlab.observe.state import decode, tunnels
 from vxlab.observe.state.base import sort_key
-from vxlab.observe.state.forwarding_rows import FdbEntry, MdbEntry, NextHop, Vni
+from vxlab.observe.state.forwarding_rows import FdbEntry, MdbEntry, NextHop, VlanEntry, Vni
 from vxlab.observe.state.linkinfo import link_row
 from vxlab.observe.state.rows import TABLES, Address, Link, MulticastRoute, Neighbour, Route
+from vxlab.observe.state.vlan_rows import bridge_message, vlan_rows
 from vxlab.system.namespaces import Namespaces
 
 _RTA_TABLE = 15  # linux/rtnetlink.h
+_IFLA_EXT_MASK, _BRIDGE_VLANS = 29, 2  # linux/if_link.h, RTEXT_FILTER_BRVLAN of linux/rtnetlink.h
 _TUNNEL_MSG_FLAG_STATS = 0x01  # linux/if_link.h
 
 T = TypeVar("T")
@@ -100,6 +102,17 @@ class NodeReader:
         header = _neighbour_header(socket.AF_BRIDGE, index)
         rows = self._rows(RTM_GETNEIGH, header, decode.fdb_row)
         return tuple(row for row in rows if interface in (None, row.interface))
+
+    def vlans(self) -> tuple[VlanEntry, ...]:
+        """The VLANs of bridges that filter, and of their ports."""
+        header = IFINFO.pack(socket.AF_BRIDGE, 0, 0, 0, 0) + u32(_IFLA_EXT_MASK, _BRIDGE_VLANS)
+        found = [bridge_message(each) for each in dump(self._socket, RTM_GETLINK, header)]
+        messages = [message for message in found if message is not None]
+        if not messages:
+            return ()
+        filtering = {each.index for each in self.links() if each.attributes.get("vlan_filtering")}
+        rows = (vlan_rows(m, self.name_of) for m in messages if m.bridge in filtering)
+        return in_order([row for each in rows for row in each])
 
     def routes(self, table: int | None) -> tuple[Route, ...]:
         """IPv4 and IPv6 routes of one table, or of all."""

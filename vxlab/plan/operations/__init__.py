@@ -8,11 +8,11 @@ encoded without asking the kernel.
 
 from __future__ import annotations
 
+from vxlab.describe.routes import RouteHop
 from vxlab.plan.operations.addresses import (
     AddAddress,
     AddNeighbour,
     AddNexthop,
-    AddRoute,
     DelAddress,
     DelNeighbour,
     DelNexthop,
@@ -32,20 +32,25 @@ from vxlab.plan.operations.links import (
     DelLink,
     MoveLink,
     Peer,
+    SetBridge,
     SetLink,
     SetPort,
     SetVxlan,
 )
+from vxlab.plan.operations.routes import AddRoute, DelRoute
 from vxlab.plan.operations.services import (
     AddNamespace,
     AddRule,
     HostOnLink,
     Members,
+    RunProgram,
     SetSysctl,
     StartDaemon,
     StopDaemon,
+    impair,
     sysctl_path,
 )
+from vxlab.plan.operations.vlans import AddVlan, AddVlanTunnel, DelVlan, DelVlanTunnel
 
 __all__ = [
     "AddAddress",
@@ -57,6 +62,8 @@ __all__ = [
     "AddNexthop",
     "AddRoute",
     "AddRule",
+    "AddVlan",
+    "AddVlanTunnel",
     "AddVni",
     "Command",
     "DelAddress",
@@ -65,6 +72,9 @@ __all__ = [
     "DelMdb",
     "DelNeighbour",
     "DelNexthop",
+    "DelRoute",
+    "DelVlan",
+    "DelVlanTunnel",
     "DelVni",
     "FlushFdb",
     "HostOnLink",
@@ -73,11 +83,15 @@ __all__ = [
     "NodeName",
     "Operation",
     "Peer",
+    "RouteHop",
+    "RunProgram",
+    "SetBridge",
     "SetLink",
     "SetPort",
     "SetSysctl",
     "SetVxlan",
     "StartDaemon",
     "StopDaemon",
+    "impair",
     "sysctl_path",
 ]

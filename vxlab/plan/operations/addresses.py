@@ -1,4 +1,4 @@
-"""Operations on addresses, routes and neighbours."""
+"""Operations on addresses, next hops and neighbours."""
 
 from __future__ import annotations
 
@@ -39,29 +39,6 @@ class DelAddress(Operation):
     def commands(self) -> tuple[Command, ...]:
         """``ip address del``."""
         return (ip(self.node, "address", "del", self.address, "dev", self.interface),)
-
-
-@dataclass(frozen=True, slots=True)
-class AddRoute(Operation):
-    """A route.
-
-    ``node`` is the node's name, ``destination`` a network with prefix length, or ``default``;
-    ``via`` is the gateway's IP address and ``interface`` the name of the one it leaves by: at least
-    one of them.  ``table`` is the number of the routing table; 254 is main.
-    """
-
-    destination: str
-    via: str | None = None
-    interface: str | None = None
-    table: int = 254
-
-    def commands(self) -> tuple[Command, ...]:
-        """``ip route add``."""
-        line = ["route", "add", self.destination]
-        line += ["via", self.via] if self.via else []
-        line += ["dev", self.interface] if self.interface else []
-        line += ["table", str(self.table)] if self.table != 254 else []
-        return (ip(self.node, *line),)
 
 
 @dataclass(frozen=True, slots=True)

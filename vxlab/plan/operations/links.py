@@ -7,10 +7,10 @@ that begins so, and no link could be called ``a`` (address) or ``br`` (broadcast
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from vxlab.describe import vxlan
-from vxlab.describe.vxlan import Attributes
+from vxlab.describe.devices import PORT, kind_of
+from vxlab.describe.vxlan import Attributes, Value
+from vxlab.errors import VxlabError
 from vxlab.plan.operations.base import Command, NodeName, Operation, bridge, ip
 
 
@@ -42,17 +42,17 @@ class Peer:
 class AddLink(Operation):
     """A new interface.
 
-    ``node`` is the node's name, ``name`` the interface's, ``kind`` its type; ``index`` its
-    interface index, 0 for one that the kernel picks.  ``attributes``, pairs of name and value, are
-    those of the kind: for vxlan the names of :mod:`vxlab.describe.vxlan`, for bridge those of
-    :data:`vxlab.describe.entries.BRIDGE`, for vrf ``table``.  With ``master`` it becomes a port of
-    that bridge or VRF; ``peer`` is the other end of a veth, which is always created down.  ``mac``
+    ``node`` is the node's name, ``name`` the interface's, ``kind`` its type as ip(8) has it;
+    ``index`` its interface index, 0 for one that the kernel picks.  ``attributes``, pairs of name
+    and value, are the settings of the kind (:data:`vxlab.devices.KINDS`; for vxlan those of
+    :mod:`vxlab.vxlan`).  With ``master`` it becomes a port of that bridge, bond or VRF; ``link`` is
+    the device below it; ``peer`` is the other end of a veth, which is always created down.  ``mac``
     is its MAC address (None: the kernel gives it one), ``mtu`` its MTU in bytes (None: the
     kernel's); it is set ``up`` or stays down.
     """
 
     name: str
-    kind: Literal["veth", "bridge", "vxlan", "vrf"]
+    kind: str
     index: int
     attributes: Attributes = ()
     master: str | None = None
@@ -60,16 +60,17 @@ class AddLink(Operation):
     mac: str | None = None
     mtu: int | None = None
     up: bool = False
+    link: str | None = None
 
     def commands(self) -> tuple[Command, ...]:
         """``ip link add``, and ``ip link set`` for master and state."""
-        line = ["link", "add", "dev", self.name]
+        line = ["link", "add", *(["link", self.link] if self.link else []), "dev", self.name]
         line += ["index", str(self.index)] if self.index else []
         line += ["address", self.mac] if self.mac else []
         line += ["mtu", str(self.mtu)] if self.mtu else []
         line += ["type", self.kind, *(self.peer.words() if self.peer else [])]
         for name, value in self.attributes:
-            line += vxlan.words(name, value) if self.kind == "vxlan" else [name, str(value)]
+            line += kind_of(self.kind).words(name, value)
         add = ip(self.node, *line)
         if not (self.master or self.up):
             return (add,)
@@ -117,7 +118,26 @@ class SetVxlan(Operation):
         """``ip link set … type vxlan``."""
         line = ["link", "set", "dev", self.name, "type", "vxlan"]
         for name, value in self.attributes:
-            line += vxlan.words(name, value)
+            line += kind_of("vxlan").words(name, value)
+        return (ip(self.node, *line),)
+
+
+@dataclass(frozen=True, slots=True)
+class SetBridge(Operation):
+    """Change settings of an existing bridge.
+
+    ``node`` is the node's name, ``name`` the bridge's; ``attributes`` are pairs of name and value,
+    such as ``("vlan_filtering", True)`` (the settings of :class:`vxlab.Bridge`).
+    """
+
+    name: str
+    attributes: Attributes
+
+    def commands(self) -> tuple[Command, ...]:
+        """``ip link set … type bridge``."""
+        line = ["link", "set", "dev", self.name, "type", "bridge"]
+        for name, value in self.attributes:
+            line += kind_of("bridge").words(name, value)
         return (ip(self.node, *line),)
 
 
@@ -126,18 +146,30 @@ class SetPort(Operation):
     """Change settings of a bridge's port.
 
     ``node`` and ``interface`` are names; ``attributes`` are pairs of a name
-    (:data:`vxlab.describe.entries.PORT`) and True or False.
+    (:data:`vxlab.devices.PORT`) and its value: True or False for most, a number, or the name of a
+    device (``backup_port``; "" for none).
     """
 
     interface: str
     attributes: Attributes
 
     def commands(self) -> tuple[Command, ...]:
-        """``bridge link set``."""
+        """``bridge link set``; VxlabError for an unknown setting."""
         line = ["link", "set", "dev", self.interface]
         for name, value in self.attributes:
-            line += [name, "on" if value else "off"]
+            line += _port_words(name, value)
         return (bridge(self.node, *line),)
+
+
+def _port_words(name: str, value: Value) -> list[str]:
+    if name not in PORT:
+        raise VxlabError(f"wanted a setting of a bridge's port ({', '.join(PORT)}), found {name!r}")
+    match PORT[name].type:
+        case "bool":
+            return [name, "on" if value else "off"]
+        case "device" if not value:
+            return [f"no{name}"]
+    return [name, str(int(value) if isinstance(value, bool) else value)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from typing import Literal
 
+from vxlab.describe.impairment import Netem, impair_words
 from vxlab.errors import VxlabError
 from vxlab.plan.operations.base import Operation
 
@@ -62,6 +64,31 @@ class AddRule(Operation):
 
     def __str__(self) -> str:
         return f"ip netns exec {self.node} {self.program} {' '.join(self.words)}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgram(Operation):
+    """Run a program in a node, and wait until it has ended with 0.
+
+    ``node`` is the node's name, ``words`` are the program and its arguments, ``stdin`` is what it
+    reads; it has 30 s.  All backends do it in the same way.
+    """
+
+    words: tuple[str, ...]
+    stdin: str = ""
+
+    def __str__(self) -> str:
+        line = f"ip netns exec {self.node} {shlex.join(self.words)}"
+        return f"{line} <<<{shlex.quote(self.stdin)}" if self.stdin else line
+
+
+def impair(node: str, interface: str, impairment: Netem | None) -> RunProgram:
+    """The operation that makes what leaves by an interface late, or loses it, from now on.
+
+    ``node`` and ``interface`` are names, ``impairment`` replaces what was there; None takes it
+    away.
+    """
+    return RunProgram(node, impair_words(interface, impairment))
 
 
 @dataclass(frozen=True, slots=True)
