@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -49,8 +50,12 @@ class TopologyBuilder:
     def __init__(self, name: str) -> None:
         self.name = name
         self._switches: list[Switch] = []
+        self._pools: dict[str, _AddressPool] = {}
+        self._taken: dict[str, set[str]] = defaultdict(set)  # addresses of each switch
         self._routers: dict[str, Router] = {}
-        self._hosts: dict[str, Host] = {}
+        self._hosts: dict[str, Host] = {}  # without what the next two have, until they are built
+        self._nics: dict[str, list[Nic]] = {}
+        self._vteps: dict[str, list[Vtep]] = {}
         self._segments: list[Segment] = []
         self._containers: list[Container] = []
 
@@ -62,16 +67,14 @@ class TopologyBuilder:
         ``name`` is the switch's and its node's, ``network`` its subnet (``192.168.10.0/24``);
         ``snooping`` switches IGMP and MLD snooping on; ``mtu``, in bytes, holds for all its links.
         """
-        self._switches.append(Switch(name, network, snooping=snooping, mtu=mtu))
-        return self
+        return self._add_switch(Switch(name, network, snooping=snooping, mtu=mtu))
 
     def cable(self, name: str, network: str, *, mtu: int = 1500) -> TopologyBuilder:
         """Add a cable: an underlay segment of exactly two machines, without a switch between them.
 
         ``name`` is the cable's, ``network`` its subnet, ``mtu`` its MTU in bytes.
         """
-        self._switches.append(Switch(name, network, mtu=mtu, cable=True))
-        return self
+        return self._add_switch(Switch(name, network, mtu=mtu, cable=True))
 
     def router(self, name: str, *switches: str, daemon: str | None = "smcroute") -> TopologyBuilder:
         """Add a router with an interface (eth0, eth1, …) on each of the ``switches`` named.
@@ -81,10 +84,11 @@ class TopologyBuilder:
         """
         self._new_node(name)
         self._routers[name] = Router(name, (), daemon)
+        nics: list[Nic] = []
         for number, switch in enumerate(switches):
-            nic = Nic(f"eth{number}", switch, self._free_address(f"router {name}", switch))
-            router = self._routers[name]
-            self._routers[name] = dataclasses.replace(router, nics=(*router.nics, nic))
+            nics.append(Nic(f"eth{number}", switch, self._free_address(f"router {name}", switch)))
+            self._taken[switch].add(nics[-1].ip)
+        self._routers[name] = Router(name, tuple(nics), daemon)
         return self
 
     def host(
@@ -104,6 +108,7 @@ class TopologyBuilder:
         """
         self._new_node(name)
         self._hosts[name] = Host(name, rules=_tuple(rules))
+        self._nics[name], self._vteps[name] = [], []
         if switch is not None:
             self.nic(name, switch, address, device=device)
         return self
@@ -116,9 +121,9 @@ class TopologyBuilder:
         ``host`` and ``switch`` are names; ``address`` is the interface's IP address with prefix
         length (None: the lowest free one), ``device`` its name.
         """
-        old = self._host(host)
-        nic = Nic(device, switch, address or self._free_address(f"host {host}", switch))
-        self._hosts[host] = dataclasses.replace(old, nics=(*old.nics, nic))
+        nics = self._nics[self._host(host).name]
+        nics.append(Nic(device, switch, address or self._free_address(f"host {host}", switch)))
+        self._taken[switch].add(nics[-1].ip)
         return self
 
     def segment(
@@ -177,8 +182,8 @@ class TopologyBuilder:
         ``mac`` is the device's MAC address (None: the lab gives it one).  ``attributes`` are vxlan
         attributes by name (:mod:`vxlab.vxlan`), which override the segment's.
         """
-        old = self._host(host)
-        device = device or f"vxlan{len(old.vteps)}"
+        vteps = self._vteps[self._host(host).name]
+        device = device or f"vxlan{len(vteps)}"
         vtep = Vtep(
             segment=segment,
             device=device,
@@ -192,7 +197,7 @@ class TopologyBuilder:
             mac=mac,
             attributes=_pairs(f"host {host} vtep {device}", attributes),
         )
-        self._hosts[host] = dataclasses.replace(old, vteps=(*old.vteps, vtep))
+        vteps.append(vtep)
         return self
 
     def container(
@@ -228,11 +233,15 @@ class TopologyBuilder:
 
     def build(self) -> Topology:
         """The topology as written down so far; TopologyError where it cannot be built like that."""
+        hosts = (
+            dataclasses.replace(host, nics=tuple(self._nics[name]), vteps=tuple(self._vteps[name]))
+            for name, host in self._hosts.items()
+        )
         return Topology(
             self.name,
             switches=tuple(self._switches),
             routers=tuple(self._routers.values()),
-            hosts=tuple(self._hosts.values()),
+            hosts=tuple(hosts),
             segments=tuple(self._segments),
             containers=tuple(self._containers),
         )
@@ -245,16 +254,37 @@ class TopologyBuilder:
     def _host(self, name: str) -> Host:
         return find(self._hosts, name, "host", self.name)
 
+    def _add_switch(self, switch: Switch) -> TopologyBuilder:
+        self._switches.append(switch)
+        self._pools[switch.name] = _AddressPool(switch.network)
+        return self
+
     def _free_address(self, node: str, switch: str) -> str:
-        networks = {known.name: known.network for known in self._switches}
         checks.text(node, "switch", switch)
-        if switch not in networks:
-            names = ", ".join(networks) or "none at all"
+        if switch not in self._pools:
+            names = ", ".join(self._pools) or "none at all"
             raise TopologyError(node, "switch", f"wanted a known switch, found {switch!r}: {names}")
-        network = ipaddress.ip_network(networks[switch])
-        elements: list[Router | Host] = [*self._routers.values(), *self._hosts.values()]
-        taken = {nic.ip for element in elements for nic in element.nics if nic.switch == switch}
-        for address in network.hosts():
-            if str(address) not in taken:
-                return f"{address}/{network.prefixlen}"
-        raise TopologyError(node, "address", f"wanted a free one on {switch}, found {network} full")
+        pool = self._pools[switch]
+        address = pool.lowest(self._taken[switch])
+        if address is None:
+            found = f"found {pool.network} full"
+            raise TopologyError(node, "address", f"wanted a free one on {switch}, {found}")
+        return address
+
+
+class _AddressPool:
+    """The addresses of a subnet, from the lowest on; none becomes free again once it is taken."""
+
+    def __init__(self, network: str) -> None:
+        self.network = ipaddress.ip_network(network)
+        self._number = 1  # 0 is the network itself
+        self._last = self.network.num_addresses - (2 if self.network.version == 4 else 1)
+
+    def lowest(self, taken: set[str]) -> str | None:
+        """The lowest one that is not ``taken``, with its prefix length; None where all are."""
+        while self._number <= self._last:
+            address = str(self.network[self._number])
+            if address not in taken:
+                return f"{address}/{self.network.prefixlen}"
+            self._number += 1
+        return None

@@ -55,15 +55,9 @@ class Switch:
         return f"{'cable' if self.cable else 'switch'} {self.name}"
 
 
-@functools.lru_cache(maxsize=1 << 12)
-def _parsed(address: str) -> checks.Interface:
-    """Parsed once: checking a topology asks for the address of each interface again and again."""
-    return ipaddress.ip_interface(address)
-
-
-@functools.lru_cache(maxsize=1 << 12)
+@functools.lru_cache(maxsize=1 << 16)
 def _without_prefix(address: str) -> str:
-    return str(_parsed(address).ip)
+    return str(checks.parsed(address).ip)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +88,7 @@ class Nic:
     @property
     def interface(self) -> checks.Interface:
         """The address, parsed."""
-        return _parsed(self.address)
+        return checks.parsed(self.address)
 
     @property
     def ip(self) -> str:

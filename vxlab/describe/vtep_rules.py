@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 from vxlab.describe import checks, vxlan
 from vxlab.describe.elements import Host, Nic, Vtep
+from vxlab.describe.networks import Address, NetworkSet
+from vxlab.describe.peers import Peers, first_outside
 from vxlab.describe.wiring import Wiring
 from vxlab.errors import TopologyError
 
@@ -16,8 +17,12 @@ def check_host(topology: Wiring, host: Host) -> None:
     _check_names(topology, host)
     _check_masters(host)
     _check_segments(topology, host)
+    there = dict.fromkeys(["lo", *(nic.device for nic in host.nics)])
+    there |= dict.fromkeys(str(n) for v in host.vteps for n in (v.vrf, v.bridge) if n)
+    there |= dict.fromkeys(each.host_device for each in topology.containers_of(host.name))
     for vtep in host.vteps:
-        _check_vtep(topology, host, vtep)
+        _check_vtep(topology, host, vtep, there)
+        there[vtep.device] = None
     _check_sockets(topology, host)
 
 
@@ -36,14 +41,13 @@ def _check_names(topology: Wiring, host: Host) -> None:
                 raise TopologyError(str(host), field, f"wanted a free name, {name} is {used[name]}")
             if name is not None:
                 used[name] = what
-    for container in topology.containers:
-        if container.host == host.name:
-            if container.host_device in used:
-                what = used[container.host_device]
-                raise TopologyError(
-                    str(container), "host_device", f"wanted a free name on {host}, found {what}"
-                )
-            used[container.host_device] = "a container's link"
+    for container in topology.containers_of(host.name):
+        if container.host_device in used:
+            what = used[container.host_device]
+            raise TopologyError(
+                str(container), "host_device", f"wanted a free name on {host}, found {what}"
+            )
+        used[container.host_device] = "a container's link"
 
 
 def _check_masters(host: Host) -> None:
@@ -56,7 +60,7 @@ def _check_masters(host: Host) -> None:
 
 
 def _check_segments(topology: Wiring, host: Host) -> None:
-    known = dict.fromkeys(segment.name for segment in topology.segments)
+    known = topology.segment_names
     first: dict[str, Vtep] = {}
     for vtep in host.vteps:
         if vtep.segment not in known:
@@ -73,7 +77,8 @@ def _check_segments(topology: Wiring, host: Host) -> None:
             )
 
 
-def _check_vtep(topology: Wiring, host: Host, vtep: Vtep) -> None:
+def _check_vtep(topology: Wiring, host: Host, vtep: Vtep, there: Mapping[str, None]) -> None:
+    """Refuse what is wrong with one; ``there`` are the interfaces that its host has before."""
     node, segment = f"{host} {vtep}", topology.segment(vtep.segment)
     nic = topology.nic(host, vtep)
     if nic is None:
@@ -85,22 +90,31 @@ def _check_vtep(topology: Wiring, host: Host, vtep: Vtep) -> None:
         raise TopologyError(node, "dev", "wanted True for a multicast group, found False")
     if vtep.remotes and segment.flood != "remote":
         raise TopologyError(node, "remotes", f"wanted none with flood {segment.flood!r}")
-    _check_family(topology, host, vtep, nic)
-    problem = vxlan.check(topology.attributes(host, vtep))
+    attributes = topology.attributes(host, vtep)
+    _check_family(topology, host, vtep, nic, attributes)
+    problem = vxlan.check(attributes)
     if problem:
         raise TopologyError(node, *problem)
-    _check_device(topology, host, vtep)
+    if attributes.get("dev", "lo") not in there:
+        found = f"{attributes['dev']}: {', '.join(there)}"
+        raise TopologyError(node, "dev", f"wanted an interface that is there before, found {found}")
+    if vtep.dev:
+        check_mtu(node, topology.mtu(host, vtep), vtep.addresses)
 
 
-def _check_family(topology: Wiring, host: Host, vtep: Vtep, nic: Nic) -> None:
+def _check_family(
+    topology: Wiring, host: Host, vtep: Vtep, nic: Nic, attributes: Mapping[str, vxlan.Value]
+) -> None:
     node, version = f"{host} {vtep}", nic.interface.version
-    attributes = topology.attributes(host, vtep)
     if attributes.get("dev", nic.device) != nic.device:
         return  # it leaves by another device, a tunnel perhaps
-    named = [("remotes", remote) for remote in topology.remotes(host, vtep)]
+    named = [("remotes", remote) for remote in vtep.remotes or ()]
+    if vtep.remotes is None and topology.segment(vtep.segment).flood == "remote":
+        other = topology.peers(vtep.segment).first_of_family(host, 10 - version)
+        named += [("remotes", other)] if other else []
     named += [(name, str(attributes.get(name, ""))) for name in ("group", "remote", "local")]
     for field, address in named:
-        if address and ipaddress.ip_address(address).version != version:
+        if address and checks.parsed_ip(address).version != version:
             raise TopologyError(
                 node, field, f"wanted IPv{version} as {nic.device} has, found {address}"
             )
@@ -110,28 +124,13 @@ def _check_family(topology: Wiring, host: Host, vtep: Vtep, nic: Nic) -> None:
         )
 
 
-def _check_device(topology: Wiring, host: Host, vtep: Vtep) -> None:
-    """Refuse a ``dev`` that is not there when the device is made, and IPv6 in too small an MTU."""
-    node, attributes = f"{host} {vtep}", topology.attributes(host, vtep)
-    there = ["lo", *(nic.device for nic in host.nics)]
-    if attributes.get("dev", "lo") not in there:
-        there += [str(name) for each in host.vteps for name in (each.vrf, each.bridge) if name]
-        there += [each.host_device for each in topology.containers if each.host == host.name]
-        there += [each.device for each in host.vteps[: host.vteps.index(vtep)]]
-    if attributes.get("dev", "lo") not in there:
-        found = f"{attributes['dev']}: {', '.join(dict.fromkeys(there))}"
-        raise TopologyError(node, "dev", f"wanted an interface that is there before, found {found}")
-    if vtep.dev:
-        check_mtu(node, topology.mtu(host, vtep), vtep.addresses)
-
-
 def check_mtu(node: str, mtu: int, addresses: Iterable[str]) -> None:
     """TopologyError where ``mtu``, in bytes, is too small for an IPv6 one of ``addresses``.
 
     ``node`` names the element in the error; ``addresses`` have their prefix length.
     """
     for address in addresses:
-        if mtu < checks.MTU_IPV6 and ipaddress.ip_interface(address).version == 6:
+        if mtu < checks.MTU_IPV6 and checks.parsed(address).version == 6:
             raise TopologyError(
                 node,
                 "addresses",
@@ -176,36 +175,68 @@ def check_ways(topology: Wiring, host: Host, vtep: Vtep) -> None:
     if nic is None or attributes.get("dev", nic.device) != nic.device:
         return
     flooding = topology.segment(vtep.segment).flood == "remote"
-    given = [*topology.remotes(host, vtep), *filter(None, [attributes.get("remote")])]
-    own = {near.interface.ip for near in host.nics}
-    for remote in given:
-        if ipaddress.ip_address(str(remote)) in own:
-            raise TopologyError(
-                node, "remotes", f"wanted another host's address, found its own {remote}"
-            )
-    peers = [] if vtep.remotes is not None else _peers(topology, host, vtep)
-    for strict, addresses in ((False, given), (True, peers)):
-        for address in map(str, addresses):
-            problem = _no_way(topology, host, nic, "dev" in attributes, address, strict)
-            if problem:
-                field = "remotes" if flooding else "segment"
-                raise TopologyError(node, field, f"wanted a way to {address}, found {problem}")
+    others = topology.peers(vtep.segment) if vtep.remotes is None else None
+    named, remote = list(vtep.remotes or ()), attributes.get("remote")
+    if remote and not (others and flooding and remote == others.first(host)):
+        named.append(str(remote))
+    own = topology.addresses(host)
+    same = others.first_of_addresses(host, own) if others and flooding else None
+    same = same or next((each for each in named if str(checks.parsed_ip(each)) in own), None)
+    if same:
+        raise TopologyError(node, "remotes", f"wanted another host's address, found its own {same}")
+    for strict, address in _doubtful(topology, host, vtep, nic, named):
+        problem = _no_way(topology, host, nic, "dev" in attributes, address, strict)
+        if problem:
+            field = "remotes" if flooding else "segment"
+            raise TopologyError(node, field, f"wanted a way to {address}, found {problem}")
 
 
-def _peers(topology: Wiring, host: Host, vtep: Vtep) -> list[str]:
-    """The underlay addresses of all other VTEPs of a segment."""
-    others = topology.vteps(vtep.segment)
-    nics = [topology.nic(other, far) for other, far in others if other.name != host.name]
-    return [nic.ip for nic in nics if nic]
+def _doubtful(
+    topology: Wiring, host: Host, vtep: Vtep, nic: Nic, named: Iterable[str]
+) -> Iterator[tuple[bool, str]]:
+    """Addresses to be looked at, and how strictly: of the other VTEPs only those that are lost."""
+    bound = "dev" in topology.attributes(host, vtep)
+    flooding = topology.segment(vtep.segment).flood == "remote"
+    others = topology.peers(vtep.segment) if vtep.remotes is None else None
+    strictly = _lost(topology, host, nic, bound, others, True) if others else None
+    if strictly and others and flooding:
+        loosely = _lost(topology, host, nic, bound, others, False)
+        yield from [(False, loosely)] if loosely else []
+    yield from ((False, each) for each in named)
+    yield from [(True, strictly)] if strictly else []
+
+
+def _lost(
+    topology: Wiring, host: Host, nic: Nic, bound: bool, others: Peers, strict: bool
+) -> str | None:
+    """The first of ``others`` that :func:`_no_way` finds no way to, without asking of each."""
+    gateway = topology.gateway(host)
+    usable = _usable(topology, host, nic, bound)
+    if gateway is None or (bound and nic is not host.nics[0]):
+        return first_outside(others.left_by(None, lambda _: False), usable)
+    router, version = gateway[0], gateway[1].interface.version
+    networks = topology.networks(router)
+
+    def reached(address: Address) -> bool:
+        return address.version == version and (not strict or address in networks)
+
+    return first_outside(others.left_by((router.name, version, strict), reached), usable)
+
+
+def _usable(topology: Wiring, host: Host, nic: Nic, bound: bool) -> NetworkSet:
+    """The networks that a VTEP can send to without a router."""
+    if bound and len(host.nics) > 1:
+        return NetworkSet([nic.interface.network])
+    return topology.networks(host)
 
 
 def _no_way(
     topology: Wiring, host: Host, nic: Nic, bound: bool, address: str, strict: bool
 ) -> str | None:
     """Why packets cannot get to ``address``; ``strict`` asks the router whether it knows it."""
-    ip = ipaddress.ip_address(address)
-    usable = (nic,) if bound else host.nics
-    if ip.is_loopback or any(ip in each.interface.network for each in usable):
+    ip = checks.parsed_ip(address)
+    usable = _usable(topology, host, nic, bound)
+    if ip.is_loopback or ip in usable:
         return None
     gateway = topology.gateway(host)
     if gateway is None or ip.version != gateway[1].interface.version:
@@ -214,6 +245,6 @@ def _no_way(
         first = host.nics[0].device
         return f"no router for {nic.device}: the default route leaves by {first}, the first"
     router, _ = gateway
-    if strict and not any(ip in each.interface.network for each in router.nics):
+    if strict and ip not in topology.networks(router):
         return f"that {router}, the gateway, has no interface on its network"
     return None

@@ -7,15 +7,20 @@ the checks, the planner and everything that explains a lab.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from vxlab.describe import vxlan
 from vxlab.describe.elements import Container, Host, Nic, Router, Segment, Switch, Vtep
+from vxlab.describe.networks import NetworkSet
+from vxlab.describe.peers import Peers
 from vxlab.errors import TopologyError
 
 E = TypeVar("E", Switch, Router, Host, Segment)
+Index = TypeVar("Index")
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,65 +60,145 @@ class Wiring:
         return (*self.routers, *self.hosts)
 
     def cards(self, switch: Switch) -> tuple[tuple[Router | Host, Nic], ...]:
-        """All interfaces on ``switch``, each with its machine."""
-        return tuple((m, nic) for m in self.machines for nic in m.nics if nic.switch == switch.name)
+        """All interfaces on ``switch``, each with its machine; those of routers first."""
+        return self.cards_on(switch.name)
+
+    def cards_on(self, switch: str) -> tuple[tuple[Router | Host, Nic], ...]:
+        """The same, of the switch of that name; none where there is no such switch."""
+        found = self._index("cards", self._all_cards)
+        return found.get(switch, ())
+
+    def _all_cards(self) -> dict[str, tuple[tuple[Router | Host, Nic], ...]]:
+        return _grouped((nic.switch, (m, nic)) for m in self.machines for nic in m.nics)
+
+    @property
+    def host_names(self) -> Mapping[str, Host]:
+        """All hosts by their names."""
+        return self._index("hosts", lambda: _named(self.hosts))
+
+    @property
+    def segment_names(self) -> Mapping[str, Segment]:
+        """All segments by their names."""
+        return self._index("segments", lambda: _named(self.segments))
+
+    @property
+    def _switch_names(self) -> Mapping[str, Switch]:
+        return self._index("switches", lambda: _named(self.switches))
 
     def host(self, name: str) -> Host:
         """The host of that name; TopologyError where there is none."""
-        return find(self._names("hosts", self.hosts), name, "host", str(self))
+        return find(self.host_names, name, "host", str(self))
 
     def router(self, name: str) -> Router:
         """The router of that name; TopologyError where there is none."""
-        return find(self._names("routers", self.routers), name, "router", str(self))
+        return find(self._index("routers", lambda: _named(self.routers)), name, "router", str(self))
 
     def switch(self, name: str) -> Switch:
         """The switch or cable of that name; TopologyError where there is none."""
-        return find(self._names("switches", self.switches), name, "switch", str(self))
+        return find(self._switch_names, name, "switch", str(self))
 
     def segment(self, name: str) -> Segment:
         """The segment of that name; TopologyError where there is none."""
-        return find(self._names("segments", self.segments), name, "segment", str(self))
+        return find(self.segment_names, name, "segment", str(self))
 
     def vteps(self, segment: str) -> tuple[tuple[Host, Vtep], ...]:
         """All VTEPs of the segment of that name, each with its host."""
-        if "vteps" not in self._found:
-            found: dict[str, list[tuple[Host, Vtep]]] = {}
-            for host in self.hosts:
-                for vtep in host.vteps:
-                    found.setdefault(vtep.segment, []).append((host, vtep))
-            self._found["vteps"] = found
-        return tuple(self._found["vteps"].get(segment, ()))
+        found = self._index("vteps", self._all_vteps)
+        return found.get(segment, ())
 
-    def _names(self, kind: str, elements: Iterable[E]) -> Mapping[str, E]:
-        """Elements by name; kept, since a topology of thousands of segments asks all the time."""
-        if kind not in self._found:
-            self._found[kind] = {element.name: element for element in elements}
-        names: Mapping[str, E] = self._found[kind]
-        return names
+    def _all_vteps(self) -> dict[str, tuple[tuple[Host, Vtep], ...]]:
+        return _grouped((v.segment, (host, v)) for host in self.hosts for v in host.vteps)
+
+    def peers(self, segment: str) -> Peers:
+        """The underlay interfaces of all VTEPs of the segment of that name."""
+        found: dict[str, Peers] = self._index("peers", dict)
+        if segment not in found:
+            ways = [(host, self.nic(host, vtep)) for host, vtep in self.vteps(segment)]
+            found[segment] = Peers((host, nic) for host, nic in ways if nic)
+        return found[segment]
+
+    @property
+    def first_devices(self) -> Mapping[str, str]:
+        """Of each machine and container the name of its first interface, by the node's name."""
+        return self._index("first_devices", self._first_devices)
+
+    def _first_devices(self) -> dict[str, str]:
+        machines = {each.name: each.nics[0].device for each in self.machines if each.nics}
+        return machines | {container.name: container.device for container in self.containers}
+
+    def networks(self, machine: Router | Host) -> NetworkSet:
+        """The underlay networks that ``machine``, one of this topology, has an address in."""
+        found: dict[str, NetworkSet] = self._index("networks", dict)
+        if machine.name not in found:
+            found[machine.name] = NetworkSet(nic.interface.network for nic in machine.nics)
+        return found[machine.name]
+
+    def addresses(self, machine: Router | Host) -> frozenset[str]:
+        """The underlay addresses of ``machine``, one of this topology, without prefix length."""
+        found: dict[str, frozenset[str]] = self._index("addresses", dict)
+        if machine.name not in found:
+            found[machine.name] = frozenset(nic.ip for nic in machine.nics)
+        return found[machine.name]
+
+    def containers_of(self, host: str) -> tuple[Container, ...]:
+        """All containers of the host of that name."""
+        found = self._index(
+            "containers", lambda: _grouped((each.host, each) for each in self.containers)
+        )
+        return found.get(host, ())
+
+    def containers_behind(self, host: str, bridge: str) -> tuple[Container, ...]:
+        """All containers at ``bridge`` of ``host``; both are names."""
+        found = self._index(
+            "behind",
+            lambda: _grouped(((each.host, each.bridge), each) for each in self.containers),
+        )
+        return found.get((host, bridge), ())
+
+    def bridges(self, host: str) -> Mapping[str, Vtep]:
+        """The bridges of the host of that name, each with the first VTEP in it."""
+        found: dict[str, dict[str, Vtep]] = self._index("bridges", dict)
+        if host not in found:
+            vteps = reversed(self.host(host).vteps)
+            found[host] = {vtep.bridge: vtep for vtep in vteps if vtep.bridge}
+        return found[host]
+
+    def _index(self, what: str, make: Callable[[], Index]) -> Index:
+        """What is asked for all the time in a topology of thousands: made at the first question."""
+        if what not in self._found:
+            self._found[what] = make()
+        index: Index = self._found[what]
+        return index
 
     def vtep(self, host: str, segment: str) -> Vtep:
         """The VTEP of ``host`` in ``segment``; TopologyError where there is none."""
-        for vtep in self.host(host).vteps:
-            if vtep.segment == segment:
-                return vtep
+        there = self.host(host)
+        found = self._index("vtep", self._each_vtep)
+        if (there.name, segment) in found:
+            return found[there.name, segment]
         raise TopologyError(f"host {host}", "vteps", f"wanted one in segment {segment!r}")
+
+    def _each_vtep(self) -> dict[tuple[str, str], Vtep]:
+        ends = [(host, vtep) for host in self.hosts for vtep in host.vteps]
+        return {(host.name, vtep.segment): vtep for host, vtep in reversed(ends)}
 
     def nic(self, host: Host, vtep: Vtep) -> Nic | None:
         """The interface that packets of ``vtep`` leave ``host`` by; None where there is none."""
-        for nic in host.nics:
-            if vtep.nic in (None, nic.device):
-                return nic
-        return None
+        if vtep.nic is None:
+            return host.nics[0] if host.nics else None
+        found: dict[str, tuple[Host, dict[str, Nic]]] = self._index("nics", dict)
+        if host.name not in found or found[host.name][0] is not host:
+            found[host.name] = host, {nic.device: nic for nic in reversed(host.nics)}
+        return found[host.name][1].get(vtep.nic)
 
     def mtu(self, host: Host, vtep: Vtep) -> int:
         """The MTU in bytes behind ``vtep`` of ``host``: the underlay's less the encapsulation.
 
         TopologyError where the VTEP has no interface on a switch.
         """
-        nic = self.nic(host, vtep)
-        for switch in self.switches:
-            if nic and nic.switch == switch.name:
-                return switch.mtu - vxlan.OVERHEAD[nic.interface.version]
+        nic, switches = self.nic(host, vtep), self._switch_names
+        if nic and nic.switch in switches:
+            return switches[nic.switch].mtu - vxlan.OVERHEAD[nic.interface.version]
         raise TopologyError(f"{host} {vtep}", "nic", "wanted an interface on a switch, found none")
 
     def gateway(self, host: Host) -> tuple[Router, Nic] | None:
@@ -122,10 +207,8 @@ class Wiring:
         The router, and its interface there; None where there is no router.
         """
         for nic in host.nics[:1]:
-            for router in self.routers:
-                for there in router.nics:
-                    if there.switch == nic.switch:
-                        return router, there
+            for machine, there in self.cards_on(nic.switch)[:1]:  # those of routers come first
+                return (machine, there) if isinstance(machine, Router) else None
         return None
 
     def remotes(self, host: Host, vtep: Vtep) -> tuple[str, ...]:
@@ -134,20 +217,33 @@ class Wiring:
             return vtep.remotes
         if self.segment(vtep.segment).flood != "remote":
             return ()
-        nics = [
-            self.nic(other, far) for other, far in self.vteps(vtep.segment) if other is not host
-        ]
-        return tuple(nic.ip for nic in nics if nic)
+        return self.peers(vtep.segment).others(host)
+
+    def _first_remote(self, host: Host, vtep: Vtep) -> str | None:
+        """The first of :meth:`remotes`, without a list of all the others."""
+        if vtep.remotes is not None:
+            return next(iter(vtep.remotes), None)
+        if self.segment(vtep.segment).flood != "remote":
+            return None
+        return self.peers(vtep.segment).first(host)
 
     def attributes(self, host: Host, vtep: Vtep) -> dict[str, vxlan.Value]:
         """The vxlan attributes, by name, that the device of ``vtep`` of ``host`` is made with."""
+        found: dict[tuple[str, str], tuple[Host, Vtep, dict[str, vxlan.Value]]]
+        found, key = self._index("attributes", dict), (host.name, vtep.device)
+        known = found.get(key)
+        if known is None or known[0] is not host or known[1] is not vtep:
+            known = found[key] = host, vtep, self._attributes(host, vtep)
+        return dict(known[2])
+
+    def _attributes(self, host: Host, vtep: Vtep) -> dict[str, vxlan.Value]:
         segment, nic = self.segment(vtep.segment), self.nic(host, vtep)
         found: dict[str, vxlan.Value] = {"id": segment.vni}
-        remotes = self.remotes(host, vtep)
+        remote = None if segment.group else self._first_remote(host, vtep)
         if segment.group:
             found["group"] = segment.group
-        elif remotes:
-            found["remote"] = remotes[0]  # the others are added to the FDB
+        elif remote:
+            found["remote"] = remote  # the others are added to the FDB
         local = vtep.local if vtep.local is not None else segment.flood != "group"
         if local and nic:
             found["local"] = nic.ip
@@ -168,6 +264,18 @@ class Wiring:
     def ports(self) -> frozenset[int]:
         """The UDP ports of all VTEPs."""
         return frozenset(self.port(host, vtep) for host in self.hosts for vtep in host.vteps)
+
+
+def _named(elements: Iterable[E]) -> dict[str, E]:
+    return {element.name: element for element in elements}
+
+
+def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, tuple[V, ...]]:
+    """The values of each key, in their order."""
+    found: dict[K, list[V]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return {key: tuple(values) for key, values in found.items()}
 
 
 def find(elements: Mapping[str, E], name: str, kind: str, topology: str) -> E:
