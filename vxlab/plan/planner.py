@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from vxlab.describe import checks
 from vxlab.describe.elements import Container, Host, Nic, Router, Switch, Vtep
 from vxlab.describe.topology import Topology
+from vxlab.plan.daemons import Daemons
 from vxlab.plan.operations import (
     AddAddress,
     AddFdb,
@@ -23,13 +24,10 @@ from vxlab.plan.operations import (
     AddNamespace,
     AddRoute,
     AddRule,
-    HostOnLink,
-    Members,
     Operation,
     Peer,
     SetLink,
     SetSysctl,
-    StartDaemon,
 )
 
 #: How the MAC addresses of a lab begin: locally administered, then "vx".
@@ -83,8 +81,9 @@ class _Planner:
         topology = self.topology
         for node in topology.nodes:
             yield AddNamespace(node)
+        routers = {router.name for router in topology.routers}
         for node in topology.nodes:
-            yield from self._settings(node)
+            yield from _settings(node, node in routers)
         for switch in topology.switches:
             yield from [self._cable(switch)] if switch.cable else self._switch(switch)
         for router in topology.routers:
@@ -93,12 +92,16 @@ class _Planner:
             yield from self._host(host)
         for container in topology.containers:
             yield from self._container(container)
-        for router in topology.routers:
-            if router.daemon:
-                yield self._daemon(router, router.daemon)
+        yield from self._daemons()
         for host in topology.hosts:
             for rule in host.rules:
                 yield AddRule(host.name, rule.words, rule.family)
+
+    def _daemons(self) -> Iterator[Operation]:
+        routed = [(router, router.daemon) for router in self.topology.routers if router.daemon]
+        if routed:
+            daemons = Daemons(self.topology)
+            yield from (daemons.start(router, program) for router, program in routed)
 
     def index(self, node: str, peer: int = 0) -> int:
         """The next free interface index of a node, and not that of a veth's other end.
@@ -121,17 +124,6 @@ class _Planner:
         self._last_mac += 1
         return f"{_MACS}:{self._last_mac.to_bytes(3).hex(':')}"
 
-    def _settings(self, node: str) -> Iterator[Operation]:
-        routers = {router.name for router in self.topology.routers}
-        for key, value in _PLAIN.items():
-            if key == "net.ipv4.ip_forward" and node in routers:
-                value = "1"
-            yield SetSysctl(node, key, value)
-        for key, value in _QUIET_IPV6.items():
-            yield SetSysctl(node, key, value)
-        if node in routers:
-            yield SetSysctl(node, "net.ipv6.conf.all.forwarding", "1")
-
     def _switch(self, switch: Switch) -> Iterator[Operation]:
         snooping = (("mcast_snooping", 1),) if switch.snooping else (("mcast_snooping", 0),)
         yield AddLink(
@@ -144,7 +136,7 @@ class _Planner:
             mtu=_mtu(switch.mtu),
             up=True,
         )
-        taken = {SWITCH_BRIDGE, *checks.RESERVED}
+        taken = dict.fromkeys((SWITCH_BRIDGE, *checks.RESERVED), 2)
         for machine, nic in self.topology.cards(switch):
             yield self._port(switch, machine, nic, _port_name(machine.name, taken))
 
@@ -198,15 +190,13 @@ class _Planner:
                 mac=self.mac(),
                 up=True,
             )
-        for container in self.topology.containers:
-            if container.host == host.name:
-                yield self._container_link(host, container)
+        for container in self.topology.containers_of(host.name):
+            yield self._container_link(host, container)
         for vtep in host.vteps:
             yield from self._vtep(host, vtep)
 
     def _container_link(self, host: Host, container: Container) -> AddLink:
-        vtep = next(v for v in host.vteps if v.bridge == container.bridge)
-        mtu = self.topology.mtu(host, vtep)
+        mtu = self.topology.mtu(host, self.topology.bridges(host.name)[container.bridge])
         index, mac = self.index(container.name), self.mac(container.mac)
         peer = Peer(container.name, container.device, index, mac=mac, mtu=mtu)
         return AddLink(
@@ -242,27 +232,15 @@ class _Planner:
     def _container(self, container: Container) -> Iterator[Operation]:
         yield from _enable(container.name, container.device, container.addresses)
 
-    def _daemon(self, router: Router, daemon: str) -> StartDaemon:
-        switches = {nic.switch: nic for nic in router.nics}
-        members: dict[str, dict[str, None]] = {}
-        hosts: dict[str, HostOnLink] = {}
-        for host in self.topology.hosts:
-            for nic in host.nics:
-                if nic.switch in switches:
-                    link = HostOnLink(host.name, nic.ip, switches[nic.switch].ip)
-                    hosts.setdefault(nic.switch, link)
-            for vtep in host.vteps:
-                group = self.topology.attributes(host, vtep).get("group")
-                lower = self.topology.nic(host, vtep)
-                if group and lower and lower.switch in switches:
-                    members.setdefault(str(group), {})[switches[lower.switch].device] = None
-        return StartDaemon(
-            router.name,
-            daemon,
-            tuple(nic.device for nic in router.nics),
-            members=tuple(Members(group, tuple(devices)) for group, devices in members.items()),
-            hosts=tuple(hosts.values()),
-        )
+
+def _settings(node: str, is_router: bool) -> Iterator[Operation]:
+    for key, value in _PLAIN.items():
+        forward = key == "net.ipv4.ip_forward" and is_router
+        yield SetSysctl(node, key, "1" if forward else value)
+    for key, value in _QUIET_IPV6.items():
+        yield SetSysctl(node, key, value)
+    if is_router:
+        yield SetSysctl(node, "net.ipv6.conf.all.forwarding", "1")
 
 
 def _enable(node: str, device: str, addresses: tuple[str, ...]) -> Iterator[Operation]:
@@ -280,11 +258,15 @@ def _mtu(mtu: int) -> int | None:
     return None if mtu == 1500 else mtu
 
 
-def _port_name(node: str, taken: set[str]) -> str:
-    """The name of a switch's port: the machine's own, with a number where it is taken."""
-    name, number = node, 2
+def _port_name(node: str, taken: dict[str, int]) -> str:
+    """The name of a switch's port: the machine's own, with a number where it is taken.
+
+    ``taken`` are the names in use, each with the number that is tried next where it is wanted.
+    """
+    name = node
     while name in taken:
-        suffix = f"-{number}"
-        name, number = node[: checks.NAME_BYTES - len(suffix)] + suffix, number + 1
-    taken.add(name)
+        suffix = f"-{taken[node]}"
+        name = node[: checks.NAME_BYTES - len(suffix)] + suffix
+        taken[node] += 1
+    taken[name] = 2
     return name
