@@ -12,9 +12,8 @@ topology = t.build()
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from vxlab.describe import checks, vxlan
 from vxlab.describe.containers import Container
@@ -22,12 +21,15 @@ from vxlab.describe.devices import Device, PortVlan
 from vxlab.describe.devices.base import as_pairs, as_tuple
 from vxlab.describe.elements import Flood, Host, Nic, Router, Segment, Switch, Vtep
 from vxlab.describe.filters import NftRules, Rule
-from vxlab.describe.free import first_of, next_card
+from vxlab.describe.free import AddressPools, first_of, next_card
 from vxlab.describe.impairment import Netem
+from vxlab.describe.machine import checked_settings
 from vxlab.describe.routes import StaticRoute
 from vxlab.describe.topology import Topology
 from vxlab.describe.wiring import NodeChange, Routing, find
 from vxlab.errors import TopologyError
+
+M = TypeVar("M", bound=Host | Router | Container)
 
 
 class TopologyBuilder:
@@ -45,10 +47,13 @@ class TopologyBuilder:
         self.routing = routing
         self._changes: list[NodeChange] = []
         self._switches: list[Switch] = []
+        self._pools: dict[str, AddressPools] = {}
         self._routers: dict[str, Router] = {}
         self._hosts: dict[str, Host] = {}
         self._segments: list[Segment] = []
         self._containers: dict[str, Container] = {}
+        #: What machines have beside what they were added with, by their names and fields.
+        self._parts: dict[str, dict[str, list[Any]]] = {}
 
     def switch(
         self,
@@ -65,8 +70,7 @@ class TopologyBuilder:
         bytes, holds for all its links.
         """
         first, more = first_of(network)
-        self._switches.append(Switch(name, first, snooping=snooping, mtu=mtu, more=more))
-        return self
+        return self._add_switch(Switch(name, first, snooping=snooping, mtu=mtu, more=more))
 
     def cable(
         self, name: str, network: str | Iterable[str] | None, *, mtu: int = 1500
@@ -77,8 +81,7 @@ class TopologyBuilder:
         MTU in bytes.
         """
         first, more = first_of(network)
-        self._switches.append(Switch(name, first, mtu=mtu, cable=True, more=more))
-        return self
+        return self._add_switch(Switch(name, first, mtu=mtu, cable=True, more=more))
 
     def router(
         self,
@@ -152,11 +155,12 @@ class TopologyBuilder:
             wanted = "wanted a host or router, found a container: it has the card to its host"
             raise TopologyError(str(old), "nics", wanted)
         given = tuple(each for each in as_tuple(address) if each != "")
-        vrf = master in {each.name for each in old.devices if each.kind.name == "vrf"}
+        devices = self._of(machine, "devices")
+        vrf = master in {each.name for each in devices if each.kind.name == "vrf"}
         if address is None and (master is None or vrf):
             given = self._free_addresses(str(old), switch)
         nic = Nic(
-            device or next_card(old),
+            device or next_card(self._of(machine, "nics"), devices),
             switch,
             given[0] if given else None,
             mac=mac,
@@ -167,7 +171,9 @@ class TopologyBuilder:
             vlans=as_tuple(vlans),
             impairment=impairment,
         )
-        return self._change(old, nics=(*old.nics, nic))
+        if switch in self._pools:
+            self._pools[switch].take(nic.addresses)
+        return self._add(machine, "nics", nic)
 
     def device(self, machine: str, *devices: Device) -> TopologyBuilder:
         """Add devices to a host, router or container, whatever order they are in.
@@ -175,8 +181,7 @@ class TopologyBuilder:
         ``machine`` is its name; ``devices`` are of any kind: :class:`vxlab.Bridge`,
         :class:`vxlab.Vlan`, :class:`vxlab.Bond`, :class:`vxlab.Loopback` or one of your own.
         """
-        old = self._machine(machine)
-        return self._change(old, devices=(*old.devices, *devices))
+        return self._add(machine, "devices", *devices)
 
     def route(
         self, machine: str, destination: str, via: str | None = None, **more: Any
@@ -186,8 +191,7 @@ class TopologyBuilder:
         ``machine`` is its name, ``destination`` a network or ``default``, ``via`` the gateway's IP
         address; ``more`` are the other fields of :class:`vxlab.StaticRoute` (``interface`` …).
         """
-        old = self._machine(machine)
-        return self._change(old, routes=(*old.routes, StaticRoute(destination, via, **more)))
+        return self._add(machine, "routes", StaticRoute(destination, via, **more))
 
     def setting(self, machine: str, name: str, value: str | int | bool) -> TopologyBuilder:
         """Set a kernel setting of a host, router or container.
@@ -196,13 +200,12 @@ class TopologyBuilder:
         (``net.ipv4.fib_multipath_hash_policy``), ``value`` what is written to it.  A setting of one
         interface is set once that is there.
         """
-        old = self._machine(machine)
-        return self._change(old, settings=(*old.settings, (name, value)))
+        node = str(self._machine(machine))
+        return self._add(machine, "settings", *checked_settings(node, ((name, value),)))
 
     def rule(self, machine: str, *rules: Rule | NftRules) -> TopologyBuilder:
         """Add packet filter ``rules`` to the host, router or container called ``machine``."""
-        old = self._machine(machine)
-        return self._change(old, rules=(*old.rules, *rules))
+        return self._add(machine, "rules", *rules)
 
     def then(self, *changes: NodeChange) -> TopologyBuilder:
         """Add operations that follow once everything is built: entries, VNIs, next hops.
@@ -275,8 +278,7 @@ class TopologyBuilder:
         (None: the kernel's choice).  ``attributes`` are vxlan attributes by name
         (:mod:`vxlab.vxlan`), which override the segment's.
         """
-        old = self._host(host)
-        device = device or f"vxlan{len(old.vteps)}"
+        device = device or f"vxlan{len(self._of(self._host(host).name, 'vteps'))}"
         vtep = Vtep(
             segment=segment,
             device=device,
@@ -293,8 +295,7 @@ class TopologyBuilder:
             port=as_pairs(f"host {host} vtep {device}", "port", port),
             vlans=as_tuple(vlans),
         )
-        self._hosts[host] = dataclasses.replace(old, vteps=(*old.vteps, vtep))
-        return self
+        return self._add(host, "vteps", vtep)
 
     def container(
         self,
@@ -345,10 +346,10 @@ class TopologyBuilder:
         return Topology(
             self.name,
             switches=tuple(self._switches),
-            routers=tuple(self._routers.values()),
-            hosts=tuple(self._hosts.values()),
+            routers=tuple(map(self._whole, self._routers.values())),
+            hosts=tuple(map(self._whole, self._hosts.values())),
             segments=tuple(self._segments),
-            containers=tuple(self._containers.values()),
+            containers=tuple(map(self._whole, self._containers.values())),
             changes=tuple(self._changes),
             routing=self.routing,
         )
@@ -366,32 +367,30 @@ class TopologyBuilder:
         found: Host | Router | Container = find(known, name, "machine", self.name)
         return found
 
-    def _change(self, old: Host | Router | Container, **changes: Any) -> TopologyBuilder:
-        """Replace a machine by a copy with ``changes``."""
-        new = dataclasses.replace(old, **changes)
-        groups: tuple[dict[str, Any], ...] = (self._hosts, self._routers, self._containers)
-        for group in groups:
-            if old.name in group:
-                group[old.name] = new
+    def _of(self, machine: str, field: str) -> list[Any]:
+        """What was added to a ``field`` of the machine of that name."""
+        return self._parts.setdefault(machine, {}).setdefault(field, [])
+
+    def _add(self, machine: str, field: str, *more: Any) -> TopologyBuilder:
+        self._of(self._machine(machine).name, field).extend(more)
+        return self
+
+    def _whole(self, machine: M) -> M:
+        """A machine with all that was added to it."""
+        more: dict[str, Any] = {}
+        for field, added in self._parts.get(machine.name, {}).items():
+            more[field] = (*getattr(machine, field), *added)
+        return dataclasses.replace(machine, **more)
+
+    def _add_switch(self, switch: Switch) -> TopologyBuilder:
+        self._switches.append(switch)
+        self._pools[switch.name] = AddressPools(switch)
         return self
 
     def _free_addresses(self, node: str, switch: str) -> tuple[str, ...]:
         """The lowest free address of each subnet of a switch."""
-        found = {known.name: known for known in self._switches}
         checks.text(node, "switch", switch)
-        if switch not in found:
-            names = ", ".join(found) or "none at all"
+        if switch not in self._pools:
+            names = ", ".join(self._pools) or "none at all"
             raise TopologyError(node, "switch", f"wanted a known switch, found {switch!r}: {names}")
-        return tuple(self._free_address(node, found[switch], one) for one in found[switch].networks)
-
-    def _free_address(self, node: str, switch: Switch, text: str) -> str:
-        network = ipaddress.ip_network(text)
-        elements: list[Router | Host] = [*self._routers.values(), *self._hosts.values()]
-        cards = (nic for element in elements for nic in element.nics if nic.switch == switch.name)
-        taken = {address.partition("/")[0] for nic in cards for address in nic.addresses}
-        for address in network.hosts():
-            if str(address) not in taken:
-                return f"{address}/{network.prefixlen}"
-        raise TopologyError(
-            node, "address", f"wanted a free one on {switch.name}, found {network} full"
-        )
+        return self._pools[switch].free(node)

@@ -6,6 +6,7 @@ All take ``node`` and ``field``, the element and the attribute that a TopologyEr
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Iterable
@@ -28,6 +29,21 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
 #: Names that no new interface may have: the loopback device, and the folders beside those of
 #: the interfaces in ``/proc/sys/net/ipv4/conf``.
 RESERVED = frozenset({"lo", "all", "default"})
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def parsed(address: str) -> Interface:
+    """The ``address`` of an interface, with prefix length, parsed; ValueError where it is none.
+
+    Kept, as in :func:`parsed_ip`: a topology asks for each of its addresses again and again.
+    """
+    return ipaddress.ip_interface(address)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def parsed_ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The IP ``address``, without prefix length, parsed; ValueError where it is none."""
+    return ipaddress.ip_address(address)
 
 
 def text(node: str, field: str, value: Any) -> str:
@@ -127,21 +143,21 @@ def interface(node: str, field: str, value: Any) -> Interface:
             f"wanted an address with prefix length, such as {value}/24, found {value!r}",
         )
     try:
-        parsed = ipaddress.ip_interface(value)
+        found = parsed(value)
     except ValueError as error:
         raise TopologyError(
             node, field, f"wanted an address like 192.0.2.1/24, found {value!r}: {error}"
         ) from error
-    problem = _unusable(parsed)
+    problem = _unusable(found)
     if problem:
         raise TopologyError(node, field, f"wanted the address of a host, found {value}: {problem}")
     if not value.rpartition("/")[2].isdigit() or "%" in value:
         raise TopologyError(node, field, f"wanted no mask and no scope, found {value!r}")
-    return parsed
+    return found
 
 
-def _unusable(parsed: Interface) -> str | None:
-    address, net = parsed.ip, parsed.network
+def _unusable(found: Interface) -> str | None:
+    address, net = found.ip, found.network
     if address.is_multicast:
         return "a multicast group"
     if address.is_unspecified or address.is_loopback:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from vxlab.describe.checks import parsed
 from vxlab.describe.containers import Container
 from vxlab.describe.devices import Device
-from vxlab.describe.elements import Host, Nic, Router, parsed
+from vxlab.describe.elements import Host, Nic, Router
 from vxlab.describe.wiring import Wiring
 from vxlab.errors import TopologyError
 
@@ -36,7 +37,7 @@ def _names(topology: Wiring, machine: Router | Host | Container) -> dict[str, st
         for vtep in machine.vteps:
             found[vtep.device] = "a vxlan device"
             found |= {name: "a bridge or VRF" for name in (vtep.bridge, vtep.vrf) if name}
-        found |= {each.host_device: "a link" for each in topology.behind(machine.name)}
+        found |= {each.host_device: "a link" for each in topology.containers_of(machine.name)}
     seen = {} if not isinstance(machine, Container) else {machine.device: "the card to its host"}
     if not isinstance(machine, Container):
         seen = {nic.device: "a card" for nic in machine.nics}

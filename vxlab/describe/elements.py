@@ -72,15 +72,9 @@ class Switch:
         return (*(() if self.network is None else (self.network,)), *self.more)
 
 
-@functools.lru_cache(maxsize=1 << 12)
-def parsed(address: str) -> checks.Interface:
-    """``address``, with prefix length, parsed once: topologies ask for it again and again."""
-    return ipaddress.ip_interface(address)
-
-
-@functools.lru_cache(maxsize=1 << 12)
+@functools.lru_cache(maxsize=1 << 16)
 def _without_prefix(address: str) -> str:
-    return str(parsed(address).ip)
+    return str(checks.parsed(address).ip)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +134,7 @@ class Nic:
         """The first address, parsed; TopologyError where there is none."""
         if self.address is None:
             raise TopologyError(str(self), "address", "wanted one, found none")
-        return parsed(self.address)
+        return checks.parsed(self.address)
 
     @property
     def ip(self) -> str:

@@ -28,10 +28,11 @@ def check_machine(machine: Any) -> None:
         object.__setattr__(machine, field, as_tuple(getattr(machine, field)))
     checks.members(node, "devices", machine.devices, Device)
     checks.members(node, "routes", machine.routes, StaticRoute)
-    object.__setattr__(machine, "settings", _settings(node, machine.settings))
+    object.__setattr__(machine, "settings", checked_settings(node, machine.settings))
 
 
-def _settings(node: str, found: Any) -> Settings:
+def checked_settings(node: str, found: Any) -> Settings:
+    """``found`` as pairs of text; TopologyError of ``node`` for what cannot be a setting."""
     pairs = as_pairs(node, "settings", found)
     for name, value in pairs:
         if not isinstance(name, str) or not _SETTING.match(name) or ".." in name:

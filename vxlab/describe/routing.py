@@ -7,15 +7,17 @@ its own.  A host with one router beside it needs no more than a default route.
 
 from __future__ import annotations
 
-import ipaddress
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from vxlab.describe import checks
-from vxlab.describe.elements import Host, Router, parsed
+from vxlab.describe.checks import parsed
+from vxlab.describe.elements import Host, Router
+from vxlab.describe.interfaces import Cards
+from vxlab.describe.networks import Address, NetworkSet
 from vxlab.describe.routes import RouteHop, StaticRoute
-from vxlab.describe.wiring import Wiring, cards_below
+from vxlab.describe.wiring import Wiring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,11 @@ class RoutingTable:
     def networks(self) -> set[checks.Network]:
         """The networks that it is connected to."""
         return {each.network for one in self.interfaces for each in one.addresses}
+
+    @property
+    def families(self) -> frozenset[int]:
+        """The address families, 4 and 6, that it has addresses of."""
+        return frozenset(known.version for one in self.interfaces for known in one.addresses)
 
     @property
     def own_networks(self) -> set[checks.Network]:
@@ -89,8 +96,9 @@ def _interfaces(machine: Router | Host) -> Iterator[tuple[str | None, Interface]
         vrf = nic.master if nic.master in vrfs else None
         addresses = tuple(map(parsed, nic.addresses))
         yield vrf, Interface(device=nic.device, switch=nic.switch, addresses=addresses)
+    below = Cards(machine)
     for device in machine.devices:
-        cards = cards_below(machine, device.name)
+        cards = below.below(device.name)
         if device.kind.name not in ("loopback", "dummy") and not cards:
             continue
         if not device.addresses:
@@ -125,6 +133,9 @@ class Underlay:
                 if table.forwarding or table.own_networks:
                     self._known_on[switch].append(table)
         self._distances: dict[RoutingTable, Mapping[checks.Network, int]] = {}
+        self._reached: dict[RoutingTable, NetworkSet] = {}
+        self._connected: dict[str, dict[str | None, NetworkSet]] = {}
+        self._ways: dict[str, dict[str | None, list[Beside]]] = {}
 
     def tables_of(self, machine: Router | Host) -> list[RoutingTable]:
         """The routing tables of one machine."""
@@ -139,10 +150,35 @@ class Underlay:
             return tuple(self._default(table, ways))
         return tuple(self._routes(table, ways))
 
-    def reaches(self, router: RoutingTable, address: str) -> bool:
-        """Whether ``router`` knows a way to ``address``."""
-        ip = ipaddress.ip_address(address)
-        return any(ip in network for network in self._distance(router))
+    def reaches(self, router: RoutingTable, address: Address) -> bool:
+        """Whether ``router`` knows a way to ``address``, parsed."""
+        if router not in self._reached:
+            self._reached[router] = NetworkSet(self._distance(router))
+        return address in self._reached[router]
+
+    def connected(self, machine: Router | Host, device: str | None = None) -> NetworkSet:
+        """The networks of the underlay that ``machine`` is in, or those of one ``device`` of it."""
+        if machine.name not in self._connected:
+            rows: dict[str | None, list[checks.Network]] = {None: []}
+            for table in self.tables_of(machine):
+                for each in table.interfaces:
+                    networks = [address.network for address in each.addresses]
+                    rows.setdefault(each.device, []).extend(networks)
+                    rows[None] += networks
+            found = {name: NetworkSet(networks) for name, networks in rows.items()}
+            self._connected[machine.name] = found
+        return self._connected[machine.name].get(device) or NetworkSet([])
+
+    def ways_of(self, machine: Router | Host, device: str | None = None) -> list[Beside]:
+        """What all tables of ``machine`` send to, or what they send to by one ``device`` of it."""
+        if machine.name not in self._ways:
+            rows: dict[str | None, list[Beside]] = {None: []}
+            for table in self.tables_of(machine):
+                for way in self.ways(table):
+                    rows.setdefault(way.device, []).append(way)
+                    rows[None].append(way)
+            self._ways[machine.name] = rows
+        return self._ways[machine.name].get(device, [])
 
     def ways(self, table: RoutingTable) -> list[Beside]:
         """The machines that a table sends to; of several ways to its only router the first."""
@@ -163,8 +199,7 @@ class Underlay:
 
     def _default(self, table: RoutingTable, ways: list[Beside]) -> Iterator[StaticRoute]:
         """The default routes of a host that has one router beside it."""
-        families = {known.version for each in table.interfaces for known in each.addresses}
-        for version in sorted(families):
+        for version in sorted(table.families):
             for each in ways:
                 hop = _hop(each, version)
                 if hop is not None:

@@ -7,12 +7,14 @@ kernel or a routing daemon would refuse later, and what could never carry a pack
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from vxlab.describe import checks
+from vxlab.describe.checks import parsed
 from vxlab.describe.containers import Container
 from vxlab.describe.device_rules import check_devices
-from vxlab.describe.elements import Host, Nic, Router, Segment, Switch, parsed
+from vxlab.describe.elements import Host, Nic, Router, Segment, Switch, Vtep
+from vxlab.describe.networks import first_overlap
 from vxlab.describe.routing import Underlay
 from vxlab.describe.vtep_rules import check_host, check_mtu, check_ways
 from vxlab.describe.wiring import Wiring
@@ -53,13 +55,14 @@ def check_topology(topology: Wiring) -> None:
         check_host(topology, host)
     for container in topology.containers:
         _check_container(topology, container)
+    pimd = any(router.daemon == "pimd" for router in topology.routers)
+    specific = _source_specific(topology) if pimd else {}
     for router in topology.routers:
-        _check_router(topology, router)
+        _check_router(topology, router, specific)
     _check_overlay_addresses(topology)
     underlay = Underlay(topology)
-    for host in topology.hosts:
-        for vtep in host.vteps:
-            check_ways(underlay, host, vtep)
+    for host, vtep in _vteps(topology):
+        check_ways(underlay, host, vtep)
     _check_changes(topology)
 
 
@@ -69,6 +72,10 @@ def _check_changes(topology: Wiring) -> None:
         if getattr(change, "node", None) not in nodes:
             wanted = "wanted operations on nodes of it (vxlab.operations)"
             raise TopologyError(f"topology {topology}", "changes", f"{wanted}, found {change!r}")
+
+
+def _vteps(topology: Wiring) -> Iterator[tuple[Host, Vtep]]:
+    return ((host, vtep) for host in topology.hosts for vtep in host.vteps)
 
 
 # --- the underlay ----------------------------------------------------------------------------
@@ -125,20 +132,17 @@ def _check_on_network(element: Host | Router, nic: Nic, switch: Switch, address:
 
 
 def _check_overlaps(
-    node: str, field: str, interfaces: Iterable[tuple[str, checks.Interface]]
+    node: str, field: str, interfaces: Sequence[tuple[str, checks.Interface]]
 ) -> None:
     """Refuse networks that overlap on different interfaces of one routing table."""
-    seen: list[tuple[str, checks.Interface]] = []
-    for device, address in interfaces:
-        for other, known in seen:
-            same_family = address.version == known.version
-            if other != device and same_family and address.network.overlaps(known.network):
-                raise TopologyError(
-                    node,
-                    field,
-                    f"wanted networks apart, found {known} ({other}) over {address} ({device})",
-                )
-        seen.append((device, address))
+    found = first_overlap(interfaces)
+    if found:
+        (device, address), (other, known) = (interfaces[place] for place in found)
+        raise TopologyError(
+            node,
+            field,
+            f"wanted networks apart, found {known} ({other}) over {address} ({device})",
+        )
 
 
 def _check_macs(topology: Wiring) -> None:
@@ -156,7 +160,9 @@ def _check_macs(topology: Wiring) -> None:
                 )
 
 
-def _check_router(topology: Wiring, router: Router) -> None:
+def _check_router(
+    topology: Wiring, router: Router, specific: Mapping[str, tuple[int, str, str]]
+) -> None:
     if not router.nics:
         raise TopologyError(str(router), "nics", "wanted at least one, found none")
     if router.daemon is None:
@@ -170,7 +176,7 @@ def _check_router(topology: Wiring, router: Router) -> None:
             f"{len(router.nics)}: add an interface, or say daemon=None",
         )
     if router.daemon == "pimd":
-        _check_pimd(topology, router)
+        _check_pimd(topology, router, specific)
     names = sorted((len(nic.device) for nic in router.nics), reverse=True)
     longest = len("mroute from  group  to") + 39 + sum(names) + len(names)  # 39: an IPv6 group
     if router.daemon == "smcroute" and longest > SMCROUTE_LINE:
@@ -182,47 +188,57 @@ def _check_router(topology: Wiring, router: Router) -> None:
         )
 
 
-def _check_pimd(topology: Wiring, router: Router) -> None:
+def _check_pimd(
+    topology: Wiring, router: Router, specific: Mapping[str, tuple[int, str, str]]
+) -> None:
     if any(parsed(each).version == 6 for nic in router.nics for each in nic.addresses):
         raise TopologyError(
             str(router), "daemon", "pimd routes IPv4 only, found an IPv6 underlay: use smcroute"
         )
     switches = {nic.switch for nic in router.nics}
-    if not any(nic.switch in switches for host in topology.hosts for nic in host.nics):
+    # the hosts of a switch come last: if any is there, the last one is a host
+    if not any(isinstance(m, Host) for name in switches for m, _ in topology.cards_on(name)[-1:]):
         raise TopologyError(
             str(router), "daemon", "pimd needs a host on one of its subnets to start, found none"
         )
-    for host in topology.hosts:
-        for vtep in host.vteps:
-            nic = topology.nic(host, vtep)
-            group = str(topology.attributes(host, vtep).get("group", "::"))
-            beside = nic is not None and nic.switch in switches
-            if beside and ipaddress.ip_address(group) in SOURCE_SPECIFIC:
-                raise TopologyError(
-                    str(router),
-                    "daemon",
-                    f"pimd wanted a group outside {SOURCE_SPECIFIC} (source-specific), found "
-                    f"{group} of {host} {vtep}: use another group, or smcroute",
-                )
+    found = min((specific[name] for name in switches if name in specific), default=None)
+    if found:
+        _, group, vtep = found
+        raise TopologyError(
+            str(router),
+            "daemon",
+            f"pimd wanted a group outside {SOURCE_SPECIFIC} (source-specific), found "
+            f"{group} of {vtep}: use another group, or smcroute",
+        )
+
+
+def _source_specific(topology: Wiring) -> dict[str, tuple[int, str, str]]:
+    """Of each switch the first VTEP with a source-specific group: its place, group and name."""
+    found: dict[str, tuple[int, str, str]] = {}
+    for place, (host, vtep) in enumerate(_vteps(topology)):
+        nic = topology.nic(host, vtep)
+        group = str(topology.attributes(host, vtep).get("group", "::"))
+        if nic and checks.parsed_ip(group) in SOURCE_SPECIFIC:
+            found.setdefault(nic.switch, (place, group, f"{host} {vtep}"))
+    return found
 
 
 # --- the overlay -----------------------------------------------------------------------------
 
 
 def _check_container(topology: Wiring, container: Container) -> None:
-    hosts = {host.name: host for host in topology.hosts}
-    if container.host not in hosts:
-        known = ", ".join(hosts) or "none at all"
+    names = topology.host_names
+    if container.host not in names:
+        known = ", ".join(names) or "none at all"
         raise TopologyError(
             str(container), "host", f"wanted a known host, found {container.host!r}: {known}"
         )
-    host = hosts[container.host]
     if container.bridge is None:
         return
-    behind = {vtep.bridge: vtep for vtep in reversed(host.vteps) if vtep.bridge}
+    host, behind = names[container.host], topology.bridges(container.host)
     bridges = [each.name for each in host.devices if each.kind.name == "bridge"]
     if container.bridge not in behind and container.bridge not in bridges:
-        known = ", ".join(sorted({*filter(None, behind), *bridges})) or "none at all"
+        known = ", ".join(sorted({*behind, *bridges})) or "none at all"
         raise TopologyError(
             str(container),
             "bridge",
@@ -245,7 +261,7 @@ def _check_overlay_addresses(topology: Wiring) -> None:
     """Refuse a second owner of an address in one segment, and overlaps within one host."""
     owners: dict[tuple[str, str], str] = {}
     for segment, owner, address in _overlay_addresses(topology):
-        key = (segment, str(ipaddress.ip_interface(address).ip))
+        key = (segment, str(parsed(address).ip))
         if key in owners and not topology.segment(segment).duplicates:
             raise TopologyError(
                 owner,
@@ -259,20 +275,17 @@ def _check_overlay_addresses(topology: Wiring) -> None:
         }
         for vtep in host.vteps:
             rows = tables.setdefault(vtep.vrf, [])
-            rows += [(vtep.device, ipaddress.ip_interface(text)) for text in vtep.addresses]
+            rows += [(vtep.device, parsed(text)) for text in vtep.addresses]
         for rows in tables.values():
             _check_overlaps(str(host), "addresses", rows)
 
 
 def _overlay_addresses(topology: Wiring) -> Iterator[tuple[str, str, str]]:
     """(segment, owner, address) of everything that has an address in a segment."""
-    for host in topology.hosts:
-        for vtep in host.vteps:
-            for address in vtep.addresses:
-                yield vtep.segment, f"{host} {vtep}", address
-    bridges = {
-        (host.name, vtep.bridge): vtep.segment for host in topology.hosts for vtep in host.vteps
-    }
+    for host, vtep in _vteps(topology):
+        for address in vtep.addresses:
+            yield vtep.segment, f"{host} {vtep}", address
+    bridges = {(host.name, vtep.bridge): vtep.segment for host, vtep in _vteps(topology)}
     filtering = {
         (host.name, each.name)
         for host in topology.hosts

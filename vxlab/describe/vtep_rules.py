@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 from vxlab.describe import checks, vxlan
-from vxlab.describe.elements import Host, Vtep, parsed
+from vxlab.describe.elements import Host, Vtep
+from vxlab.describe.interfaces import UnderlayInterface
+from vxlab.describe.networks import Address
+from vxlab.describe.peers import Peers, first_outside
 from vxlab.describe.routing import Underlay
-from vxlab.describe.wiring import UnderlayInterface, Wiring
+from vxlab.describe.wiring import Wiring
 from vxlab.errors import TopologyError
 
 
@@ -17,8 +19,13 @@ def check_host(topology: Wiring, host: Host) -> None:
     _check_names(topology, host)
     _check_masters(host)
     _check_segments(topology, host)
+    there = dict.fromkeys(["lo", *(nic.device for nic in host.nics)])
+    there |= dict.fromkeys(device.name for device in host.devices)
+    there |= dict.fromkeys(str(n) for v in host.vteps for n in (v.vrf, v.bridge) if n)
+    there |= dict.fromkeys(each.host_device for each in topology.containers_of(host.name))
     for vtep in host.vteps:
-        _check_vtep(topology, host, vtep)
+        _check_vtep(topology, host, vtep, there)
+        there[vtep.device] = None
     _check_sockets(topology, host)
 
 
@@ -41,14 +48,13 @@ def _check_names(topology: Wiring, host: Host) -> None:
                 raise TopologyError(str(host), field, f"wanted a free name, {name} is {used[name]}")
             if name is not None:
                 used[name] = what
-    for container in topology.containers:
-        if container.host == host.name:
-            if container.host_device in used:
-                what = used[container.host_device]
-                raise TopologyError(
-                    str(container), "host_device", f"wanted a free name on {host}, found {what}"
-                )
-            used[container.host_device] = "a container's link"
+    for container in topology.containers_of(host.name):
+        if container.host_device in used:
+            what = used[container.host_device]
+            raise TopologyError(
+                str(container), "host_device", f"wanted a free name on {host}, found {what}"
+            )
+        used[container.host_device] = "a container's link"
 
 
 def _check_masters(host: Host) -> None:
@@ -61,7 +67,7 @@ def _check_masters(host: Host) -> None:
 
 
 def _check_segments(topology: Wiring, host: Host) -> None:
-    known = dict.fromkeys(segment.name for segment in topology.segments)
+    known = topology.segment_names
     first: dict[str, Vtep] = {}
     for vtep in host.vteps:
         if vtep.segment not in known:
@@ -78,11 +84,12 @@ def _check_segments(topology: Wiring, host: Host) -> None:
             )
 
 
-def _check_vtep(topology: Wiring, host: Host, vtep: Vtep) -> None:
+def _check_vtep(topology: Wiring, host: Host, vtep: Vtep, there: Mapping[str, None]) -> None:
+    """Refuse what is wrong with one; ``there`` are the interfaces that its host has before."""
     node, segment = f"{host} {vtep}", topology.segment(vtep.segment)
     nic = topology.nic(host, vtep)
     if nic is None:
-        found = ", ".join(nic.device for nic in (*host.nics,)) or "none"
+        found = ", ".join(nic.device for nic in host.nics) or "none"
         raise TopologyError(
             node, "nic", f"wanted the interface {vtep.nic or '(any)'}, found {found}"
         )
@@ -90,22 +97,35 @@ def _check_vtep(topology: Wiring, host: Host, vtep: Vtep) -> None:
         raise TopologyError(node, "dev", "wanted True for a multicast group, found False")
     if vtep.remotes and segment.flood != "remote":
         raise TopologyError(node, "remotes", f"wanted none with flood {segment.flood!r}")
-    _check_family(topology, host, vtep, nic)
-    problem = vxlan.check(topology.attributes(host, vtep))
+    attributes = topology.attributes(host, vtep)
+    _check_family(topology, host, vtep, nic, attributes)
+    problem = vxlan.check(attributes)
     if problem:
         raise TopologyError(node, *problem)
-    _check_device(topology, host, vtep)
+    if attributes.get("dev", "lo") not in there:
+        found = f"{attributes['dev']}: {', '.join(there)}"
+        raise TopologyError(node, "dev", f"wanted an interface that is there before, found {found}")
+    if vtep.dev:
+        check_mtu(node, topology.mtu(host, vtep), vtep.addresses)
 
 
-def _check_family(topology: Wiring, host: Host, vtep: Vtep, nic: UnderlayInterface) -> None:
+def _check_family(
+    topology: Wiring,
+    host: Host,
+    vtep: Vtep,
+    nic: UnderlayInterface,
+    attributes: Mapping[str, vxlan.Value],
+) -> None:
     node, version = f"{host} {vtep}", nic.version
-    attributes = topology.attributes(host, vtep)
-    if attributes.get("dev", nic.device) != nic.device or _families(host, nic) != {version}:
+    if attributes.get("dev", nic.device) != nic.device or nic.families != {version}:
         return  # it leaves by another device, a tunnel perhaps
-    named = [("remotes", remote) for remote in topology.remotes(host, vtep)]
+    named = [("remotes", remote) for remote in vtep.remotes or ()]
+    if vtep.remotes is None and topology.segment(vtep.segment).flood == "remote":
+        other = topology.peers(vtep.segment).first_of_family(host, 10 - version)
+        named += [("remotes", other)] if other else []
     named += [(name, str(attributes.get(name, ""))) for name in ("group", "remote", "local")]
     for field, address in named:
-        if address and ipaddress.ip_address(address).version != version:
+        if address and checks.parsed_ip(address).version != version:
             raise TopologyError(
                 node, field, f"wanted IPv{version} as {nic.device} has, found {address}"
             )
@@ -115,35 +135,13 @@ def _check_family(topology: Wiring, host: Host, vtep: Vtep, nic: UnderlayInterfa
         )
 
 
-def _families(host: Host, nic: UnderlayInterface) -> set[int]:
-    """The address families that ``host`` has on ``nic``."""
-    held = [each.addresses for each in host.nics if each.device == nic.device]
-    held += [each.addresses for each in host.devices if each.name == nic.device]
-    return {parsed(address).version for addresses in held for address in addresses}
-
-
-def _check_device(topology: Wiring, host: Host, vtep: Vtep) -> None:
-    """Refuse a ``dev`` that is not there when the device is made, and IPv6 in too small an MTU."""
-    node, attributes = f"{host} {vtep}", topology.attributes(host, vtep)
-    there = ["lo", *(nic.device for nic in host.nics), *(each.name for each in host.devices)]
-    if attributes.get("dev", "lo") not in there:
-        there += [str(name) for each in host.vteps for name in (each.vrf, each.bridge) if name]
-        there += [each.host_device for each in topology.containers if each.host == host.name]
-        there += [each.device for each in host.vteps[: host.vteps.index(vtep)]]
-    if attributes.get("dev", "lo") not in there:
-        found = f"{attributes['dev']}: {', '.join(dict.fromkeys(there))}"
-        raise TopologyError(node, "dev", f"wanted an interface that is there before, found {found}")
-    if vtep.dev:
-        check_mtu(node, topology.mtu(host, vtep), vtep.addresses)
-
-
 def check_mtu(node: str, mtu: int, addresses: Iterable[str]) -> None:
     """TopologyError where ``mtu``, in bytes, is too small for an IPv6 one of ``addresses``.
 
     ``node`` names the element in the error; ``addresses`` have their prefix length.
     """
     for address in addresses:
-        if mtu < checks.MTU_IPV6 and ipaddress.ip_interface(address).version == 6:
+        if mtu < checks.MTU_IPV6 and checks.parsed(address).version == 6:
             raise TopologyError(
                 node,
                 "addresses",
@@ -190,57 +188,77 @@ def check_ways(underlay: Underlay, host: Host, vtep: Vtep) -> None:
     if nic is None or attributes.get("dev", nic.device) != nic.device:
         return
     flooding = topology.segment(vtep.segment).flood == "remote"
-    given = [*topology.remotes(host, vtep), *filter(None, [attributes.get("remote")])]
-    own = {parsed(each).ip for near in host.nics for each in near.addresses}
-    for remote in given:
-        if ipaddress.ip_address(str(remote)) in own:
-            raise TopologyError(
-                node, "remotes", f"wanted another host's address, found its own {remote}"
+    others = topology.peers(vtep.segment) if vtep.remotes is None else None
+    named, remote = list(vtep.remotes or ()), attributes.get("remote")
+    if remote and not (others and flooding and remote == others.first(host)):
+        named.append(str(remote))
+    own = topology.addresses(host)
+    shared = {str(end.ip) for end in [topology.end(host, vtep)] if end}
+    same = others.first_of_addresses(host, own - shared) if others and flooding else None
+    same = same or next((each for each in named if str(checks.parsed_ip(each)) in own), None)
+    if same:
+        raise TopologyError(node, "remotes", f"wanted another host's address, found its own {same}")
+    if host.routes or topology.routing == "written":
+        return
+    sender = _Sender(underlay, host, nic, bound="dev" in attributes)
+    for strict, address in _doubtful(sender, others, flooding, named):
+        problem = sender.no_way(address, strict)
+        if problem:
+            field = "remotes" if flooding else "segment"
+            raise TopologyError(node, field, f"wanted a way to {address}, found {problem}")
+
+
+def _doubtful(
+    sender: _Sender, others: Peers | None, flooding: bool, named: Iterable[str]
+) -> Iterator[tuple[bool, str]]:
+    """Addresses to be looked at, and how strictly: of the other VTEPs only those that are lost."""
+    strictly = sender.first_lost(others, strict=True) if others else None
+    if strictly and others and flooding:
+        loosely = sender.first_lost(others, strict=False)
+        yield from [(False, loosely)] if loosely else []
+    yield from ((False, each) for each in named)
+    yield from [(True, strictly)] if strictly else []
+
+
+class _Sender:
+    """A VTEP of ``host`` that sends by ``nic``, and only by that where it is ``bound``."""
+
+    def __init__(
+        self, underlay: Underlay, host: Host, nic: UnderlayInterface, *, bound: bool
+    ) -> None:
+        self.underlay, self.host, self.nic = underlay, host, nic
+        device = nic.device if bound else None
+        self.near = underlay.connected(host, device)
+        self.beside, self.ways = underlay.ways_of(host), underlay.ways_of(host, device)
+
+    def first_lost(self, others: Peers, *, strict: bool) -> str | None:
+        """The first of ``others`` that :meth:`no_way` finds no way to, without asking of each."""
+        families = frozenset(version for each in self.ways for version in each.table.families)
+
+        def reached(address: Address) -> bool:
+            if address.version not in families:
+                return False
+            return not strict or any(
+                self.underlay.reaches(each.table, address) for each in self.ways
             )
-    peers = [] if vtep.remotes is not None else _peers(topology, host, vtep)
-    for strict, addresses in ((False, given), (True, peers)):
-        for address in map(str, addresses):
-            problem = _no_way(underlay, host, nic, "dev" in attributes, address, strict)
-            if problem:
-                field = "remotes" if flooding else "segment"
-                raise TopologyError(node, field, f"wanted a way to {address}, found {problem}")
 
+        key = strict, families, frozenset(id(each.table) for each in self.ways)
+        return first_outside(others.left_by(key, reached), self.near)
 
-def _peers(topology: Wiring, host: Host, vtep: Vtep) -> list[str]:
-    """The underlay addresses of all other VTEPs of a segment."""
-    others = topology.vteps(vtep.segment)
-    found = (topology.address(other, far) for other, far in others if other.name != host.name)
-    own = topology.address(host, vtep)
-    return [address for address in dict.fromkeys(found) if address not in ("", own)]
-
-
-def _no_way(
-    underlay: Underlay,
-    host: Host,
-    nic: UnderlayInterface,
-    bound: bool,
-    address: str,
-    strict: bool,
-) -> str | None:
-    """Why packets cannot get to ``address``; ``strict`` asks the routers whether they know it."""
-    ip = ipaddress.ip_address(address)
-    tables = underlay.tables_of(host)
-    if ip.is_loopback or host.routes or underlay.topology.routing == "written":
+    def no_way(self, address: str, strict: bool) -> str | None:
+        """Why packets cannot get to ``address``; ``strict`` asks the routers if they know it."""
+        ip = checks.parsed_ip(address)
+        if ip.is_loopback or ip in self.near:
+            return None
+        usable = [each for each in self.ways if ip.version in each.table.families]
+        if self.beside and not self.ways:
+            first = self.beside[0].device
+            found = f"the default route leaves by {first}, the first"
+            return f"no router for {self.nic.device}: {found}"
+        if not usable:
+            switch = self.host.nics[0].switch if self.host.nics else "none"
+            return f"no router on switch {switch}: add one"
+        if strict and not any(self.underlay.reaches(each.table, ip) for each in usable):
+            router = usable[0].table.machine
+            return f"that {router}, the gateway, has no interface on its network"
         return None
-    devices = [each for table in tables for each in table.interfaces]
-    if bound:
-        devices = [each for each in devices if each.device == nic.device]
-    if any(ip in known.network for each in devices for known in each.addresses):
-        return None
-    beside = [hop for table in tables for hop in underlay.ways(table)]
-    usable = [each for each in beside if not bound or each.device == nic.device]
-    if not usable:
-        if beside:
-            first = beside[0].device
-            return f"no router for {nic.device}: the default route leaves by {first}, the first"
-        switch = host.nics[0].switch if host.nics else "none"
-        return f"no router on switch {switch}: add one"
-    if strict and not any(underlay.reaches(each.table, address) for each in usable):
-        router = usable[0].table.machine
-        return f"that {router}, the gateway, has no interface on its network"
-    return None

@@ -7,76 +7,25 @@ the checks, the planner and everything that explains a lab.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
 from vxlab.describe import checks, vxlan
 from vxlab.describe.containers import Container
-from vxlab.describe.elements import Host, Nic, Router, Segment, Switch, Vtep, parsed
+from vxlab.describe.devices import Device
+from vxlab.describe.elements import Host, Nic, Router, Segment, Switch, Vtep
+from vxlab.describe.interfaces import Cards, UnderlayInterface, underlay_interfaces
+from vxlab.describe.peers import Peers
 from vxlab.errors import TopologyError
 
 E = TypeVar("E", Switch, Router, Host, Segment)
+Index = TypeVar("Index")
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 #: Whether the routes of the underlay are computed, or only those are there that are written down.
 Routing = Literal["computed", "written"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnderlayInterface:
-    """An interface of a machine in the underlay: a card, or another device with an address.
-
-    ``device`` is its name, ``switch`` that of the switch or cable below its first card ("" where no
-    card is below it), ``address`` its first IP address with prefix length (None: it has none).
-    """
-
-    device: str
-    switch: str
-    address: str | None
-
-    @property
-    def interface(self) -> checks.Interface:
-        """The address, parsed; TopologyError where there is none."""
-        if self.address is None:
-            raise TopologyError(f"interface {self.device}", "address", "wanted one, found none")
-        return parsed(self.address)
-
-    @property
-    def ip(self) -> str:
-        """The address without its prefix length; "" where there is none."""
-        return str(self.interface.ip) if self.address else ""
-
-    @property
-    def version(self) -> int:
-        """4 or 6, its address family."""
-        return self.interface.version if self.address else 4
-
-
-def underlay_interfaces(machine: Router | Host) -> Iterator[UnderlayInterface]:
-    """The cards of ``machine``, then its other devices that have an address."""
-    for nic in machine.nics:
-        yield UnderlayInterface(device=nic.device, switch=nic.switch, address=nic.address)
-    for device in machine.devices:
-        if device.addresses:
-            below = next((card.switch for card in cards_below(machine, device.name)), "")
-            first = device.addresses[0]
-            yield UnderlayInterface(device=device.name, switch=below, address=first)
-
-
-def cards_below(machine: Router | Host, name: str) -> tuple[Nic, ...]:
-    """The cards of ``machine`` that frames of its device called ``name`` leave by.
-
-    That is the card itself, those of the ports of a bond or bridge, and those of the device that a
-    VLAN or macvlan sits upon.
-    """
-    cards = [nic for nic in machine.nics if name in (nic.device, nic.master)]
-    below = [
-        each.name for each in machine.devices if each.master == name and each.kind.name != "vrf"
-    ]
-    below += [each.below for each in machine.devices if each.name == name and each.below]
-    for each in below:
-        cards += cards_below(machine, each)
-    return tuple(cards)
 
 
 class NodeChange(Protocol):
@@ -129,59 +78,144 @@ class Wiring:
         return (*self.routers, *self.hosts)
 
     def cards(self, switch: Switch) -> tuple[tuple[Router | Host, Nic], ...]:
-        """All interfaces on ``switch``, each with its machine."""
-        return tuple((m, nic) for m in self.machines for nic in m.nics if nic.switch == switch.name)
+        """All interfaces on ``switch``, each with its machine; those of routers first."""
+        return self.cards_on(switch.name)
+
+    def cards_on(self, switch: str) -> tuple[tuple[Router | Host, Nic], ...]:
+        """The same, of the switch of that name; none where there is no such switch."""
+        found = self._index("cards", self._all_cards)
+        return found.get(switch, ())
+
+    def _all_cards(self) -> dict[str, tuple[tuple[Router | Host, Nic], ...]]:
+        return _grouped((nic.switch, (m, nic)) for m in self.machines for nic in m.nics)
+
+    @property
+    def host_names(self) -> Mapping[str, Host]:
+        """All hosts by their names."""
+        return self._index("hosts", lambda: _named(self.hosts))
+
+    @property
+    def segment_names(self) -> Mapping[str, Segment]:
+        """All segments by their names."""
+        return self._index("segments", lambda: _named(self.segments))
+
+    @property
+    def _switch_names(self) -> Mapping[str, Switch]:
+        return self._index("switches", lambda: _named(self.switches))
 
     def host(self, name: str) -> Host:
         """The host of that name; TopologyError where there is none."""
-        return find(self._names("hosts", self.hosts), name, "host", str(self))
+        return find(self.host_names, name, "host", str(self))
 
     def router(self, name: str) -> Router:
         """The router of that name; TopologyError where there is none."""
-        return find(self._names("routers", self.routers), name, "router", str(self))
+        return find(self._index("routers", lambda: _named(self.routers)), name, "router", str(self))
 
     def switch(self, name: str) -> Switch:
         """The switch or cable of that name; TopologyError where there is none."""
-        return find(self._names("switches", self.switches), name, "switch", str(self))
+        return find(self._switch_names, name, "switch", str(self))
 
     def segment(self, name: str) -> Segment:
         """The segment of that name; TopologyError where there is none."""
-        return find(self._names("segments", self.segments), name, "segment", str(self))
+        return find(self.segment_names, name, "segment", str(self))
 
     def vteps(self, segment: str) -> tuple[tuple[Host, Vtep], ...]:
         """All VTEPs of the segment of that name, each with its host."""
-        if "vteps" not in self._found:
-            found: dict[str, list[tuple[Host, Vtep]]] = {}
-            for host in self.hosts:
-                for vtep in host.vteps:
-                    found.setdefault(vtep.segment, []).append((host, vtep))
-            self._found["vteps"] = found
-        return tuple(self._found["vteps"].get(segment, ()))
+        found = self._index("vteps", self._all_vteps)
+        return found.get(segment, ())
 
-    def _names(self, kind: str, elements: Iterable[E]) -> Mapping[str, E]:
-        """Elements by name; kept, since a topology of thousands of segments asks all the time."""
-        if kind not in self._found:
-            self._found[kind] = {element.name: element for element in elements}
-        names: Mapping[str, E] = self._found[kind]
-        return names
+    def _all_vteps(self) -> dict[str, tuple[tuple[Host, Vtep], ...]]:
+        return _grouped((v.segment, (host, v)) for host in self.hosts for v in host.vteps)
+
+    def peers(self, segment: str) -> Peers:
+        """The addresses in the underlay of all VTEPs of the segment of that name."""
+        found: dict[str, Peers] = self._index("peers", dict)
+        if segment not in found:
+            ways = [(host, self.end(host, vtep)) for host, vtep in self.vteps(segment)]
+            found[segment] = Peers((host, end) for host, end in ways if end)
+        return found[segment]
+
+    def end(self, host: Host, vtep: Vtep) -> checks.Interface | None:
+        """The address that ``vtep`` of ``host`` is reached at, with its network; None without."""
+        nic = self.nic(host, vtep)
+        if isinstance(vtep.local, str):
+            held = (checks.parsed(each) for each in self.held(host))
+            own = next((each for each in held if str(each.ip) == vtep.local), None)
+            return own or checks.parsed(vtep.local)
+        return nic.interface if nic and nic.address else None
+
+    def held(self, machine: Router | Host) -> tuple[str, ...]:
+        """All addresses of the cards and devices of ``machine``, with prefix length."""
+        of_cards = (address for nic in machine.nics for address in nic.addresses)
+        of_devices = (address for device in machine.devices for address in device.addresses)
+        return (*of_cards, *of_devices)
+
+    @property
+    def first_devices(self) -> Mapping[str, str]:
+        """Of each machine and container the name of its first interface, by the node's name."""
+        return self._index("first_devices", self._first_devices)
+
+    def _first_devices(self) -> dict[str, str]:
+        machines = {each.name: each.nics[0].device for each in self.machines if each.nics}
+        return machines | {container.name: container.device for container in self.containers}
+
+    def addresses(self, machine: Router | Host) -> frozenset[str]:
+        """The underlay addresses of ``machine``, one of this topology, without prefix length."""
+        found: dict[str, frozenset[str]] = self._index("addresses", dict)
+        if machine.name not in found:
+            held = self.held(machine)
+            found[machine.name] = frozenset(each.partition("/")[0] for each in held)
+        return found[machine.name]
+
+    def containers_of(self, host: str) -> tuple[Container, ...]:
+        """All containers of the host of that name."""
+        found = self._index(
+            "containers", lambda: _grouped((each.host, each) for each in self.containers)
+        )
+        return found.get(host, ())
+
+    def containers_behind(self, host: str, bridge: str) -> tuple[Container, ...]:
+        """All containers at ``bridge`` of ``host``; both are names."""
+        found = self._index(
+            "behind",
+            lambda: _grouped(((each.host, each.bridge), each) for each in self.containers),
+        )
+        return found.get((host, bridge), ())
+
+    def bridges(self, host: str) -> Mapping[str, Vtep]:
+        """The bridges of the host of that name, each with the first VTEP in it."""
+        found: dict[str, dict[str, Vtep]] = self._index("bridges", dict)
+        if host not in found:
+            vteps = reversed(self.host(host).vteps)
+            found[host] = {vtep.bridge: vtep for vtep in vteps if vtep.bridge}
+        return found[host]
+
+    def _index(self, what: str, make: Callable[[], Index]) -> Index:
+        """What is asked for all the time in a topology of thousands: made at the first question."""
+        if what not in self._found:
+            self._found[what] = make()
+        index: Index = self._found[what]
+        return index
 
     def vtep(self, host: str, segment: str) -> Vtep:
         """The VTEP of ``host`` in ``segment``; TopologyError where there is none."""
-        for vtep in self.host(host).vteps:
-            if vtep.segment == segment:
-                return vtep
+        there = self.host(host)
+        found = self._index("vtep", self._each_vtep)
+        if (there.name, segment) in found:
+            return found[there.name, segment]
         raise TopologyError(f"host {host}", "vteps", f"wanted one in segment {segment!r}")
+
+    def _each_vtep(self) -> dict[tuple[str, str], Vtep]:
+        ends = [(host, vtep) for host in self.hosts for vtep in host.vteps]
+        return {(host.name, vtep.segment): vtep for host, vtep in reversed(ends)}
 
     def nic(self, host: Host, vtep: Vtep) -> UnderlayInterface | None:
         """The interface that packets of ``vtep`` leave ``host`` by; None where there is none."""
-        return next(
-            (
-                each
-                for each in underlay_interfaces(host)
-                if vtep.nic == each.device or (vtep.nic is None and each.address)
-            ),
-            None,
-        )
+        found: dict[str, tuple[Host, dict[str | None, UnderlayInterface]]]
+        found = self._index("nics", dict)
+        if host.name not in found or found[host.name][0] is not host:
+            found[host.name] = host, _by_name(host)
+        return found[host.name][1].get(vtep.nic)
 
     def underlay_mtu(self, machine: Router | Host, device: str) -> int | None:
         """The MTU in bytes of ``device`` of ``machine``, the least of it and of all cards below.
@@ -189,11 +223,16 @@ class Wiring:
         For one with no card below, such as the loopback device, it is the least of all cards; None
         where there is none.
         """
-        cards = cards_below(machine, device) or machine.nics
-        switches = self._names("switches", self.switches)
+        known: dict[str, tuple[Router | Host, Cards, dict[str, Device]]]
+        known = self._index("below", dict)
+        if machine.name not in known or known[machine.name][0] is not machine:
+            devices = {each.name: each for each in machine.devices}
+            known[machine.name] = machine, Cards(machine), devices
+        _, below, devices = known[machine.name]
+        cards, switches = below.below(device) or machine.nics, self._switch_names
         found = [nic.mtu or switches[nic.switch].mtu for nic in cards if nic.switch in switches]
-        found += [each.mtu for each in machine.devices if each.name == device and each.mtu]
-        return min(found, default=None)
+        own = devices[device].mtu if device in devices else None
+        return min([*found, own] if own else found, default=None)
 
     def mtu(self, host: Host, vtep: Vtep) -> int:
         """The MTU in bytes behind ``vtep`` of ``host``: the underlay's less the encapsulation.
@@ -208,15 +247,6 @@ class Wiring:
             )
         return vtep.mtu or below - vxlan.OVERHEAD[nic.version]
 
-    def behind(self, host: str) -> tuple[Container, ...]:
-        """The containers of the host of that name."""
-        if "behind" not in self._found:
-            found: dict[str, list[Container]] = {}
-            for container in self.containers:
-                found.setdefault(container.host, []).append(container)
-            self._found["behind"] = found
-        return tuple(self._found["behind"].get(host, ()))
-
     def container_mtu(self, container: Container) -> int | None:
         """The MTU in bytes of a container's link: its own, or what fits behind its host's VTEP.
 
@@ -224,10 +254,10 @@ class Wiring:
         there is none.
         """
         host = self.host(container.host)
-        vteps = [v for v in host.vteps if container.bridge in (None, v.bridge)]
-        if container.mtu or not vteps:
-            return container.mtu
-        return self.mtu(host, vteps[0])
+        vtep = self.bridges(host.name).get(container.bridge) if container.bridge else None
+        if container.bridge is None and host.vteps:
+            vtep = host.vteps[0]
+        return container.mtu or (self.mtu(host, vtep) if vtep else None)
 
     def gateway(self, host: Host) -> tuple[Router, Nic] | None:
         """A host's default gateway, the first router on its first interface's switch.
@@ -235,10 +265,8 @@ class Wiring:
         The router, and its interface there; None where there is no router.
         """
         for nic in host.nics[:1]:
-            for router in self.routers:
-                for there in router.nics:
-                    if there.switch == nic.switch:
-                        return router, there
+            for machine, there in self.cards_on(nic.switch)[:1]:  # those of routers come first
+                return (machine, there) if isinstance(machine, Router) else None
         return None
 
     def remotes(self, host: Host, vtep: Vtep) -> tuple[str, ...]:
@@ -247,29 +275,38 @@ class Wiring:
             return vtep.remotes
         if self.segment(vtep.segment).flood != "remote":
             return ()
-        others = ((o, far) for o, far in self.vteps(vtep.segment) if o is not host)
-        own = self.address(host, vtep)
-        found = dict.fromkeys(self.address(other, far) for other, far in others)
-        return tuple(each for each in found if each and each != own)
+        own = self.end(host, vtep)
+        others = dict.fromkeys(self.peers(vtep.segment).others(host))
+        return tuple(each for each in others if own is None or each != str(own.ip))
 
-    def address(self, host: Host, vtep: Vtep) -> str:
-        """The address that ``vtep`` of ``host`` is reached at; "" where it has none."""
-        if isinstance(vtep.local, str):
-            return vtep.local
-        nic = self.nic(host, vtep)
-        return nic.ip if nic else ""
+    def _first_remote(self, host: Host, vtep: Vtep) -> str | None:
+        """The first of :meth:`remotes`, without a list of all the others."""
+        if vtep.remotes is not None:
+            return next(iter(vtep.remotes), None)
+        if self.segment(vtep.segment).flood != "remote":
+            return None
+        own = self.end(host, vtep)
+        return self.peers(vtep.segment).first(host, str(own.ip) if own else "")
 
     def attributes(self, host: Host, vtep: Vtep) -> dict[str, vxlan.Value]:
         """The vxlan attributes, by name, that the device of ``vtep`` of ``host`` is made with."""
+        found: dict[tuple[str, str], tuple[Host, Vtep, dict[str, vxlan.Value]]]
+        found, key = self._index("attributes", dict), (host.name, vtep.device)
+        known = found.get(key)
+        if known is None or known[0] is not host or known[1] is not vtep:
+            known = found[key] = host, vtep, self._attributes(host, vtep)
+        return dict(known[2])
+
+    def _attributes(self, host: Host, vtep: Vtep) -> dict[str, vxlan.Value]:
         segment, nic = self.segment(vtep.segment), self.nic(host, vtep)
         given = dict((*segment.attributes, *vtep.attributes))
         # the VNI of an external device comes with each packet
         found: dict[str, vxlan.Value] = {} if given.get("external") else {"id": segment.vni}
-        remotes = self.remotes(host, vtep)
+        remote = None if segment.group else self._first_remote(host, vtep)
         if segment.group:
             found["group"] = segment.group
-        elif remotes:
-            found["remote"] = remotes[0]  # the others are added to the FDB
+        elif remote:
+            found["remote"] = remote  # the others are added to the FDB
         local = vtep.local if vtep.local is not None else segment.flood != "group"
         if isinstance(local, str):
             found["local"] = local
@@ -291,6 +328,28 @@ class Wiring:
     def ports(self) -> frozenset[int]:
         """The UDP ports of all VTEPs."""
         return frozenset(self.port(host, vtep) for host in self.hosts for vtep in host.vteps)
+
+
+def _by_name(host: Host) -> dict[str | None, UnderlayInterface]:
+    """The underlay interfaces of ``host`` by name; the first that has an address is None's."""
+    found: dict[str | None, UnderlayInterface] = {}
+    for each in underlay_interfaces(host):
+        found.setdefault(each.device, each)
+        if each.address:
+            found.setdefault(None, each)
+    return found
+
+
+def _named(elements: Iterable[E]) -> dict[str, E]:
+    return {element.name: element for element in elements}
+
+
+def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, tuple[V, ...]]:
+    """The values of each key, in their order."""
+    found: dict[K, list[V]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return {key: tuple(values) for key, values in found.items()}
 
 
 def find(elements: Mapping[str, E], name: str, kind: str, topology: str) -> E:

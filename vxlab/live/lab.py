@@ -237,13 +237,7 @@ class Lab(Mapping[str, Node]):
 
     def first_interface(self, node: str) -> str:
         """The interface that a capture of ``node`` takes: a container's own, a machine's first."""
-        for container in self.topology.containers:
-            if container.name == node:
-                return container.device
-        for machine in self.topology.machines:
-            if machine.name == node and machine.nics:
-                return machine.nics[0].device
-        return SWITCH_BRIDGE
+        return self.topology.first_devices.get(node, SWITCH_BRIDGE)
 
     def state(self) -> dict[str, state.NodeState]:
         """A snapshot of every node, by name; see :meth:`Node.state <vxlab.Node.state>`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -137,15 +138,29 @@ def message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
     return HEADER.pack(len(body) + HEADER.size, kind, flags, sequence, 0) + body
 
 
-def receive(sock: socket.socket, buffer: bytearray) -> list[NetlinkMessage]:
+class _Received(threading.local):
+    """Where datagrams are received, one for each thread.
+
+    A new one would cost more than what is received: the kernel clears its pages, one by one.
+    """
+
+    def __init__(self) -> None:
+        self.buffer = bytearray(BUFFER)
+
+
+_received = _Received()
+
+
+def receive(sock: socket.socket) -> list[NetlinkMessage]:
     """The messages of the next datagram, waiting for it.
 
-    VxlabError where it does not fit into ``buffer``, or is no sequence of netlink messages.
+    VxlabError where it is longer than :data:`BUFFER`, or no sequence of netlink messages.
     """
+    buffer = _received.buffer
     size, _, how, _ = sock.recvmsg_into([buffer])
     if how & socket.MSG_TRUNC:
         raise VxlabError(f"wanted a netlink message, found one longer than {len(buffer)} bytes")
-    return list(_split(bytes(buffer[:size])))
+    return list(_split(bytes(memoryview(buffer)[:size])))
 
 
 def _split(data: bytes) -> Iterator[NetlinkMessage]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 
+from vxlab.describe import checks
 from vxlab.describe.containers import Container
 from vxlab.describe.devices import PortVlan
 from vxlab.describe.elements import Host, Router
@@ -33,7 +33,7 @@ def enable(
 
     With ``up`` it is brought up as well.
     """
-    if any(ipaddress.ip_interface(address).version == 6 for address in addresses):
+    if any(checks.parsed(address).version == 6 for address in addresses):
         key = f"net.ipv6.conf.{device.replace('.', '/')}.disable_ipv6"
         yield SetSysctl(node, key, "0")
     if up:

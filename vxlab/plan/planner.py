@@ -20,7 +20,7 @@ from vxlab.describe.devices import Bridge, Device, Vrf
 from vxlab.describe.elements import Host, Nic, Router, Switch, Vtep
 from vxlab.describe.routing import Underlay
 from vxlab.describe.topology import Topology
-from vxlab.plan.daemons import start_daemon
+from vxlab.plan.daemons import Daemons
 from vxlab.plan.interfaces import add_route, enable, port_settings, port_vlans, rules
 from vxlab.plan.operations import (
     AddFdb,
@@ -94,8 +94,10 @@ class _Planner:
         topology = self.topology
         for node in topology.nodes:
             yield AddNamespace(node)
+        forwarding = {router.name for router in topology.routers}
+        forwarding |= {host.name for host in topology.hosts if host.forwarding}
         for node in topology.nodes:
-            yield from self._settings(node)
+            yield from _settings(node, node in forwarding)
         for switch in topology.switches:
             yield from [self._cable(switch)] if switch.cable else self._switch(switch)
         for machine in topology.machines:
@@ -103,15 +105,19 @@ class _Planner:
         for container in topology.containers:
             yield from self._container(container)
         yield from topology.changes  # type: ignore[misc]  # operations, as the checks saw to
-        for router in topology.routers:
-            if router.daemon:
-                yield start_daemon(topology, router, router.daemon)
+        yield from self._daemons()
         for host in topology.hosts:
             yield from rules(host)
         for router in topology.routers:
             yield from rules(router)
         for container in topology.containers:
             yield from rules(container)
+
+    def _daemons(self) -> Iterator[Operation]:
+        routed = [(router, router.daemon) for router in self.topology.routers if router.daemon]
+        if routed:
+            daemons = Daemons(self.topology)
+            yield from (daemons.start(router, program) for router, program in routed)
 
     def index(self, node: str, peer: int = 0) -> int:
         """The next free interface index of a node, and not that of a veth's other end.
@@ -134,18 +140,6 @@ class _Planner:
         self._last_mac += 1
         return f"{_MACS}:{self._last_mac.to_bytes(3).hex(':')}"
 
-    def _settings(self, node: str) -> Iterator[Operation]:
-        forwards = {router.name for router in self.topology.routers}
-        forwards |= {host.name for host in self.topology.hosts if host.forwarding}
-        for key, value in _PLAIN.items():
-            if key == "net.ipv4.ip_forward" and node in forwards:
-                value = "1"
-            yield SetSysctl(node, key, value)
-        for key, value in _QUIET_IPV6.items():
-            yield SetSysctl(node, key, value)
-        if node in forwards:
-            yield SetSysctl(node, "net.ipv6.conf.all.forwarding", "1")
-
     def _switch(self, switch: Switch) -> Iterator[Operation]:
         snooping = (("mcast_snooping", 1),) if switch.snooping else (("mcast_snooping", 0),)
         yield AddLink(
@@ -158,7 +152,7 @@ class _Planner:
             mtu=_mtu(switch.mtu),
             up=True,
         )
-        taken = {SWITCH_BRIDGE, *checks.RESERVED}
+        taken = dict.fromkeys((SWITCH_BRIDGE, *checks.RESERVED), 2)
         for machine, nic in self.topology.cards(switch):
             yield self._port(switch, machine, nic, _port_name(machine.name, taken))
 
@@ -252,7 +246,7 @@ class _Planner:
             if nic.master:
                 makers[nic.device] = (nic.master,), partial(self._port_card, machine.name, nic)
         if isinstance(machine, Host):
-            for container in self.topology.behind(machine.name):
+            for container in self.topology.containers_of(machine.name):
                 needs: tuple[str, ...] = (container.bridge,) if container.bridge else ()
                 makers[container.host_device] = needs, partial(self._link, machine, container)
             for vtep in machine.vteps:
@@ -356,16 +350,30 @@ class _Planner:
         yield from self._routes(container)
 
 
+def _settings(node: str, forwards: bool) -> Iterator[Operation]:
+    for key, value in _PLAIN.items():
+        forward = key == "net.ipv4.ip_forward" and forwards
+        yield SetSysctl(node, key, "1" if forward else value)
+    for key, value in _QUIET_IPV6.items():
+        yield SetSysctl(node, key, value)
+    if forwards:
+        yield SetSysctl(node, "net.ipv6.conf.all.forwarding", "1")
+
+
 def _mtu(mtu: int) -> int | None:
     """An MTU to be set, or None where it is Ethernet's own 1500."""
     return None if mtu == 1500 else mtu
 
 
-def _port_name(node: str, taken: set[str]) -> str:
-    """The name of a switch's port: the machine's own, with a number where it is taken."""
-    name, number = node, 2
+def _port_name(node: str, taken: dict[str, int]) -> str:
+    """The name of a switch's port: the machine's own, with a number where it is taken.
+
+    ``taken`` are the names in use, each with the number that is tried next where it is wanted.
+    """
+    name = node
     while name in taken:
-        suffix = f"-{number}"
-        name, number = node[: checks.NAME_BYTES - len(suffix)] + suffix, number + 1
-    taken.add(name)
+        suffix = f"-{taken[node]}"
+        name = node[: checks.NAME_BYTES - len(suffix)] + suffix
+        taken[node] += 1
+    taken[name] = 2
     return name

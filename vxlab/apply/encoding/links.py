@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 
+from vxlab.describe import checks
 from vxlab.describe.devices import PORT, kind_of
 from vxlab.describe.vxlan import Attributes
 from vxlab.errors import VxlabError
@@ -167,7 +167,7 @@ def _port_setting(port: SetPort, name: str, index_of: IndexOf) -> bytes:
 
 
 def _address(operation: AddAddress | DelAddress, index_of: IndexOf) -> bytes:
-    interface = ipaddress.ip_interface(operation.address)
+    interface = checks.parsed(operation.address)
     packed, prefix = interface.ip.packed, interface.network.prefixlen
     index = index_of(operation.node, operation.interface)
     head = IFADDR.pack(family(interface.version), prefix, 0, 0, index)

@@ -53,9 +53,8 @@ def _first(topology: Topology, host: Host, vtep: Vtep) -> _PingEnd | None:
     """The first endpoint behind a VTEP: the host itself, or a container at the same bridge."""
     if vtep.addresses:
         return _PingEnd(host.name, vtep.addresses, vtep.vrf)
-    for container in topology.containers:
-        at_bridge = container.host == host.name and container.bridge == vtep.bridge
-        if at_bridge and container.addresses:
+    for container in topology.containers_behind(host.name, vtep.bridge or ""):
+        if container.addresses:
             return _PingEnd(container.name, container.addresses)
     return None
 

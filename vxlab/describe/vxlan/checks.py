@@ -6,9 +6,9 @@ The checks are those of ``vxlan_validate()``, ``vxlan_config_validate()`` and ``
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Mapping
 
+from vxlab.describe.checks import parsed_ip
 from vxlab.describe.vxlan.table import BY_NAME, Attribute, Value
 from vxlab.netlink.values import ValueType
 
@@ -37,7 +37,7 @@ _USED_BITS_OF = {
 
 def is_multicast(address: str) -> bool:
     """True if ``address`` (IPv4 or IPv6) is a multicast group."""
-    return ipaddress.ip_address(address).is_multicast
+    return parsed_ip(address).is_multicast
 
 
 def check(attributes: Mapping[str, Value]) -> tuple[str, str] | None:
@@ -75,7 +75,7 @@ def _check_bool(attribute: Attribute, value: Value) -> str | None:
 
 def _check_address(attribute: Attribute, value: Value) -> str | None:
     try:
-        address = ipaddress.ip_address(str(value))
+        address = parsed_ip(str(value))
     except ValueError:
         return f"wanted an IP address, found {value!r}"
     if attribute.name == "group" and not address.is_multicast:
@@ -124,7 +124,7 @@ def family(attributes: Mapping[str, Value]) -> int:
 
 def _families(attributes: Mapping[str, Value]) -> dict[str, int]:
     return {
-        name: ipaddress.ip_address(str(attributes[name])).version
+        name: parsed_ip(str(attributes[name])).version
         for name in ("group", "remote", "local")
         if name in attributes
     }
@@ -167,10 +167,8 @@ def _bad_family(attributes: Mapping[str, Value]) -> tuple[str, str] | None:
 
 def _bad_scope(attributes: Mapping[str, Value]) -> tuple[str, str] | None:
     """Link-local IPv6 addresses go with their like (vxlan_config_validate())."""
-    local, remote = (
-        ipaddress.ip_address(str(attributes.get(name, "::"))) for name in ("local", "remote")
-    )
-    group = ipaddress.ip_address(str(attributes.get("group", "::")))
+    local, remote = (parsed_ip(str(attributes.get(name, "::"))) for name in ("local", "remote"))
+    group = parsed_ip(str(attributes.get("group", "::")))
     near = group.packed[0] == 0xFF and group.packed[1] & 15 == 2  # RFC 4291, section 2.7
     if local.is_link_local and not (remote.is_link_local or remote.is_unspecified):
         return "remote", f"wanted a link-local one as local is, found {remote}"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vxlab.describe.elements import Host, Vtep
+from vxlab.describe.interfaces import UnderlayInterface, underlay_interfaces
 from vxlab.describe.vxlan import KERNEL_PORT
-from vxlab.describe.wiring import UnderlayInterface, underlay_interfaces
 from vxlab.errors import VxlabError
 from vxlab.observe import state
 from vxlab.observe.state import FdbEntry, Link
