@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from state_tools import ip
 
 from vxlab.errors import VxlabError
 from vxlab.netlink.dumps import dump, open_socket
-from vxlab.netlink.messages import RTM_GETADDR, RTM_GETLINK, NetlinkMessage, receive
+from vxlab.netlink.messages import BUFFER, RTM_GETADDR, RTM_GETLINK, NetlinkMessage, receive
 from vxlab.observe.state.linkinfo import link_row
 from vxlab.system.namespaces import Namespaces
 
@@ -84,7 +85,7 @@ def test_what_is_no_netlink_message_is_an_error() -> None:
     with ours, theirs:
         theirs.send(struct.pack("=IHHII", 3, 16, 0, 1, 0))
         with pytest.raises(VxlabError, match="found one of 3 bytes"):
-            receive(ours, bytearray(64))
+            receive(ours)
 
 
 def test_messages_of_one_datagram_come_one_by_one() -> None:
@@ -93,7 +94,19 @@ def test_messages_of_one_datagram_come_one_by_one() -> None:
         one = struct.pack("=IHHII", 17, 16, 2, 7, 0) + b"x" + bytes(3)  # padded to 4 bytes
         end = struct.pack("=IHHIIi", 20, 3, 2, 7, 0, -95)
         theirs.send(one + end)
-        found = receive(ours, bytearray(64))
+        found = receive(ours)
     assert found == [NetlinkMessage(16, 2, 7, one[:17]), NetlinkMessage(3, 2, 7, end)]
     assert [each.body for each in found] == [b"x", struct.pack("=i", -95)]
     assert found[1].error == 95
+
+
+def test_a_dump_takes_no_memory_beyond_what_it_receives(node: Namespaces) -> None:
+    with open_socket(node) as sock:
+        dump(sock, RTM_GETLINK, bytes(16))  # the first of a thread gets it its buffer
+        tracemalloc.start()
+        try:
+            found = dump(sock, RTM_GETLINK, bytes(16))
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert sum(map(len, found)) < most < BUFFER / 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,7 +12,14 @@ import pytest
 
 from vxlab import state
 from vxlab.apply import encoding
-from vxlab.netlink.messages import NLM_F_DUMP, NLM_F_REQUEST, RTM_GETADDR, Request, message
+from vxlab.netlink.messages import (
+    BUFFER,
+    NLM_F_DUMP,
+    NLM_F_REQUEST,
+    RTM_GETADDR,
+    Request,
+    message,
+)
 from vxlab.netlink.requests import BATCH, NetlinkSocket
 from vxlab.operations import AddAddress, AddLink, DelLink, Operation, SetLink
 from vxlab.system.namespaces import Namespaces
@@ -126,3 +134,17 @@ def test_a_closed_socket_refuses(node: Namespaces) -> None:
     sock.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
         sock.request([address(1)])
+
+
+def test_another_socket_takes_hardly_any_memory(node: Namespaces) -> None:
+    NetlinkSocket(node).close()  # the first of a thread gets it its buffer
+    tracemalloc.start()
+    try:
+        sockets = [NetlinkSocket(node) for _ in range(10)]
+        assert [each.request([address(n)]) for n, each in enumerate(sockets)] == [{}] * 10
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    for each in sockets:
+        each.close()
+    assert most < BUFFER / 2

@@ -12,7 +12,6 @@ import socket
 
 from vxlab.errors import VxlabError
 from vxlab.netlink.messages import (
-    BUFFER,
     NETLINK_GET_STRICT_CHK,
     NETLINK_ROUTE,
     NLM_F_DUMP,
@@ -75,9 +74,8 @@ def dump(sock: socket.socket, message_type: int, payload: bytes) -> list[bytes]:
 def _collect(sock: socket.socket, number: int) -> list[NetlinkMessage]:
     """The messages of one dump, its end among them; OSError where the kernel refuses."""
     found: list[NetlinkMessage] = []
-    buffer = bytearray(BUFFER)
     while True:
-        for answer in receive(sock, buffer):
+        for answer in receive(sock):
             if answer.sequence != number:
                 continue  # left over from a dump that was given up
             found.append(answer)

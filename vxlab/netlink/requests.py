@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 
 from vxlab.netlink.dumps import dump
 from vxlab.netlink.messages import (
-    BUFFER,
     NETLINK_CAP_ACK,
     NETLINK_EXT_ACK,
     NETLINK_ROUTE,
@@ -43,7 +42,6 @@ class NetlinkSocket:
         self._socket = namespaces.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE)
         self._socket.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
         self._socket.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
-        self._buffer = bytearray(BUFFER)
         self._sequence = 0
 
     def close(self) -> None:
@@ -80,7 +78,7 @@ class NetlinkSocket:
     def _failures(self, first: int, last: int) -> Iterator[tuple[int, Failure]]:
         """Failures by sequence number, up to the answer to request ``last``."""
         while True:
-            for answer in receive(self._socket, self._buffer):
+            for answer in receive(self._socket):
                 if answer.type != NLMSG_ERROR or not first <= answer.sequence <= last:
                     continue  # left over from a dump that was given up
                 if answer.error:

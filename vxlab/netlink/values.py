@@ -6,6 +6,7 @@ The tables of attributes (:mod:`vxlab.describe.vxlan`, :mod:`vxlab.describe.entr
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import struct
 import sys
@@ -44,6 +45,12 @@ _FORMATS: dict[str, str] = {
 }
 
 
+@functools.lru_cache(maxsize=1 << 16)
+def packed(address: str) -> bytes:
+    """An IP ``address`` in network byte order; kept, since one is used in many requests."""
+    return ipaddress.ip_address(address).packed
+
+
 def encode(kind: ValueType, value: Any, index_of: Callable[[str], int]) -> bytes:
     """``value`` as a netlink payload of type ``kind`` (:data:`ValueType`).
 
@@ -58,7 +65,7 @@ def encode(kind: ValueType, value: Any, index_of: Callable[[str], int]) -> bytes
         case "mac":
             return mac_bytes(str(value))
         case "address":
-            return ipaddress.ip_address(str(value)).packed
+            return packed(str(value))
         case "device":
             return struct.pack("=I", index_of(str(value)))
         case "ports":

@@ -9,7 +9,6 @@ a run as one batch.
 
 from __future__ import annotations
 
-import ipaddress
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -245,7 +244,7 @@ def _settings(node: str, is_router: bool) -> Iterator[Operation]:
 
 def _enable(node: str, device: str, addresses: tuple[str, ...]) -> Iterator[Operation]:
     """Bring an interface up with its addresses, IPv6 only where one of them needs it."""
-    if any(ipaddress.ip_interface(address).version == 6 for address in addresses):
+    if any(checks.parsed(address).version == 6 for address in addresses):
         key = f"net.ipv6.conf.{device.replace('.', '/')}.disable_ipv6"
         yield SetSysctl(node, key, "0")
     yield SetLink(node, device, up=True)

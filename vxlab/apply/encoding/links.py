@@ -6,7 +6,7 @@ import ipaddress
 import socket
 import struct
 
-from vxlab.describe import entries, vxlan
+from vxlab.describe import checks, entries, vxlan
 from vxlab.netlink import values
 from vxlab.netlink.messages import (
     IFADDR,
@@ -169,7 +169,7 @@ def _set_port(port: SetPort, index_of: IndexOf) -> bytes:
 
 
 def _address(operation: AddAddress | DelAddress, index_of: IndexOf) -> bytes:
-    interface = ipaddress.ip_interface(operation.address)
+    interface = checks.parsed(operation.address)
     packed, prefix = interface.ip.packed, interface.network.prefixlen
     index = index_of(operation.node, operation.interface)
     head = IFADDR.pack(family(interface.version), prefix, 0, 0, index)
