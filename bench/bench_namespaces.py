@@ -6,13 +6,11 @@ Run ``python -m bench.bench_namespaces``; README.md says what is measured.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from bench import common
 from vxlab.apply.netlink import NetlinkBackend
@@ -22,10 +20,6 @@ from vxlab.describe.topology import Topology
 from vxlab.live.lab import Lab
 from vxlab.operations import AddAddress, AddLink, AddNamespace, Operation, Peer, SetLink
 from vxlab.plan.planner import Plan
-from vxlab.system.programs import find_program
-
-HERE = Path(__file__).resolve().parent
-SOURCE, BUILT = HERE / "namespaces.c", HERE / "build" / "namespaces"
 
 #: vxlab may take this much longer than the C program, as a ratio.
 BAR = 1.5
@@ -38,16 +32,6 @@ class Times:
     up: float
     down: float
     clean: float
-
-
-def compiled() -> Path:
-    """The C program, compiled anew where its source is younger."""
-    if not BUILT.exists() or BUILT.stat().st_mtime < SOURCE.stat().st_mtime:
-        BUILT.parent.mkdir(exist_ok=True)
-        compiler = find_program(os.environ.get("CC", "cc"))
-        options = ["-O2", "-Wall", "-Wextra", "-std=gnu11"]
-        subprocess.run([compiler, *options, "-o", str(BUILT), str(SOURCE)], check=True)
-    return BUILT
 
 
 def address(number: int) -> str:
@@ -83,7 +67,7 @@ class Contenders:
     """The three ways to build it, each started from a clean and, if possible, calm kernel."""
 
     def __init__(self, count: int) -> None:
-        self.program, self.count = compiled(), count
+        self.program, self.count = common.compiled("namespaces"), count
         self.plan, self.topology = bare_plan(count), full_topology(count)
         self.kernel = common.Kernel()
 

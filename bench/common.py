@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import statistics
+import subprocess
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ from vxlab.errors import VxlabError, WaitTimeout
 from vxlab.netlink.requests import NetlinkSocket
 from vxlab.operations import SetLink
 from vxlab.system.namespaces import Namespaces
+from vxlab.system.programs import find_program
 from vxlab.system.syscalls import CLONE_NEWNET, unshare
 
 #: Largest number of network namespaces of the calling user in this user namespace and those
@@ -35,6 +37,18 @@ def enter_sandbox() -> None:
     """Go on inside a sandbox: the same command, started anew where it is not in one yet."""
     if not sandbox.inside():
         sandbox.reenter([sys.executable, *sys.orig_argv[1:]])
+
+
+def compiled(name: str) -> Path:
+    """The C program ``name``, compiled anew where its source is younger."""
+    folder = Path(__file__).resolve().parent
+    source, built = folder / f"{name}.c", folder / "build" / name
+    if not built.exists() or built.stat().st_mtime < source.stat().st_mtime:
+        built.parent.mkdir(exist_ok=True)
+        compiler = find_program(os.environ.get("CC", "cc"))
+        options = ["-O2", "-Wall", "-Wextra", "-std=gnu11"]
+        subprocess.run([compiler, *options, "-o", str(built), str(source)], check=True)
+    return built
 
 
 class Kernel:

@@ -198,7 +198,7 @@ BAD: dict[str, tuple[Any, str, str, str]] = {
     "multicast address": (lambda: vtep(addresses="224.0.0.1/24"), "vtep vxlan0", "addresses", ""),
     "network's own address": (lambda: vtep(addresses="1.1.1.0/24"), "vtep vxlan0", "addresses", ""),
     "network with host bits": (lambda: lan("10.0.0.1/24"), "switch lan", "network", "host bits"),
-    "network without room": (lambda: lan("10.0.0.0/31"), "switch lan", "network", "room for hosts"),
+    "network without room": (lambda: lan("10.0.0.0/32"), "switch lan", "network", "room for hosts"),
     "address of another network": (
         lambda: lan().host("h1", "lan", "10.9.0.1/24"),
         "host h1",

@@ -124,7 +124,7 @@ def test_bad_interface_addresses_are_refused(value: Any, problem: str) -> None:
     assert problem in str(caught.value)
 
 
-@pytest.mark.parametrize("value", ["10.0.0.0/24", "10.0.0.0/30", "2001:db8::/64", "fe80::/126"])
+@pytest.mark.parametrize("value", ["10.0.0.0/24", "10.0.0.0/31", "10.0.0.0/30", "10.0.0.0/31", "2001:db8::/64", "fe80::/126"])
 def test_networks_pass(value: str) -> None:
     assert str(checks.network("switch s", "network", value)) == value
 
@@ -133,7 +133,7 @@ def test_networks_pass(value: str) -> None:
     ("value", "problem"),
     [
         ("10.0.0.1/24", "has host bits set"),
-        ("10.0.0.0/31", "room for hosts"),
+        ("10.0.0.0/32", "room for hosts"),
         ("10.0.0.0", "room for hosts"),
         ("224.0.0.0/8", "room for hosts"),
         ("net", "wanted a network like 192.0.2.0/24"),

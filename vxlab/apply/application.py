@@ -49,7 +49,8 @@ class Application(ABC):
                 self.flush()
                 self.rules.append(operation)
                 continue
-            self.set_rules()
+            if self.rules:
+                self.set_rules()
             if not self.apply_common(operation):
                 self._collect(operation)
         self.flush()

@@ -35,6 +35,7 @@ from vxlab.netlink.requests import NetlinkSocket
 
 _SIOCETHTOOL, _ETHTOOL_GLINK = 0x8946, 0xA  # linux/sockios.h, linux/ethtool.h
 _IFA_F_TENTATIVE = 0x40  # linux/if_addr.h
+_LO = 1  # the index of lo (LOOPBACK_IFINDEX, include/net/flow.h), which waits for nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +81,11 @@ def tentative_addresses(netlink: NetlinkSocket) -> list[int]:
 
 
 def _links(netlink: NetlinkSocket) -> list[_RisingLink]:
-    """All links that are up."""
+    """All links that are up, but lo."""
     links = []
     for message in netlink.dump(RTM_GETLINK, IFINFO.pack(socket.AF_UNSPEC, 0, 0, 0, 0)):
         _, _, index, flags, _ = IFINFO.unpack_from(message, HEADER.size)
-        if flags & IFF_UP:
+        if flags & IFF_UP and index != _LO:
             found = dict(attributes(message[HEADER.size + IFINFO.size :]))
             info = dict(attributes(found.get(IFLA_LINKINFO, b"")))
             links.append(

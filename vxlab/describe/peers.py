@@ -9,7 +9,7 @@ from vxlab.describe.elements import Host
 from vxlab.describe.networks import Address, NetworkSet
 
 #: Some VTEPs of one underlay network: their places in the segment, with their addresses.
-Group = tuple[Network, list[tuple[int, Address]]]
+OfNetwork = tuple[Network, list[tuple[int, Address]]]
 
 
 class Peers:
@@ -27,8 +27,8 @@ class Peers:
             self._of_family[end.version].append(place)
             self._of_address.setdefault(ip, []).append(place)
             networks.setdefault(end.network, []).append((place, end.ip))
-        self._groups: list[Group] = list(networks.items())
-        self._left: dict[Hashable, list[Group]] = {}
+        self._groups: list[OfNetwork] = list(networks.items())
+        self._left: dict[Hashable, list[OfNetwork]] = {}
 
     def others(self, host: Host) -> tuple[str, ...]:
         """The addresses of all VTEPs but those of ``host``."""
@@ -56,7 +56,7 @@ class Peers:
         other, ip, _ = self._members[place]
         return None if other is host else ip
 
-    def left_by(self, key: Hashable, reached: Callable[[Address], bool]) -> list[Group]:
+    def left_by(self, key: Hashable, reached: Callable[[Address], bool]) -> list[OfNetwork]:
         """Those whose addresses are not ``reached``, by networks; asked once for each ``key``."""
         if key not in self._left:
             left = [
@@ -67,7 +67,7 @@ class Peers:
         return self._left[key]
 
 
-def first_outside(groups: Iterable[Group], networks: NetworkSet) -> str | None:
+def first_outside(groups: Iterable[OfNetwork], networks: NetworkSet) -> str | None:
     """The first address in ``groups`` that is in none of ``networks``; None where all are."""
     first: tuple[int, Address] | None = None
     for network, rows in groups:

@@ -53,6 +53,8 @@ NTF_EXT_MANAGED, NTF_EXT_LOCKED = 0x1, 0x2  # of NDA_FLAGS_EXT
 HEADER = struct.Struct("=IHHII")
 #: struct nlattr: length, type
 _ATTRIBUTE = struct.Struct("=HH")
+_U32 = struct.Struct("=HHI")  # one with a number of 32 bits behind it
+_PADDING = (b"", bytes(3), bytes(2), bytes(1))  # by the lowest two bits of the length
 #: struct ifinfomsg: family, type, index, flags, change
 IFINFO = struct.Struct("=BxHiII")
 #: struct ifaddrmsg: family, prefix length, flags, scope, index
@@ -112,12 +114,13 @@ class NetlinkMessage(NamedTuple):
 
 def attribute(number: int, payload: bytes) -> bytes:
     """One netlink attribute, padded to four bytes."""
-    return _ATTRIBUTE.pack(len(payload) + 4, number) + payload + b"\0" * (-len(payload) % 4)
+    size = len(payload)
+    return _ATTRIBUTE.pack(size + 4, number) + payload + _PADDING[size & 3]
 
 
 def u32(number: int, value: int) -> bytes:
     """An attribute that is a number of 32 bits."""
-    return attribute(number, struct.pack("=I", value))
+    return _U32.pack(8, number, value)
 
 
 def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -138,7 +141,7 @@ def message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
     return HEADER.pack(len(body) + HEADER.size, kind, flags, sequence, 0) + body
 
 
-class _Received(threading.local):
+class _ReceiveBuffer(threading.local):
     """Where datagrams are received, one for each thread.
 
     A new one would cost more than what is received: the kernel clears its pages, one by one.
@@ -148,7 +151,7 @@ class _Received(threading.local):
         self.buffer = bytearray(BUFFER)
 
 
-_received = _Received()
+_receive_buffer = _ReceiveBuffer()
 
 
 def receive(sock: socket.socket) -> list[NetlinkMessage]:
@@ -156,7 +159,7 @@ def receive(sock: socket.socket) -> list[NetlinkMessage]:
 
     VxlabError where it is longer than :data:`BUFFER`, or no sequence of netlink messages.
     """
-    buffer = _received.buffer
+    buffer = _receive_buffer.buffer
     size, _, how, _ = sock.recvmsg_into([buffer])
     if how & socket.MSG_TRUNC:
         raise VxlabError(f"wanted a netlink message, found one longer than {len(buffer)} bytes")

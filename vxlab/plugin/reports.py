@@ -93,9 +93,11 @@ class _Markers:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        item.stash[_KNOWN] = known_differences(item)
+        if not item.stash[_KNOWN]:
+            return
         from vxlab.results.model import EXPENDABLE
 
-        item.stash[_KNOWN] = known_differences(item)
         release = os.uname().release
         for known in item.stash[_KNOWN]:
             if known.deadly and known.covers(release) and os.environ.get(EXPENDABLE) != "yes":
@@ -151,10 +153,13 @@ def _facts(item: pytest.Item, known: list[KnownDifference]) -> dict[str, Any]:
 
 def known_differences(item: pytest.Item) -> list[KnownDifference]:
     """What the markers ``known_difference`` of a test say; VxlabError where one is wrong."""
+    marks = list(item.iter_markers("known_difference"))
+    if not marks:
+        return []  # as nearly always: then the results need not be imported
     from vxlab.results.model import KnownDifference
 
     found = []
-    for mark in item.iter_markers("known_difference"):
+    for mark in marks:
         try:
             found.append(KnownDifference(*mark.args, **mark.kwargs))
         except (TypeError, VxlabError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from dataclasses import dataclass, field
 from typing import Literal
@@ -19,6 +20,7 @@ class AddNamespace(Operation):
         return f"ip netns add {self.node}"
 
 
+@functools.lru_cache(maxsize=1 << 12)  # each node has the same settings
 def sysctl_path(key: str) -> str:
     """The file of a setting in dotted form; VxlabError unless it is one of the network's.
 
