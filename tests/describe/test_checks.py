@@ -52,7 +52,7 @@ BAD: list[tuple[Callable[..., Any], Any, str]] = [
     (checks.mac, "02:00:00:00:00", "wanted a MAC like"),
     (checks.mac, "02-00-00-00-00-01", "wanted a MAC like"),
     (checks.mac, "02:00:00:00:00:0G", "wanted a MAC like"),
-    (checks.mac, "02:00:00:00:00:01\n", "wanted a MAC like"),
+    (checks.mac, "02:00:00:00:00:01\n", "wanted printable characters only"),
     (checks.mac, "01:00:5e:00:00:01", "wanted a unicast MAC address, found '01:00:5e:00:00:01'"),
     (checks.mac, "ff:ff:ff:ff:ff:ff", "wanted a unicast MAC address"),
     (checks.mac, "00:00:00:00:00:00", "wanted a unicast MAC address"),

@@ -240,7 +240,7 @@ def test_a_router_has_a_card_on_each_switch() -> None:
         (lambda t: t.host("h3", rules=5), "host h3: rules: wanted a tuple of Rule, found 5 in it"),
         (
             lambda t: t.host("h3", rules="-A"),
-            "host h3: rules: wanted a tuple of Rule, found '-A' in it",
+            "host h3: rules: wanted a tuple of Rule, such as Rule((",
         ),
         (
             lambda t: t.vtep("h1", "red", addresses=5),

@@ -73,14 +73,21 @@ class TopologyBuilder:
         self._switches.append(Switch(name, network, mtu=mtu, cable=True))
         return self
 
-    def router(self, name: str, *switches: str, daemon: str | None = "smcroute") -> TopologyBuilder:
+    def router(
+        self,
+        name: str,
+        *switches: str,
+        daemon: str | None = "smcroute",
+        rules: Iterable[Rule] = (),
+    ) -> TopologyBuilder:
         """Add a router with an interface (eth0, eth1, …) on each of the ``switches`` named.
 
         ``name`` is the router's and its node's.  Each interface gets the lowest free address of its
         switch's subnet.  ``daemon`` routes multicast: ``smcroute``, ``pimd``, or None for none.
+        ``rules`` are packet filter rules (:class:`vxlab.Rule`).
         """
         self._new_node(name)
-        self._routers[name] = Router(name, (), daemon)
+        self._routers[name] = Router(name, (), daemon, rules=_tuple(rules))
         for number, switch in enumerate(switches):
             nic = Nic(f"eth{number}", switch, self._free_address(f"router {name}", switch))
             router = self._routers[name]
@@ -117,7 +124,9 @@ class TopologyBuilder:
         length (None: the lowest free one), ``device`` its name.
         """
         old = self._host(host)
-        nic = Nic(device, switch, address or self._free_address(f"host {host}", switch))
+        if address is None:
+            address = self._free_address(f"host {host}", switch)
+        nic = Nic(device, switch, address)
         self._hosts[host] = dataclasses.replace(old, nics=(*old.nics, nic))
         return self
 
@@ -141,7 +150,8 @@ class TopologyBuilder:
         ``attributes`` are more vxlan attributes for all its devices by name (:mod:`vxlab.vxlan`).
         ``duplicates`` lets several endpoints have one address, as after a mistake.
         """
-        flood = flood or ("group" if group else "remote")
+        if flood is None:
+            flood = "remote" if group is None else "group"
         pairs = _pairs(f"segment {name}", attributes)
         segment = Segment(
             name, vni, flood=flood, group=group, port=port, attributes=pairs, duplicates=duplicates
@@ -178,7 +188,7 @@ class TopologyBuilder:
         attributes by name (:mod:`vxlab.vxlan`), which override the segment's.
         """
         old = self._host(host)
-        device = device or f"vxlan{len(old.vteps)}"
+        device = f"vxlan{len(old.vteps)}" if device is None else device
         vtep = Vtep(
             segment=segment,
             device=device,

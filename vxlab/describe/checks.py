@@ -30,14 +30,27 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
 RESERVED = frozenset({"lo", "all", "default"})
 
 
+def printable(node: str, field: str, value: Any) -> str:
+    """``value`` if it is a string without control characters, and without half of a surrogate pair.
+
+    Those would be lines of their own in a script, or obeyed by a terminal; programs and files take
+    neither NUL nor surrogates.  TopologyError of ``node`` and ``field`` where it is not.
+    """
+    if not isinstance(value, str):
+        raise TopologyError(node, field, f"wanted text, found {value!r}")
+    if not value.isprintable():
+        raise TopologyError(node, field, f"wanted printable characters only, found {value!r}")
+    return value
+
+
 def text(node: str, field: str, value: Any) -> str:
-    """``value`` if it is a non-empty string.
+    """``value`` if it is a non-empty string of printable characters.
 
     TopologyError of ``node`` and ``field`` where it is not.
     """
     if not isinstance(value, str) or not value:
         raise TopologyError(node, field, f"wanted a non-empty string, found {value!r}")
-    return value
+    return printable(node, field, value)
 
 
 def name(node: str, field: str, value: Any) -> str:
@@ -166,6 +179,8 @@ def network(node: str, field: str, value: Any) -> Network:
         raise TopologyError(
             node, field, f"wanted a network like 192.0.2.0/24, found {value!r}: {error}"
         ) from error
+    if "%" in value:
+        raise TopologyError(node, field, f"wanted a network without a scope, found {value!r}")
     if parsed.is_multicast or parsed.num_addresses < 4:
         raise TopologyError(node, field, f"wanted a network with room for hosts, found {value}")
     return parsed
@@ -183,8 +198,10 @@ def host_address(node: str, field: str, value: Any) -> str:
         raise TopologyError(
             node, field, f"wanted an IP address, found {value!r}: {error}"
         ) from error
-    if parsed.is_multicast or parsed.is_unspecified:
-        raise TopologyError(node, field, f"wanted a unicast address, found {value}")
+    if parsed.is_multicast or parsed.is_unspecified or "%" in value:
+        raise TopologyError(
+            node, field, f"wanted a unicast address without a scope, found {value!r}"
+        )
     return str(value)
 
 
@@ -195,7 +212,7 @@ def group(node: str, field: str, value: Any) -> str:
     """
     text(node, field, value)
     try:
-        good = ipaddress.ip_address(value).is_multicast
+        good = ipaddress.ip_address(value).is_multicast and "%" not in str(value)
     except ValueError:
         good = False
     if not good:

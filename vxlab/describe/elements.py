@@ -104,7 +104,7 @@ class Nic:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A packet filter rule of a host.
+    """A packet filter rule of a host or router.
 
     ``words`` follow the program's name: ``("-A", "INPUT", …)``; ``family`` is 4 for ``iptables``
     and 6 for ``ip6tables``.
@@ -117,8 +117,18 @@ class Rule:
         checks.members("rule", "words", self.words, str)
         if not self.words:
             raise TopologyError("rule", "words", "wanted the words of a rule, found none")
+        for word in self.words:
+            checks.printable("rule", "words", word)
         if self.family not in (4, 6):
             raise TopologyError("rule", "family", f"wanted 4 or 6, found {self.family!r}")
+
+
+def _check_rules(node: str, rules: object) -> None:
+    """TopologyError unless ``rules`` is a tuple of rules; their words are none yet."""
+    if isinstance(rules, tuple) and any(isinstance(rule, str | tuple | list) for rule in rules):
+        wanted = 'wanted a tuple of Rule, such as Rule(("-A", "INPUT", "-j", "DROP"))'
+        raise TopologyError(node, "rules", f"{wanted}, found words: {rules!r}")
+    checks.members(node, "rules", rules, Rule)
 
 
 def raise_ttl(group: str, by: int = 1) -> Rule:
@@ -275,7 +285,7 @@ class Host:
         checks.name("host", "name", self.name)
         checks.members(str(self), "nics", self.nics, Nic)
         checks.members(str(self), "vteps", self.vteps, Vtep)
-        checks.members(str(self), "rules", self.rules, Rule)
+        _check_rules(str(self), self.rules)
 
     def __str__(self) -> str:
         return f"host {self.name}"
@@ -286,16 +296,19 @@ class Router:
     """A router between switches.
 
     ``name`` is also the node's, ``nics`` are its interfaces; ``daemon`` is the program that routes
-    multicast: ``smcroute``, ``pimd``, or None for none.
+    multicast: ``smcroute``, ``pimd``, or None for none; ``rules`` are its packet filter rules.
     """
 
     name: str
     nics: tuple[Nic, ...] = ()
     daemon: str | None = "smcroute"
+    _: KW_ONLY
+    rules: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
         checks.name("router", "name", self.name)
         checks.members(str(self), "nics", self.nics, Nic)
+        _check_rules(str(self), self.rules)
         if self.daemon is not None and self.daemon not in DAEMONS:
             raise TopologyError(
                 str(self), "daemon", f"wanted {', '.join(DAEMONS)} or None, found {self.daemon!r}"
@@ -334,7 +347,7 @@ class Container:
             checks.interface(str(self), "addresses", address)
         if self.mac is not None:
             checks.mac(str(self), "mac", self.mac)
-        if not self.host_device:
+        if self.host_device == "":
             short = self.name[: checks.NAME_BYTES - len("-eth0")]
             object.__setattr__(self, "host_device", f"{short}-eth0")
         checks.device(str(self), "host_device", self.host_device)

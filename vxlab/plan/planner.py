@@ -96,9 +96,9 @@ class _Planner:
         for router in topology.routers:
             if router.daemon:
                 yield self._daemon(router, router.daemon)
-        for host in topology.hosts:
-            for rule in host.rules:
-                yield AddRule(host.name, rule.words, rule.family)
+        for machine in topology.machines:
+            for rule in machine.rules:
+                yield AddRule(machine.name, rule.words, rule.family)
 
     def index(self, node: str, peer: int = 0) -> int:
         """The next free interface index of a node, and not that of a veth's other end.
