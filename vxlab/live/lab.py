@@ -23,6 +23,7 @@ from vxlab.observe import packetsocket, state
 from vxlab.observe.capture import BUFFER, Capture
 from vxlab.observe.recorder import Recorder
 from vxlab.plan.operations import Operation, StartDaemon, StopDaemon
+from vxlab.plan.operations.checks import split
 from vxlab.plan.planner import SWITCH_BRIDGE, Plan, make_plan
 
 #: Given an operation, returns what is applied in its place, or None for nothing.
@@ -70,7 +71,7 @@ class Lab(Mapping[str, Node]):
         check_place()
         try:
             self._is_open = True
-            self.apply(*self.plan)
+            self._apply(self.backend, self.plan, trusted=self._interceptor is None)
             self._site.wait_for_links()
         except BaseException:
             self.close()
@@ -125,10 +126,20 @@ class Lab(Mapping[str, Node]):
         with self._lock:
             if not self._is_open:
                 raise VxlabError(f"lab {self.topology}: wanted to change it, found it not open")
-            try:
-                backend.apply(self._site, self._intercepted(operations))
-            finally:
-                self._adopt()
+            self._apply(backend, operations)
+
+    def _apply(
+        self, backend: Backend, operations: Iterable[Operation], *, trusted: bool = False
+    ) -> None:
+        """Let ``backend`` apply operations; those that are not ``trusted`` are checked before."""
+        found = self._intercepted(operations)
+        sound, wrong = (found, None) if trusted else split(found)
+        try:
+            backend.apply(self._site, sound)
+        finally:
+            self._adopt()
+        if wrong is not None:
+            raise wrong
 
     def intercept(self, interceptor: Interceptor | None) -> None:
         """Call ``interceptor`` with every operation from now on, before it is applied.

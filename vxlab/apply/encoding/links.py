@@ -110,13 +110,27 @@ def _add_link(link: AddLink, index_of: IndexOf, namespace_of: NamespaceOf) -> by
 def _info_data(link: AddLink, index_of: IndexOf, namespace_of: NamespaceOf) -> bytes:
     if link.kind == "vxlan":
         return _vxlan_data(link.node, link.attributes, index_of)
-    if link.kind == "vrf":
-        return u32(IFLA_VRF_TABLE, int(dict(link.attributes)["table"]))  # type: ignore[arg-type]
     if link.kind == "bridge":
         return b"".join(_bridge_setting(name, value) for name, value in link.attributes)
+    if link.kind == "vrf" and not link.attributes:
+        raise ValueError("a VRF without its table")
+    known = {"table": IFLA_VRF_TABLE} if link.kind == "vrf" else {}
+    data = b""
+    for name, value in link.attributes:
+        number = entries.find(known, name, f"attribute of {link.kind} here")
+        data += u32(number, int(value))  # type: ignore[arg-type]
+    return data + _peer_data(link, namespace_of)
+
+
+def _peer_data(link: AddLink, namespace_of: NamespaceOf) -> bytes:
+    """The other end of a veth, which all of them have, and no other kind."""
     peer = link.peer
+    if peer is None and link.kind == "veth":
+        raise ValueError("a veth without its other end (peer)")
+    if peer is not None and link.kind != "veth":
+        raise ValueError(f"another end (peer), which a {link.kind} has not")
     if peer is None:
-        raise TypeError(f"a veth needs its peer: {link!r}")
+        return b""
     body = _link_head(peer.index) + _name(peer.name)
     if peer.mac:
         body += attribute(IFLA_ADDRESS, values.mac_bytes(peer.mac))
@@ -127,13 +141,14 @@ def _info_data(link: AddLink, index_of: IndexOf, namespace_of: NamespaceOf) -> b
 
 
 def _bridge_setting(name: str, value: vxlan.Value) -> bytes:
-    number, kind = entries.BRIDGE[name]
+    number, kind = entries.find(entries.BRIDGE, name, "setting of a bridge")
     return attribute(number, values.encode(kind, value, int))
 
 
 def _vxlan_data(node: str, attributes: vxlan.Attributes, index_of: IndexOf) -> bytes:
     parts = []
     for name, value in attributes:
+        entries.find(vxlan.BY_NAME, name, "vxlan attribute")
         encoded = vxlan.encode(name, value, lambda device: index_of(node, device))
         if encoded:
             parts.append(attribute(*encoded))
@@ -160,7 +175,10 @@ def _set_vxlan(link: SetVxlan, index_of: IndexOf) -> bytes:
 
 def _set_port(port: SetPort, index_of: IndexOf) -> bytes:
     settings = b"".join(
-        attribute(entries.PORT[name], struct.pack("=B", bool(value)))
+        attribute(
+            entries.find(entries.PORT, name, "setting of a bridge's port"),
+            struct.pack("=B", bool(value)),
+        )
         for name, value in port.attributes
     )
     index = index_of(port.node, port.interface)

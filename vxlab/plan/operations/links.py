@@ -7,7 +7,6 @@ that begins so, and no link could be called ``a`` (address) or ``br`` (broadcast
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from vxlab.describe import vxlan
 from vxlab.describe.vxlan import Attributes
@@ -42,17 +41,18 @@ class Peer:
 class AddLink(Operation):
     """A new interface.
 
-    ``node`` is the node's name, ``name`` the interface's, ``kind`` its type; ``index`` its
-    interface index, 0 for one that the kernel picks.  ``attributes``, pairs of name and value, are
-    those of the kind: for vxlan the names of :mod:`vxlab.describe.vxlan`, for bridge those of
-    :data:`vxlab.describe.entries.BRIDGE`, for vrf ``table``.  With ``master`` it becomes a port of
-    that bridge or VRF; ``peer`` is the other end of a veth, which is always created down.  ``mac``
-    is its MAC address (None: the kernel gives it one), ``mtu`` its MTU in bytes (None: the
-    kernel's); it is set ``up`` or stays down.
+    ``node`` is the node's name, ``name`` the interface's, ``kind`` its type: ``veth``, ``bridge``,
+    ``vxlan``, ``vrf``, or another that the kernel has (``dummy``).  ``index`` is its interface
+    index, 0 for one that the kernel picks.  ``attributes``, pairs of name and value, are those of
+    the kind: for vxlan the names of :mod:`vxlab.describe.vxlan`, for bridge those of
+    :data:`vxlab.describe.entries.BRIDGE`, for vrf ``table``, for others what ``ip`` knows (and none
+    by netlink).  With ``master`` it becomes a port of that bridge or VRF; ``peer`` is the other end
+    of a veth, which is always created down.  ``mac`` is its MAC address (None: the kernel gives it
+    one), ``mtu`` its MTU in bytes (None: the kernel's); it is set ``up`` or stays down.
     """
 
     name: str
-    kind: Literal["veth", "bridge", "vxlan", "vrf"]
+    kind: str
     index: int
     attributes: Attributes = ()
     master: str | None = None

@@ -23,6 +23,8 @@ def sysctl_path(key: str) -> str:
     The others are the machine's, not the node's.  As with sysctl(8), a dot in the name of an
     interface is written as a slash: ``net.ipv6.conf.eth0/10.mtu``.
     """
+    if not isinstance(key, str) or not key.isprintable():
+        raise VxlabError(f"wanted a setting below net., such as net.ipv4.ip_forward, found {key!r}")
     path = "/proc/sys/" + key.translate(str.maketrans("./", "/."))
     if not path.startswith("/proc/sys/net/") or ".." in path.split("/"):
         raise VxlabError(f"wanted a setting below net., such as net.ipv4.ip_forward, found {key!r}")
@@ -34,11 +36,12 @@ class SetSysctl(Operation):
     """Set a kernel setting of a node.
 
     ``node`` is the node's name, ``key`` the setting below ``net`` in dotted form, such as
-    ``net.ipv4.ip_forward`` (see :func:`sysctl_path`), ``value`` what is written to it.
+    ``net.ipv4.ip_forward`` (see :func:`sysctl_path`), ``value`` what is written to it: text, or a
+    whole number.
     """
 
     key: str
-    value: str
+    value: str | int
 
     def __str__(self) -> str:
         return f"ip netns exec {self.node} sysctl -w {self.key}={self.value}"
