@@ -72,6 +72,9 @@ class MissingProgram(CapabilityError):
 
     def __init__(self, program: str, package: str | None = None) -> None:
         hint = f"install the package {package}" if package else "install it, or extend PATH"
+        words = program.split()
+        if len(words) > 1:
+            hint = f"give each of its words by itself: {', '.join(map(repr, words))}"
         super().__init__(
             f"wanted the program {program!r}, found none in PATH: {hint} "
             "(`vxlab setup` installs all that vxlab needs, `vxlab doctor` lists it)"

@@ -17,6 +17,7 @@ from vxlab import apply, sandbox
 from vxlab.apply.site import Backend, Site
 from vxlab.describe.topology import Topology
 from vxlab.errors import SandboxError, VxlabError
+from vxlab.live import arguments
 from vxlab.live.captures import Captures
 from vxlab.live.node import Node
 from vxlab.observe import packetsocket, state
@@ -95,7 +96,7 @@ class Lab(Mapping[str, Node]):
         self.close()
 
     def __getitem__(self, name: str) -> Node:
-        if name not in self._nodes:
+        if not isinstance(name, str) or name not in self._nodes:
             known = ", ".join(self._nodes) or "none: the lab is not open"
             raise VxlabError(f"lab {self.topology}: wanted the node {name!r}, found {known}")
         return self._nodes[name]
@@ -181,7 +182,8 @@ class Lab(Mapping[str, Node]):
         """
         from vxlab.live import echo
 
-        asked = list(pairs)
+        asked = arguments.pairs(str(self), pairs, (str, str), "node and address")
+        arguments.number(f"{self}: timeout", timeout)
         missing = echo.unanswered(((self[name].namespaces, to) for name, to in asked), timeout)
         self._drain()
         return [asked[number] for number in missing]
@@ -220,8 +222,10 @@ class Lab(Mapping[str, Node]):
         CaptureError where a capture cannot be started.
         """
         found = tuple(sorted(self.topology.ports)) if ports is None else ports
+        arguments.whole_number(f"{self}: buffer", buffer, low=1, high=(1 << 31) - 1)
         captures = {}
         for place in places:
+            arguments.text(f"{self}: a place to capture at", place)
             node, _, interface = place.partition(":")
             namespaces = self[node].namespaces
             interface = interface or self.first_interface(node)
