@@ -25,3 +25,10 @@ def test_a_script_is_printed_or_written(capsys: pytest.CaptureFixture[str], tmp_
     assert capsys.readouterr().out == ""
     assert file.read_text(encoding="utf-8") == shown
     assert os.access(file, os.X_OK)
+
+
+def test_a_setting_cannot_become_a_line_of_the_script(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["script", "bridged", "--set", "hosts=2\n"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("vxlab: script: made_by: wanted a line of printable text, found")
