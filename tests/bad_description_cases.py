@@ -7,7 +7,9 @@ from typing import Any
 from lab_tools import with_containers
 
 from vxlab.describe.builder import TopologyBuilder
+from vxlab.describe.elements import Host, Nic, Switch
 from vxlab.describe.filters import Rule
+from vxlab.describe.topology import Topology
 from vxlab.live.lab import Lab
 
 
@@ -29,6 +31,23 @@ def red(**segment: Any) -> TopologyBuilder:
 
 def vtep(**fields: Any) -> TopologyBuilder:
     return red().vtep("h1", "red", **fields)
+
+
+def on_one_switch(hosts: int) -> Topology:
+    """So many hosts, without the builder, which looks for a free address each time."""
+    addresses = (f"10.0.{1 + number // 250}.{1 + number % 250}/16" for number in range(hosts))
+    machines = tuple(
+        Host(f"h{number}", (Nic("eth0", "lan", address),))
+        for number, address in enumerate(addresses)
+    )
+    return Topology("t", switches=(Switch("lan", "10.0.0.0/16"),), hosts=machines)
+
+
+def in_one_bridge(containers: int) -> TopologyBuilder:
+    t = vtep(bridge="br0")
+    for number in range(containers):
+        t.container(f"c{number}", "h1", "br0")
+    return t
 
 
 def routed(daemon: str | None, *switches: str) -> TopologyBuilder:
@@ -97,7 +116,7 @@ BAD: dict[str, tuple[Any, str, str, str]] = {
         lambda: lan().host("h1", rules=["-A INPUT"]),
         "host h1",
         "rules",
-        "or NftRules, found '-A INPUT'",
+        "wanted a tuple of Rule, such as",
     ),
     # ranges
     "VNI -1": (lambda: red(vni=-1), "segment red", "vni", "0 to 16777215, found -1"),
@@ -120,6 +139,126 @@ BAD: dict[str, tuple[Any, str, str, str]] = {
         "vtep vxlan0",
         "srcport",
         "wanted low <= high, found (9, 1)",
+    ),
+    # what no script, terminal, program or file would take as it is
+    "topology with a line break": (
+        lambda: TopologyBuilder("t\nrm x"),
+        "topology",
+        "name",
+        r"printable characters only, found 't\nrm x'",
+    ),
+    "topology that colours": (lambda: TopologyBuilder("\x1b[31m"), "topology", "name", "x1b"),
+    "topology with NUL": (lambda: TopologyBuilder("t\0"), "topology", "name", r"'t\x00'"),
+    "topology with a surrogate": (lambda: TopologyBuilder("\ud800"), "topology", "name", "ud800"),
+    "topology as a number": (lambda: TopologyBuilder(5), "topology", "name", "found 5"),  # type: ignore[arg-type]
+    "switch with a line break": (
+        lambda: fresh().switch("a\nb", "10.0.0.0/24"),
+        "switch",
+        "name",
+        "",
+    ),
+    "host with NUL": (lambda: lan().host("h\0"), "node", "name", r"found 'h\x00'"),
+    "card with a surrogate": (
+        lambda: lan().host("h1", "lan", device="\ud800"),
+        "nic",
+        "device",
+        "ud800",
+    ),
+    "device with a line break": (
+        lambda: vtep(device="v\nx"),
+        r"vtep v\nx",
+        "device",
+        r"printable characters only, found 'v\nx'",
+    ),
+    "device with a surrogate": (lambda: vtep(device="\udcff"), r"vtep \udcff", "device", "udcff"),
+    "bridge with a line break": (lambda: vtep(bridge="b\n"), "vtep vxlan0", "bridge", r"'b\n'"),
+    "address with a line break": (
+        lambda: vtep(addresses="10.0.0.1\n"),
+        "vtep vxlan0",
+        "addresses",
+        r"printable characters only, found '10.0.0.1\n'",
+    ),
+    "segment with a tab": (lambda: lan().segment("r\td", 42), "segment", "name", r"'r\td'"),
+    "dev with a surrogate": (
+        lambda: vtep(attributes={"dev": "\ud800"}),
+        "vtep vxlan0",
+        "dev",
+        "of printable characters",
+    ),
+    "dev with a line break": (
+        lambda: vtep(attributes={"dev": "e\nx"}),
+        "vtep vxlan0",
+        "dev",
+        r"found 'e\nx'",
+    ),
+    "rule with a line break": (lambda: Rule(("-A", "x\ny")), "rule", "words", r"found 'x\ny'"),
+    "rule with a number": (lambda: Rule(("-A", 5)), "rule", "words", "found 5"),  # type: ignore[arg-type]
+    "network with a scope": (lambda: lan("fd00::%x/64"), "switch lan", "network", "a scope"),
+    "local with a scope": (
+        lambda: vtep(attributes={"local": "fe80::1%x\ny"}),
+        "vtep vxlan0",
+        "local",
+        "without a scope",
+    ),
+    "remote with a scope": (
+        lambda: vtep(remotes=("fe80::1%eth0",)),
+        "vtep vxlan0",
+        "remotes",
+        "without a scope, found 'fe80::1%eth0'",
+    ),
+    "group with a scope": (lambda: red(group="ff02::1%eth0"), "segment red", "group", "found"),
+    # nothing, where something is needed
+    "no address at all": (lambda: lan().host("h1", "lan", ""), "nic eth0", "address", "non-empty"),
+    "no device name": (lambda: vtep(device=""), "vtep ", "device", "non-empty string, found ''"),
+    "no group": (lambda: red(group=""), "segment red", "group", "found ''"),
+    "False for a container's link": (
+        lambda: vtep(bridge="br0").container("c1", "h1", "br0", host_device=False),  # type: ignore[arg-type]
+        "container c1",
+        "host_device",
+        "found False",
+    ),
+    "a rule's words": (
+        lambda: lan().host("h1", rules=["-A", "INPUT"]),  # type: ignore[list-item]
+        "host h1",
+        "rules",
+        "or of NftRules, found words: ('-A', 'INPUT')",
+    ),
+    "a router's rule as words": (
+        lambda: lan().router("r", "lan", daemon=None, rules=[("-A", "INPUT")]),  # type: ignore[list-item]
+        "router r",
+        "rules",
+        "found words: (('-A', 'INPUT'),)",
+    ),
+    "a field that a host has not": (
+        lambda: two().build().with_host("h1", address="10.0.0.1/24"),
+        "host h1",
+        "address",
+        "wanted a field (name, nics, vteps, rules, ",
+    ),
+    "a field that a switch has not": (
+        lambda: two().build().with_switch("lan", snoop=True),
+        "switch lan",
+        "snoop",
+        "wanted a field (name, network, snooping, mtu, cable, ",
+    ),
+    "a field that a router has not": (
+        lambda: lan().router("r", "lan", daemon=None).build().with_router("r", rule=()),
+        "router r",
+        "rule",
+        "wanted a field (name, nics, daemon, rules, ",
+    ),
+    # what the kernel's bridge cannot hold
+    "1024 hosts on a switch": (
+        lambda: on_one_switch(1024),
+        "switch lan",
+        "ports",
+        "at most 1023 ports, as the kernel's bridges have, found 1024: use several",
+    ),
+    "1023 containers and a vxlan device in a bridge": (
+        lambda: in_one_bridge(1023),
+        "host h1",
+        "bridge br0",
+        "at most 1023 ports, as the kernel's bridges have, found 1024",
     ),
     # names
     "empty name": (lambda: lan().host(""), "node", "name", "non-empty string"),

@@ -28,6 +28,13 @@ def in_words(code: int) -> str:
     return f"{os.strerror(code)} ({_NAMES.get(code, code)})"
 
 
+def escaped(text: str) -> str:
+    """A text with escapes in place of what is no printable character: a line of its own."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
 class VxlabError(Exception):
     """Base of all errors that vxlab raises on purpose."""
 
@@ -36,10 +43,12 @@ class TopologyError(VxlabError, ValueError):
     """A topology cannot be built as described.
 
     ``node`` is the element that is wrong (``host a``), ``field`` its attribute, ``problem`` the
-    sentence that says what was wanted and found.  All three are attributes of the error.
+    sentence that says what was wanted and found.  All three are attributes of the error; what they
+    quote of a person's text is printable.
     """
 
     def __init__(self, node: str, field: str, problem: str) -> None:
+        node, field, problem = map(escaped, (node, field, problem))
         super().__init__(f"{node}: {field}: {problem}")
         self.node = node
         self.field = field
@@ -63,6 +72,9 @@ class MissingProgram(CapabilityError):
 
     def __init__(self, program: str, package: str | None = None) -> None:
         hint = f"install the package {package}" if package else "install it, or extend PATH"
+        words = program.split()
+        if len(words) > 1:
+            hint = f"give each of its words by itself: {', '.join(map(repr, words))}"
         super().__init__(
             f"wanted the program {program!r}, found none in PATH: {hint} "
             "(`vxlab setup` installs all that vxlab needs, `vxlab doctor` lists it)"

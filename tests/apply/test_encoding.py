@@ -291,7 +291,7 @@ def test_an_address_that_goes() -> None:
 def test_what_is_no_netlink_request_is_refused() -> None:
     with pytest.raises(TypeError, match="no netlink message for AddNamespace"):
         encode(AddNamespace("h"))
-    with pytest.raises(TypeError, match="a veth needs its peer"):
+    with pytest.raises(ValueError, match=r"a veth without its other end \(peer\)"):
         encode(AddLink("h", "v", "veth", 5))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 from refusal_cases import MAC, REFUSED
 
@@ -11,12 +13,15 @@ from vxlab.operations import (
     AddAddress,
     AddFdb,
     AddLink,
+    AddMdb,
     AddNeighbour,
     AddRoute,
     DelLink,
+    FlushFdb,
     Operation,
     Peer,
     SetLink,
+    SetPort,
     SetVxlan,
 )
 
@@ -45,7 +50,8 @@ BAD_VALUES: list[tuple[str, Operation]] = [
     ("value of a bridge", AddLink("h1", "x", "bridge", 90, (("stp_state", "on"),))),
     ("no table", AddLink("h1", "x", "vrf", 90)),
     ("no peer", AddLink("h1", "x", "veth", 90)),
-    ("unknown kind", AddLink("h1", "x", "dummy", 90)),  # type: ignore[arg-type]
+    ("peer of another kind", AddLink("h1", "x", "ifb", 90, peer=Peer("h2", "y", 90))),
+    ("attribute of another kind", AddLink("h1", "x", "ifb", 90, (("numifbs", 2),))),
     ("ttl", SetVxlan("h1", "vxlan0", (("ttl", 256),))),
     ("address", AddAddress("h1", "eth0", "nonsense")),
     ("route", AddRoute("h1", "10.0.0.1/24", via="10.0.0.2")),
@@ -65,6 +71,62 @@ def test_what_fits_into_no_message_is_refused_in_the_family(lab: Lab, operation:
     with pytest.raises(VxlabError, match=r"wanted .*, found ") as caught:
         lab.apply(operation)
     assert "h1" in str(caught.value)
+
+
+UNKNOWN_NAMES: list[tuple[Operation, str]] = [
+    (
+        SetPort("h1", "vxlan0", (("lerning", True),)),
+        "'lerning', which is no setting of a bridge's port (hairpin, fastleave, learning, ",
+    ),
+    (
+        AddLink("h1", "x", "bridge", 90, (("stp", 1),)),
+        "'stp', which is no setting of a bridge (forward_delay, ageing_time, stp_state, ",
+    ),
+    (
+        SetVxlan("h1", "vxlan0", (("tll", 1),)),
+        "'tll', which is no vxlan attribute (id, group, remote, ",
+    ),
+    (
+        AddFdb("h1", "vxlan0", MAC, "10.0.0.2", state="perm"),
+        "'perm', which is no state of a forwarding entry (permanent, static, dynamic): did you ",
+    ),
+    (
+        FlushFdb("h1", "vxlan0", states=("stale",)),
+        "'stale', which is no state of a forwarding entry (permanent, nopermanent, static, ",
+    ),
+    (
+        AddFdb("h1", "vxlan0", MAC, "10.0.0.2", flags=("selv",)),
+        "'selv', which is no flag (use, self, master, ",
+    ),
+    (
+        AddNeighbour("h1", "eth0", "10.0.0.9", MAC, state="failed"),
+        "'failed', which is no state of a neighbour entry (permanent, noarp, reachable, stale)",
+    ),
+    (
+        AddMdb("h1", "vxlan0", "239.1.1.1", "10.0.0.2", filter_mode="in"),
+        "'in', which is no filter mode (exclude, include)",
+    ),
+    (SetLink("h1", "eth0", mac="0200"), "'0200', which is no MAC address such as 02:00:"),
+]
+
+
+@pytest.mark.parametrize(("operation", "words"), UNKNOWN_NAMES, ids=lambda it: type(it).__name__)
+def test_an_unknown_name_is_refused_with_those_that_are_known(
+    lab: Lab, operation: Operation, words: str
+) -> None:
+    with pytest.raises(ApplyError) as caught:
+        lab.apply(operation)
+    assert f"wanted values that fit into a netlink message, found {words}" in str(caught.value)
+
+
+def test_a_device_of_another_kind_is_made_or_refused_by_the_kernel(lab: Lab) -> None:
+    try:
+        lab.apply(AddLink("h1", "other", "ifb", 0, mtu=1400, up=True))
+    except ApplyError as error:
+        assert error.errno == errno.EOPNOTSUPP  # noqa: PT017 - a kernel without that kind
+        return
+    link = lab["h1"].ip("-d", "link", "show", "other")[0]
+    assert (link["linkinfo"]["info_kind"], link["mtu"]) == ("ifb", 1400)
 
 
 @pytest.mark.parametrize(

@@ -91,8 +91,8 @@ def test_a_refusal_is_that_of_iproute2(
     [
         (MoveLink("a", "vxlan0", "nosuch"), "wanted the node 'nosuch', found a, b"),
         (AddAddress("nosuch", "eth0", "1.2.3.4/24"), "wanted the node 'nosuch', found a, b"),
-        (AddAddress("a", "eth\0", "1.2.3.4/24"), "wanted words that fit into a command, found"),
-        (AddAddress("a", "eth0", None), "wanted words that fit into a command, found None"),
+        (AddAddress("a", "eth\0", "1.2.3.4/24"), r"interface: wanted text .*, found 'eth\\x00'"),
+        (AddAddress("a", "eth0", None), "address: wanted text of printable .*, found None"),
         (SetVxlan("a", "vxlan0", (("nosuch", 1),)), "wanted values that fit into a command, found"),
         (Operation("a"), "wanted an operation that a script can do, found Operation"),
     ],

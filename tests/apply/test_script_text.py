@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from script_tools import every_topology, odd_topology, shellcheck
@@ -11,6 +12,7 @@ from script_tools import every_topology, odd_topology, shellcheck
 from vxlab import catalog
 from vxlab.apply.script import file_name, script_of
 from vxlab.catalog import CATALOG
+from vxlab.errors import VxlabError
 from vxlab.operations import NodeName, StartDaemon
 from vxlab.plan.planner import make_plan
 
@@ -80,3 +82,16 @@ def test_patience_is_that_of_the_slowest(router: str | None, seconds: int) -> No
         it for it in make_plan(catalog.kim_and_lee(router=router)) if isinstance(it, StartDaemon)
     ]
     assert ("end_daemons" in text) == bool(started)
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        ({"summary": "two\nrm -r /"}, "summary"),
+        ({"made_by": "vxlab script\nrm -r /"}, "made_by"),
+        ({"picture": ["---", "a\x1b[31m"]}, "picture"),
+    ],
+)
+def test_what_the_head_says_cannot_become_a_line_of_the_script(more: Any, what: str) -> None:
+    with pytest.raises(VxlabError, match=rf"script: {what}: wanted a line of printable text"):
+        script_of(catalog.bridged(), **more)

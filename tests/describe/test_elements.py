@@ -120,7 +120,7 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     (HOST, {"name": "-h"}, "host: name: wanted letters"),
     (HOST, {"nics": (VTEP,)}, "host h1: nics: wanted a tuple of Nic, found "),
     (HOST, {"vteps": [VTEP]}, "host h1: vteps: wanted a tuple of Vtep"),
-    (HOST, {"rules": ("-A INPUT",)}, "host h1: rules: wanted a Rule"),
+    (HOST, {"rules": ("-A INPUT",)}, "host h1: rules: wanted a tuple of Rule"),
     (ROUTER, {"name": "r r"}, "router: name: wanted letters"),
     (ROUTER, {"nics": NIC}, "router r: nics: wanted a tuple of Nic"),
     (ROUTER, {"daemon": "bird"}, "router r: daemon: wanted smcroute, pimd or None, found 'bird'"),

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
+from bad_description_cases import on_one_switch
 from lab_tools import describe, two_hosts, with_containers
 
 from vxlab import catalog
@@ -338,3 +339,7 @@ def test_many_segments_are_checked_in_a_time_that_grows_with_their_number() -> N
         segments=segments,
     )
     assert asked < 100 * number
+
+
+def test_a_switch_has_as_many_ports_as_the_kernel_s_bridge() -> None:
+    assert len(on_one_switch(1023).hosts) == 1023

@@ -238,10 +238,10 @@ def test_a_router_has_a_card_on_each_switch() -> None:
         (lambda t: t.router("r", "wan"), "router r: switch: wanted a known switch, found 'wan'"),
         (lambda t: t.nic("h9", "lan"), "topology two-hosts: machines: wanted the machine 'h9', fo"),
         (lambda t: t.vtep("h9", "red"), "topology two-hosts: hosts: wanted the host 'h9'"),
-        (lambda t: t.host("h3", rules=5), "host h3: rules: wanted a Rule"),
+        (lambda t: t.host("h3", rules=5), "host h3: rules: wanted a tuple of Rule"),
         (
             lambda t: t.host("h3", rules="-A"),
-            "host h3: rules: wanted a Rule",
+            "host h3: rules: wanted a tuple of Rule, such as Rule((",
         ),
         (
             lambda t: t.vtep("h1", "red", addresses=5),

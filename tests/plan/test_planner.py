@@ -224,3 +224,13 @@ def test_rules_come_last_in_their_order() -> None:
         *(rule.words for rule in rules),
         topology.host("lxc2").rules[0].words,
     ]
+
+
+def test_a_router_has_rules_as_a_host_has() -> None:
+    t = TopologyBuilder("t").switch("lan", "10.0.0.0/24")
+    t.router("r", "lan", daemon=None, rules=[drop_udp(1)]).host("h", "lan", rules=drop_udp(2))
+    rules = of(AddRule, t.build())
+    assert [(rule.node, rule.words) for rule in rules] == [
+        ("r", drop_udp(1).words),
+        ("h", drop_udp(2).words),
+    ]

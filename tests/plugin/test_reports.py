@@ -248,7 +248,7 @@ def test_what_would_end_this_kernel_runs_where_nothing_is_lost(project: Project)
 def test_a_file_that_cannot_be_written_is_a_wrong_command_line(project: Project) -> None:
     done = run(project, TESTS, *NO_SANDBOX, "--vxlab-reports=nowhere/lines")
     assert done.returncode == 4
-    wanted = "--vxlab-reports: wanted to write to nowhere/lines, found: No such file or directory"
+    wanted = "--vxlab-reports: wanted a file to write to, found nowhere/lines: No such file"
     assert wanted in done.stderr
     assert not (project.folder / "nowhere").exists()
 

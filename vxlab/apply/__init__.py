@@ -22,7 +22,7 @@ BACKENDS = tuple(_CLASSES)
 
 def backend_named(name: str) -> Backend:
     """The backend of that name; VxlabError, with the names there are, where there is none."""
-    if name not in _CLASSES:
+    if not isinstance(name, str) or name not in _CLASSES:
         raise VxlabError(f"wanted a backend ({', '.join(BACKENDS)}), found {name!r}")
     module = importlib.import_module(f"vxlab.apply.{name}")
     backend: Backend = getattr(module, _CLASSES[name])()

@@ -69,5 +69,6 @@ class _NetlinkApplication(Application):
                 operation, self.site.index, lambda node: self.site.node(node).net
             )
         except (AttributeError, KeyError, TypeError, ValueError, struct.error) as error:
-            problem = f"wanted values that fit into a netlink message, found {error!r}"
+            found = str(error) if isinstance(error, ValueError | struct.error) else repr(error)
+            problem = f"wanted values that fit into a netlink message, found {found}"
             raise ApplyError(repr(operation), problem) from error

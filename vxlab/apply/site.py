@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vxlab.apply.readiness import settle_links, tentative_addresses
+from vxlab.describe import checks
 from vxlab.describe.elements import DAEMONS
 from vxlab.errors import ApplyError, SandboxError, VxlabError
 from vxlab.netlink.requests import NetlinkSocket
@@ -84,7 +85,11 @@ class Site:
         return self.netlink[node]
 
     def add_node(self, name: str) -> Namespaces:
-        """Make the namespaces of a new node; VxlabError where the lab has one of that name."""
+        """Make the namespaces of a new node; VxlabError where the lab has one of that name.
+
+        TopologyError where it cannot be the name of a node.
+        """
+        checks.name("node", "name", name)
         if name in self.namespaces:
             raise VxlabError(f"wanted a new node, found {name!r} in use")
         self.namespaces[name] = Namespaces(name)
@@ -125,7 +130,7 @@ class Site:
         with self.node(operations[0].node).entered():
             for operation in operations:
                 try:
-                    write_file(sysctl_path(operation.key), operation.value)
+                    write_file(sysctl_path(operation.key), str(operation.value))
                 except OSError as error:
                     reason = str(error.strerror)
                     raise ApplyError(str(operation), reason, errno=error.errno) from error

@@ -58,7 +58,7 @@ def _factor(text: str) -> float:
 
 def _run(arguments: argparse.Namespace) -> int:
     """Compare two runs, or the versions of one; 1 where something is unexpectedly worse."""
-    if arguments.html:
+    if arguments.html is not None:
         words = filter(None, (arguments.before, arguments.after))
         check_not_input("--html", arguments.html, [parts_of(word)[0] for word in words])
     before = read_side(arguments.before)
@@ -76,7 +76,7 @@ def _show_versions(side: Side, arguments: argparse.Namespace) -> int:
 
     found, noted = along_versions(side)
     worse = any(note.is_unexpectedly_worse for note in noted)
-    if arguments.html:
+    if arguments.html is not None:
         write_page(arguments.html, "Scenarios by version", [side], side.columns, noted)
     if arguments.json:
         objects = versions_object(side, found, worse=worse)
@@ -102,7 +102,7 @@ def _show_pairs(before: Side, after: Side, arguments: argparse.Namespace) -> int
         for letter, found in (("A", comparison.only_before), ("B", comparison.only_after))
         for column in found
     ]
-    if arguments.html:
+    if arguments.html is not None:
         columns = _labelled(comparison)
         write_page(arguments.html, "Two runs compared", [before, after], columns, noted, alone)
     if arguments.json:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vxlab.commands.compared_side import Side, read_side
 from vxlab.errors import VxlabError
+from vxlab.system import files
 
 if TYPE_CHECKING:
     from vxlab.results.comparison import Column
@@ -50,7 +51,7 @@ def write_page(
 
     text = page(title, [(side.title, side.run) for side in sides], columns, noted, facts)
     try:
-        with open(path, "w", encoding="utf-8") as file:
+        with files.open_to_write(path) as file:
             file.write(text)
     except OSError as error:
         raise VxlabError(f"wanted to write {path}, found: {error.strerror}") from error

@@ -9,7 +9,6 @@ not take that for success.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -21,6 +20,7 @@ from vxlab.commands import (
     iproute2,
     matrix,
     merge,
+    output,
     plan,
     script,
     setup,
@@ -49,8 +49,26 @@ SUBCOMMANDS: tuple[Subcommand, ...] = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``vxlab`` with ``argv`` (default: the process's own) and return its exit code.
 
-    An error of vxlab becomes one line on stderr and the exit code 1.
+    An error of vxlab becomes one line on stderr and the exit code 1; so does output that cannot be
+    written.
     """
+    output.open_closed_streams()
+    try:
+        try:
+            return _run(argv)
+        finally:
+            sys.stdout.flush()
+    except VxlabError as error:
+        output.complain(f"vxlab: {error}")
+    except BrokenPipeError:  # nobody reads on, as in `vxlab script NAME | head`
+        output.let_go(sys.stdout)
+    except OSError as error:
+        output.complain(f"vxlab: {output.in_words(error)}")
+        output.let_go(sys.stdout)
+    return 1
+
+
+def _run(argv: Sequence[str] | None) -> int:
     top, below = _parsers()
     arguments, unknown = top.parse_known_args(argv)
     if arguments.subcommand is None and not unknown:
@@ -60,16 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         top.error(f"wanted a command, found {' '.join(unknown)}: `vxlab --help` lists them")
     if unknown:  # the subcommand says so, as of all else: its exit code may mean something
         below[arguments.subcommand.name].error(f"unrecognized arguments: {' '.join(unknown)}")
-    try:
-        code = int(arguments.subcommand.run(arguments))
-        sys.stdout.flush()
-    except VxlabError as error:
-        print(f"vxlab: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # nobody reads on, as in `vxlab script NAME | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return code
+    return int(arguments.subcommand.run(arguments))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -79,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
     """The parser of the whole command line, and those of the subcommands."""
-    top = argparse.ArgumentParser(prog="vxlab", description="Throw-away VXLAN topologies.")
+    top = output.Parser(prog="vxlab", description="Throw-away VXLAN topologies.")
     top.add_argument("--version", action="version", version=f"vxlab {__version__}")
     top.set_defaults(subcommand=None)
     names = top.add_subparsers(metavar="COMMAND")

@@ -7,7 +7,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vxlab.commands.option_types import names, seconds, whole_number
+from vxlab.commands.option_types import file_name, names, seconds, whole_number
 from vxlab.commands.scenario_options import add_scenario_options, pytest_arguments
 from vxlab.commands.subcommand import Subcommand
 from vxlab.errors import VxlabError
@@ -67,13 +67,17 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
 def _add_files(parser: argparse.ArgumentParser) -> None:
     """What is written."""
     parser.add_argument(
-        "--results", type=Path, default=Path(_RESULTS), metavar="FILE", help=f"default: {_RESULTS}"
+        "--results",
+        type=file_name,
+        default=Path(_RESULTS),
+        metavar="FILE",
+        help=f"default: {_RESULTS}",
     )
     parser.add_argument(
-        "--junit", type=Path, metavar="DIR", help="write a JUnit file for each cell"
+        "--junit", type=file_name, metavar="DIR", help="write a JUnit file for each cell"
     )
     parser.add_argument(
-        "--html", type=Path, metavar="FILE", help="write a page that shows all of it"
+        "--html", type=file_name, metavar="FILE", help="write a page that shows all of it"
     )
     parser.add_argument(
         "--resume", action="store_true", help="go on with the latest run of the results file"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+from pathlib import Path
 
 
 def seconds(text: str) -> float:
@@ -20,6 +21,13 @@ def whole_number(text: str) -> int:
         if int(text) > 0:
             return int(text)
     raise argparse.ArgumentTypeError(f"wanted a whole number, 1 or more, found {text!r}")
+
+
+def file_name(text: str) -> Path:
+    """The name of a file or folder."""
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"wanted the name of a file, found {text!r}")
+    return Path(text)
 
 
 def names(text: str) -> list[str]:

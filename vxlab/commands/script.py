@@ -9,6 +9,7 @@ import sys
 from vxlab.commands.catalog_topology import add_topology_options, topology_of
 from vxlab.commands.subcommand import Subcommand
 from vxlab.errors import VxlabError
+from vxlab.system import files
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +38,7 @@ def _run(arguments: argparse.Namespace) -> int:
         sys.stdout.write(text)
         return 0
     try:
-        with open(arguments.output, "w", encoding="utf-8") as file:
+        with files.open_to_write(arguments.output) as file:
             file.write(text)
             mode = os.fstat(file.fileno()).st_mode
             os.fchmod(file.fileno(), mode | (mode & 0o444) >> 2)

@@ -128,7 +128,7 @@ class TopologyBuilder:
 
     def nic(
         self,
-        machine: str,
+        host: str,
         switch: str,
         address: str | Iterable[str] | None = None,
         *,
@@ -142,25 +142,25 @@ class TopologyBuilder:
     ) -> TopologyBuilder:
         """Add one more underlay interface to a host or router.
 
-        ``machine`` and ``switch`` are names; ``address`` is the interface's IP address with prefix
-        length, or several, or "" for none (None: the lowest free one of each subnet, none for the
-        port of a bond or bridge); ``device`` its name (None: the next free ``ethN``), ``mac`` its
-        MAC address (None: the lab gives it one), ``mtu`` its MTU in bytes (None: the switch's).
-        ``master`` is the bond, bridge or VRF that it is a port of, ``port`` are its settings there
-        by name, ``vlans`` its VLANs (:class:`vxlab.Device`).  ``impairment`` makes what leaves by
-        it late, or loses it.
+        ``host``, which may be a router, and ``switch`` are names; ``address`` is the interface's IP
+        address with prefix length, or several, or () for none (None: the lowest free one of each
+        subnet, none for the port of a bond or bridge); ``device`` its name (None: the next free
+        ``ethN``), ``mac`` its MAC address (None: the lab gives it one), ``mtu`` its MTU in bytes
+        (None: the switch's).  ``master`` is the bond, bridge or VRF that it is a port of, ``port``
+        are its settings there by name, ``vlans`` its VLANs (:class:`vxlab.Device`).  ``impairment``
+        makes what leaves by it late, or loses it.
         """
-        old = self._machine(machine)
+        old = self._machine(host)
         if isinstance(old, Container):
             wanted = "wanted a host or router, found a container: it has the card to its host"
             raise TopologyError(str(old), "nics", wanted)
-        given = tuple(each for each in as_tuple(address) if each != "")
-        devices = self._of(machine, "devices")
-        vrf = master in {each.name for each in devices if each.kind.name == "vrf"}
+        given = as_tuple(address)
+        devices = self._of(host, "devices")
+        vrf = master in [each.name for each in devices if each.kind.name == "vrf"]
         if address is None and (master is None or vrf):
             given = self._free_addresses(str(old), switch)
         nic = Nic(
-            device or next_card(self._of(machine, "nics"), devices),
+            next_card(self._of(host, "nics"), devices) if device is None else device,
             switch,
             given[0] if given else None,
             mac=mac,
@@ -173,7 +173,7 @@ class TopologyBuilder:
         )
         if switch in self._pools:
             self._pools[switch].take(nic.addresses)
-        return self._add(machine, "nics", nic)
+        return self._add(host, "nics", nic)
 
     def device(self, machine: str, *devices: Device) -> TopologyBuilder:
         """Add devices to a host, router or container, whatever order they are in.
@@ -235,7 +235,8 @@ class TopologyBuilder:
         ``attributes`` are more vxlan attributes for all its devices by name (:mod:`vxlab.vxlan`).
         ``duplicates`` lets several endpoints have one address, as after a mistake.
         """
-        flood = flood or ("group" if group else "remote")
+        if flood is None:
+            flood = "remote" if group is None else "group"
         pairs = as_pairs(f"segment {name}", "attributes", attributes)
         segment = Segment(
             name, vni, flood=flood, group=group, port=port, attributes=pairs, duplicates=duplicates
@@ -278,7 +279,8 @@ class TopologyBuilder:
         (None: the kernel's choice).  ``attributes`` are vxlan attributes by name
         (:mod:`vxlab.vxlan`), which override the segment's.
         """
-        device = device or f"vxlan{len(self._of(self._host(host).name, 'vteps'))}"
+        known = self._of(self._host(host).name, "vteps")
+        device = f"vxlan{len(known)}" if device is None else device
         vtep = Vtep(
             segment=segment,
             device=device,

@@ -46,14 +46,27 @@ def parsed_ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return ipaddress.ip_address(address)
 
 
+def printable(node: str, field: str, value: Any) -> str:
+    """``value`` if it is a string without control characters, and without half of a surrogate pair.
+
+    Those would be lines of their own in a script, or obeyed by a terminal; programs and files take
+    neither NUL nor surrogates.  TopologyError of ``node`` and ``field`` where it is not.
+    """
+    if not isinstance(value, str):
+        raise TopologyError(node, field, f"wanted text, found {value!r}")
+    if not value.isprintable():
+        raise TopologyError(node, field, f"wanted printable characters only, found {value!r}")
+    return value
+
+
 def text(node: str, field: str, value: Any) -> str:
-    """``value`` if it is a non-empty string.
+    """``value`` if it is a non-empty string of printable characters.
 
     TopologyError of ``node`` and ``field`` where it is not.
     """
     if not isinstance(value, str) or not value:
         raise TopologyError(node, field, f"wanted a non-empty string, found {value!r}")
-    return value
+    return printable(node, field, value)
 
 
 def name(node: str, field: str, value: Any) -> str:
@@ -193,6 +206,8 @@ def prefix(node: str, field: str, value: Any) -> Network:
         raise TopologyError(
             node, field, f"wanted a network like 192.0.2.0/24, found {value!r}: {error}"
         ) from error
+    if "%" in value:
+        raise TopologyError(node, field, f"wanted a network without a scope, found {value!r}")
     return parsed
 
 
@@ -208,8 +223,10 @@ def host_address(node: str, field: str, value: Any) -> str:
         raise TopologyError(
             node, field, f"wanted an IP address, found {value!r}: {error}"
         ) from error
-    if parsed.is_multicast or parsed.is_unspecified:
-        raise TopologyError(node, field, f"wanted a unicast address, found {value}")
+    if parsed.is_multicast or parsed.is_unspecified or "%" in value:
+        raise TopologyError(
+            node, field, f"wanted a unicast address without a scope, found {value!r}"
+        )
     return str(value)
 
 
@@ -220,7 +237,7 @@ def group(node: str, field: str, value: Any) -> str:
     """
     text(node, field, value)
     try:
-        good = ipaddress.ip_address(value).is_multicast
+        good = ipaddress.ip_address(value).is_multicast and "%" not in str(value)
     except ValueError:
         good = False
     if not good:

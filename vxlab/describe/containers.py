@@ -56,7 +56,7 @@ class Container:
             checks.interface(str(self), "addresses", address)
         if self.mac is not None:
             checks.mac(str(self), "mac", self.mac)
-        if not self.host_device:
+        if self.host_device == "":
             short = self.name[: checks.NAME_BYTES - len("-eth0")]
             object.__setattr__(self, "host_device", f"{short}-eth0")
         checks.device(str(self), "host_device", self.host_device)

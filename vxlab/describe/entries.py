@@ -8,9 +8,10 @@ Numbers are those of ``include/uapi/linux/{neighbour,if_link,if_bridge,nexthop}.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from vxlab.netlink import values
 from vxlab.netlink.messages import (
@@ -29,6 +30,8 @@ from vxlab.netlink.messages import (
     NUD_STALE,
 )
 from vxlab.netlink.values import ValueType
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +185,22 @@ def words(table: Iterable[Field], entry: object) -> list[str]:
     return line
 
 
+def find(table: Mapping[str, T], name: str, kind: str) -> T:
+    """What ``table`` has for ``name``; ValueError, naming those it has, where that is nothing.
+
+    ``kind`` says what its names are: ``setting of a bridge's port``.
+    """
+    if name not in table:
+        near = difflib.get_close_matches(str(name), table, 1)
+        hint = f": did you mean {near[0]}?" if near else ""
+        raise ValueError(f"{name!r}, which is no {kind} ({', '.join(table)}){hint}")
+    return table[name]
+
+
 def bits(names: Iterable[str], *tables: Mapping[str, int]) -> int:
-    """The bits of several names, each out of any of the tables; KeyError for an unknown one."""
+    """The bits of several names, each out of any of the tables; ValueError for an unknown one."""
     known = {name: bit for table in tables for name, bit in table.items()}
     total = 0
     for name in names:
-        total |= known[name]
+        total |= find(known, name, "flag")
     return total

@@ -25,7 +25,7 @@ class NftRules:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A packet filter rule of a host.
+    """A packet filter rule of a machine.
 
     ``words`` follow the program's name: ``("-A", "INPUT", …)``; ``family`` is 4 for ``iptables``
     and 6 for ``ip6tables``.
@@ -38,6 +38,8 @@ class Rule:
         checks.members("rule", "words", self.words, str)
         if not self.words:
             raise TopologyError("rule", "words", "wanted the words of a rule, found none")
+        for word in self.words:
+            checks.printable("rule", "words", word)
         if self.family not in (4, 6):
             raise TopologyError("rule", "family", f"wanted 4 or 6, found {self.family!r}")
 
@@ -66,8 +68,9 @@ def drop_udp(port: int, family: Literal[4, 6] = 4) -> Rule:
 
 
 def check_rules(node: str, rules: tuple[object, ...]) -> None:
-    """TopologyError of ``node`` for the first of ``rules`` that is none."""
-    for rule in rules:
-        if not isinstance(rule, Rule | NftRules):
-            wanted = 'wanted a Rule (Rule(("-A", "INPUT", …))) or NftRules'
-            raise TopologyError(node, "rules", f"{wanted}, found {rule!r}")
+    """TopologyError of ``node`` unless all ``rules`` are some; their words are none yet."""
+    if all(isinstance(rule, Rule | NftRules) for rule in rules):
+        return
+    wanted = 'wanted a tuple of Rule, such as Rule(("-A", "INPUT", "-j", "DROP")), or of NftRules'
+    words = any(isinstance(rule, str | tuple | list) for rule in rules)
+    raise TopologyError(node, "rules", f"{wanted}, found {'words: ' if words else ''}{rules!r}")

@@ -129,8 +129,9 @@ class Underlay:
         self._of: dict[str, list[RoutingTable]] = defaultdict(list)
         for table in self.tables:
             self._of[table.machine.name].append(table)
+            known = table.forwarding or table.own_networks
             for switch in dict.fromkeys(each.switch for each in table.interfaces if each.switch):
-                if table.forwarding or table.own_networks:
+                if known:
                     self._known_on[switch].append(table)
         self._distances: dict[RoutingTable, Mapping[checks.Network, int]] = {}
         self._reached: dict[RoutingTable, NetworkSet] = {}

@@ -7,6 +7,7 @@ kernel or a routing daemon would refuse later, and what could never carry a pack
 from __future__ import annotations
 
 import ipaddress
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from vxlab.describe import checks
@@ -29,6 +30,10 @@ SMCROUTE_LINE = 510
 #: What pimd takes as source-specific (RFC 4607), and then does not forward for a vxlan device.
 SOURCE_SPECIFIC = ipaddress.ip_network("232.0.0.0/8")
 
+#: The most ports of a bridge: 1024 (BR_MAX_PORTS, net/bridge/br_private.h) less the number 0, which
+#: is none (find_portno() in net/bridge/br_if.c).
+BRIDGE_PORTS = 1023
+
 #: The least MTU of a veth in bytes (ETH_MIN_MTU, linux/if_ether.h).
 _LEAST_MTU = 68
 
@@ -48,6 +53,7 @@ def check_topology(topology: Wiring) -> None:
     names = (segment.name for segment in topology.segments)
     checks.unique(f"topology {topology}", "segments", names, "segment name")
     _check_switches(topology)
+    _check_ports(topology)
     _check_macs(topology)
     for machine in (*topology.machines, *topology.containers):
         check_devices(topology, machine)
@@ -91,6 +97,22 @@ def _check_switches(topology: Wiring) -> None:
             found = ", ".join(ends) or "none"
             raise TopologyError(
                 str(switch), "cable", f"wanted two ends, found {found}: make it a switch"
+            )
+
+
+def _check_ports(topology: Wiring) -> None:
+    """Refuse a bridge with more ports than the kernel gives it, on a switch or on a host."""
+    ports = Counter((f"switch {nic.switch}", "ports") for m in topology.machines for nic in m.nics)
+    ports += Counter((f"host {c.host}", f"bridge {c.bridge}") for c in topology.containers)
+    for host in topology.hosts:
+        ports.update((str(host), f"bridge {vtep.bridge}") for vtep in host.vteps if vtep.bridge)
+    for (node, field), found in ports.items():
+        if found > BRIDGE_PORTS:
+            raise TopologyError(
+                node,
+                field,
+                f"wanted at most {BRIDGE_PORTS} ports, as the kernel's bridges have, found "
+                f"{found}: use several, joined by a router",
             )
 
 

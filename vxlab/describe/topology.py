@@ -8,12 +8,16 @@ a kernel is asked, and the error names the element and the field.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from vxlab.describe.elements import Vtep
+from vxlab.describe.elements import Host, Router, Switch, Vtep
 from vxlab.describe.rules import check_topology
 from vxlab.describe.wiring import Wiring
+from vxlab.errors import TopologyError
+
+E = TypeVar("E", Host, Router, Switch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Topology(Wiring):
         ``changes`` are new values for fields of :class:`~vxlab.describe.elements.Host`: ``nics``,
         ``vteps``, ``rules``.  TopologyError where there is no such host, or it does not fit.
         """
-        host = dataclasses.replace(self.host(name), **changes)
+        host = _changed(self.host(name), changes)
         hosts = tuple(host if old.name == name else old for old in self.hosts)
         return dataclasses.replace(self, hosts=hosts)
 
@@ -63,7 +67,7 @@ class Topology(Wiring):
         ``network``, ``snooping``, ``mtu``, ``cable`` (False makes a switch of a cable).
         TopologyError where there is no such switch, or it does not fit.
         """
-        switch = dataclasses.replace(self.switch(name), **changes)
+        switch = _changed(self.switch(name), changes)
         switches = tuple(switch if old.name == name else old for old in self.switches)
         return dataclasses.replace(self, switches=switches)
 
@@ -71,8 +75,18 @@ class Topology(Wiring):
         """The same topology with the router ``name`` changed.
 
         ``changes`` are new values for fields of :class:`~vxlab.describe.elements.Router`:
-        ``nics``, ``daemon``.  TopologyError where there is no such router, or it does not fit.
+        ``nics``, ``daemon``, ``rules``.  TopologyError where there is no such router, or it does
+        not fit.
         """
-        router = dataclasses.replace(self.router(name), **changes)
+        router = _changed(self.router(name), changes)
         routers = tuple(router if old.name == name else old for old in self.routers)
         return dataclasses.replace(self, routers=routers)
+
+
+def _changed(old: E, changes: Mapping[str, Any]) -> E:
+    """A changed copy of an element; TopologyError where it has no such field."""
+    known = [field.name for field in dataclasses.fields(old) if field.init]
+    for name in changes:
+        if name not in known:
+            raise TopologyError(str(old), name, f"wanted a field ({', '.join(known)}), found none")
+    return dataclasses.replace(old, **changes)

@@ -200,7 +200,7 @@ def check_ways(underlay: Underlay, host: Host, vtep: Vtep) -> None:
         raise TopologyError(node, "remotes", f"wanted another host's address, found its own {same}")
     if host.routes or topology.routing == "written":
         return
-    sender = _Sender(underlay, host, nic, bound="dev" in attributes)
+    sender = _Outbound(underlay, host, nic, bound="dev" in attributes)
     for strict, address in _doubtful(sender, others, flooding, named):
         problem = sender.no_way(address, strict)
         if problem:
@@ -209,7 +209,7 @@ def check_ways(underlay: Underlay, host: Host, vtep: Vtep) -> None:
 
 
 def _doubtful(
-    sender: _Sender, others: Peers | None, flooding: bool, named: Iterable[str]
+    sender: _Outbound, others: Peers | None, flooding: bool, named: Iterable[str]
 ) -> Iterator[tuple[bool, str]]:
     """Addresses to be looked at, and how strictly: of the other VTEPs only those that are lost."""
     strictly = sender.first_lost(others, strict=True) if others else None
@@ -220,7 +220,7 @@ def _doubtful(
     yield from [(True, strictly)] if strictly else []
 
 
-class _Sender:
+class _Outbound:
     """A VTEP of ``host`` that sends by ``nic``, and only by that where it is ``bound``."""
 
     def __init__(

@@ -201,7 +201,7 @@ class Wiring:
         """The VTEP of ``host`` in ``segment``; TopologyError where there is none."""
         there = self.host(host)
         found = self._index("vtep", self._each_vtep)
-        if (there.name, segment) in found:
+        if isinstance(segment, str) and (there.name, segment) in found:
             return found[there.name, segment]
         raise TopologyError(f"host {host}", "vteps", f"wanted one in segment {segment!r}")
 

@@ -17,12 +17,14 @@ from vxlab import apply, sandbox
 from vxlab.apply.site import Backend, Site
 from vxlab.describe.topology import Topology
 from vxlab.errors import SandboxError, VxlabError
+from vxlab.live import arguments
 from vxlab.live.captures import Captures
 from vxlab.live.node import Node
 from vxlab.observe import packetsocket, state
 from vxlab.observe.capture import BUFFER, Capture
 from vxlab.observe.recorder import Recorder
 from vxlab.plan.operations import Operation, StartDaemon, StopDaemon
+from vxlab.plan.operations.checks import split
 from vxlab.plan.planner import SWITCH_BRIDGE, Plan, make_plan
 
 #: Given an operation, returns what is applied in its place, or None for nothing.
@@ -70,7 +72,7 @@ class Lab(Mapping[str, Node]):
         check_place()
         try:
             self._is_open = True
-            self.apply(*self.plan)
+            self._apply(self.backend, self.plan, trusted=self._interceptor is None)
             self._site.wait_for_links()
         except BaseException:
             self.close()
@@ -94,7 +96,7 @@ class Lab(Mapping[str, Node]):
         self.close()
 
     def __getitem__(self, name: str) -> Node:
-        if name not in self._nodes:
+        if not isinstance(name, str) or name not in self._nodes:
             known = ", ".join(self._nodes) or "none: the lab is not open"
             raise VxlabError(f"lab {self.topology}: wanted the node {name!r}, found {known}")
         return self._nodes[name]
@@ -125,10 +127,20 @@ class Lab(Mapping[str, Node]):
         with self._lock:
             if not self._is_open:
                 raise VxlabError(f"lab {self.topology}: wanted to change it, found it not open")
-            try:
-                backend.apply(self._site, self._intercepted(operations))
-            finally:
-                self._adopt()
+            self._apply(backend, operations)
+
+    def _apply(
+        self, backend: Backend, operations: Iterable[Operation], *, trusted: bool = False
+    ) -> None:
+        """Let ``backend`` apply operations; those that are not ``trusted`` are checked before."""
+        found = self._intercepted(operations)
+        sound, wrong = (found, None) if trusted else split(found)
+        try:
+            backend.apply(self._site, sound)
+        finally:
+            self._adopt()
+        if wrong is not None:
+            raise wrong
 
     def intercept(self, interceptor: Interceptor | None) -> None:
         """Call ``interceptor`` with every operation from now on, before it is applied.
@@ -170,7 +182,8 @@ class Lab(Mapping[str, Node]):
         """
         from vxlab.live import echo
 
-        asked = list(pairs)
+        asked = arguments.pairs(str(self), pairs, (str, str), "node and address")
+        arguments.number(f"{self}: timeout", timeout)
         missing = echo.unanswered(((self[name].namespaces, to) for name, to in asked), timeout)
         self._drain()
         return [asked[number] for number in missing]
@@ -209,8 +222,10 @@ class Lab(Mapping[str, Node]):
         CaptureError where a capture cannot be started.
         """
         found = tuple(sorted(self.topology.ports)) if ports is None else ports
+        arguments.whole_number(f"{self}: buffer", buffer, low=1, high=(1 << 31) - 1)
         captures = {}
         for place in places:
+            arguments.text(f"{self}: a place to capture at", place)
             node, _, interface = place.partition(":")
             namespaces = self[node].namespaces
             interface = interface or self.first_interface(node)

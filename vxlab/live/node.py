@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from vxlab.errors import CommandError, VxlabError, WaitTimeout
+from vxlab.live import arguments
 from vxlab.live.json_output import read_json
 from vxlab.netlink import devices
 from vxlab.observe import state
@@ -93,8 +94,10 @@ class Node:
         :class:`subprocess.Popen`.  Pipes carry text unless ``text`` is False.  MissingProgram where
         it is not installed.
         """
+        arguments.environment(self.name, env)
+        words = arguments.words(self.name, argv)
         return self.namespaces.popen(
-            argv, stdin=stdin, stdout=stdout, stderr=stderr, env=env, text=text
+            words, stdin=stdin, stdout=stdout, stderr=stderr, env=env, text=text
         )
 
     def run(
@@ -112,6 +115,10 @@ class Node:
         another code than 0, unless ``check`` is False; WaitTimeout, the program killed, after
         ``timeout`` seconds; MissingProgram where it is not installed.
         """
+        argv = arguments.words(self.name, argv)
+        self._check_wait(timeout)
+        if stdin is not None and not isinstance(stdin, str):
+            raise VxlabError(f"{self.name}: stdin: wanted text, found {stdin!r}")
         pipe = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
         return self._wait(self.popen(*argv, stdin=pipe, env=env), argv, check, timeout, stdin)
 
@@ -122,7 +129,13 @@ class Node:
         ``argv`` is the program and its arguments; ``check`` and ``timeout`` (seconds), and the
         errors, are those of :meth:`run`.
         """
+        argv = arguments.words(self.name, argv)
+        self._check_wait(timeout)
         return self._wait(self.namespaces.quick(argv), argv, check, timeout)
+
+    def _check_wait(self, timeout: float | None) -> None:
+        if timeout is not None:  # as for subprocess: without a limit
+            arguments.number(f"{self.name}: timeout", timeout)
 
     def _wait(
         self,
@@ -166,8 +179,12 @@ class Node:
         an interface (also of a VRF) or a source address; ``size`` is in bytes of payload (None:
         56).  CommandError where ping(8) itself fails.
         """
+        arguments.text(f"{self.name}: ping: address", address)
+        arguments.whole_number(f"{self.name}: ping: count", count, low=1, high=1 << 31)
+        arguments.number(f"{self.name}: ping: timeout", timeout)
+        arguments.number(f"{self.name}: ping: interval", interval)
         argv = ["ping", "-n", "-c", str(count), "-i", str(interval), "-W", f"{timeout:g}"]
-        argv += ["-I", interface] if interface else []
+        argv += ["-I", interface] if interface is not None else []
         argv += ["-s", str(size)] if size is not None else []
         result = self.ask(*argv, address, check=False, timeout=timeout + count + COMMAND_DEADLINE)
         if result.code > 1:  # 1: no answer (ping(8))
@@ -192,6 +209,7 @@ class Node:
         return self._json("bridge", words)
 
     def _json(self, program: str, words: tuple[str, ...]) -> Any:
+        words = arguments.words(self.name, (program, *words))[1:]
         run = self.ask if _OTHERS.isdisjoint(words) else self.run
         output = run(program, "-j", *words).stdout
         try:
@@ -211,7 +229,7 @@ class Node:
         path = sysctl_path(key)
         try:
             if value is not None:
-                self.namespaces.write(path, str(value))
+                self.namespaces.write(path, arguments.text(f"{self.name}: {key}", str(value)))
             return self.namespaces.read(path).strip()
         except OSError as error:
             raise VxlabError(
@@ -233,13 +251,17 @@ class Node:
         type`` has it, ``data`` are attributes of that kind (IFLA_VXLAN_* …), each as number and
         payload.  ApplyError, with the kernel's error number and explanation, where it refuses.
         """
-        return devices.add_link(self.namespaces, kind, data, name=name)
+        for text in (name, kind):
+            arguments.text(f"{self.name}: a device", text)
+        found = arguments.pairs(f"{self.name}: {name}", data, (int, bytes), "number and bytes")
+        return devices.add_link(self.namespaces, kind, found, name=name)
 
     def raw_link(self, name: str) -> dict[int, bytes]:
         """The attributes of a device's kind just as the kernel reports them: number to payload.
 
         VxlabError where there is no device of that name.
         """
+        arguments.text(f"{self.name}: a device", name)
         try:
             index = devices.index_of(self.namespaces, name)
         except OSError as error:
@@ -254,12 +276,14 @@ class Node:
         destination port, any from 1 to 65535.  VxlabError where ``address`` or ``port`` is none,
         or the kernel refuses to send.
         """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise VxlabError(f"{self.name}: wanted bytes to send, found {data!r}")
         try:
-            version = ipaddress.ip_address(address).version
+            version = ipaddress.ip_address(arguments.text(self.name, address)).version
         except ValueError as error:
             raise VxlabError(f"{self.name}: wanted an IP address, found {address!r}") from error
-        if not 0 < port < 65536:
-            raise VxlabError(f"{self.name}: wanted a port from 1 to 65535, found {port}")
+        if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:
+            raise VxlabError(f"{self.name}: wanted a port from 1 to 65535, found {port!r}")
         family = sockets.AF_INET if version == 4 else sockets.AF_INET6
         with self.socket(family, sockets.SOCK_DGRAM) as sock:
             sock.setsockopt(sockets.SOL_SOCKET, sockets.SO_BROADCAST, 1)

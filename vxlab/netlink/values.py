@@ -74,6 +74,8 @@ def encode(kind: ValueType, value: Any, index_of: Callable[[str], int]) -> bytes
             low, high = value
             return struct.pack(">HH", low, high)
         case "mode":
+            if value not in FILTER_MODES:
+                raise ValueError(f"{value!r}, which is no filter mode ({', '.join(FILTER_MODES)})")
             return struct.pack("=B", FILTER_MODES[value])
     return struct.pack(_FORMATS[kind], value)
 
@@ -104,5 +106,11 @@ def decode(kind: ValueType, payload: bytes, name_of: Callable[[int], str]) -> An
 
 
 def mac_bytes(text: str) -> bytes:
-    """The six bytes of ``02:00:00:00:00:01``."""
-    return bytes.fromhex(text.replace(":", ""))
+    """The six bytes of ``02:00:00:00:00:01``; ValueError where the text is not of that form."""
+    try:
+        found = bytes.fromhex(text.replace(":", ""))
+    except ValueError:
+        found = b""
+    if len(found) != 6 or text.count(":") != 5:
+        raise ValueError(f"{text!r}, which is no MAC address such as 02:00:00:00:00:01")
+    return found

@@ -106,10 +106,8 @@ class _Planner:
             yield from self._container(container)
         yield from topology.changes  # type: ignore[misc]  # operations, as the checks saw to
         yield from self._daemons()
-        for host in topology.hosts:
-            yield from rules(host)
-        for router in topology.routers:
-            yield from rules(router)
+        for machine in topology.machines:
+            yield from rules(machine)
         for container in topology.containers:
             yield from rules(container)
 

@@ -11,6 +11,7 @@ import pytest
 
 from vxlab import apply
 from vxlab.errors import MissingProgram
+from vxlab.plugin import places
 from vxlab.system import programs
 from vxlab.system.waiting import DEADLINE
 
@@ -36,7 +37,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--iproute2",
         metavar="DIR",
-        type=Path,
+        type=places.named,
         help="take ip, bridge and the other programs of iproute2 from DIR, wherever they are run",
     )
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vxlab.errors import VxlabError
-from vxlab.plugin import markers
+from vxlab.plugin import markers, places
 from vxlab.plugin.judge import judge
+from vxlab.system import files
 
 if TYPE_CHECKING:
     from vxlab.describe.topology import Topology
@@ -40,7 +41,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--vxlab-behaviours",
         metavar="FILE",
-        type=Path,
+        type=places.named,
         help="write what the collected tests show to FILE, in Markdown; run none of them",
     )
 
@@ -143,8 +144,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     from vxlab.plugin import document
 
-    path = session.config.invocation_params.dir / path
     try:
-        path.write_text(document.write(session.items), encoding="utf-8")
+        text = document.write(session.items)
+        with files.open_to_write(places.place(session.config, path)) as file:
+            file.write(text)
     except (OSError, VxlabError) as error:
         raise pytest.UsageError(f"--vxlab-behaviours {path}: {error}") from error

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vxlab.errors import VxlabError
-from vxlab.plugin import building, controls, reports, sandboxing, variants
+from vxlab.plugin import building, controls, places, reports, sandboxing, variants
 from vxlab.plugin.controls import (
     pytest_cmdline_main,
     pytest_collection_finish,
@@ -63,13 +63,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--vxlab-pcap",
         metavar="DIR",
-        type=Path,
+        type=places.named,
         help="write the frames of every test to DIR, one pcapng file a test",
     )
     group.addoption(
         "--vxlab-evidence",
         metavar="DIR",
-        type=Path,
+        type=places.named,
         help="keep the evidence of every failed test in DIR: report, plan, state, frames",
     )
 
@@ -79,6 +79,7 @@ def pytest_configure(config: pytest.Config) -> None:
     sandboxing.configure(config)
     building.configure(config)
     reports.configure(config)
+    places.configure(config)
     for line in (
         "topology(what, **arguments): the lab's topology: a Topology, or a function and its "
         "arguments, where a list stands for several variants",

@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vxlab.errors import VxlabError
+from vxlab.plugin import places
+from vxlab.system import files
 
 if TYPE_CHECKING:
     from vxlab.results.model import KnownDifference
@@ -50,13 +52,13 @@ def add_options(parser: pytest.Parser) -> None:
     parser.getgroup("vxlab").addoption(
         "--vxlab-reports",
         metavar="FILE",
-        type=Path,
+        type=places.named,
         help="append to FILE what each test did as soon as it has ended, a line of JSON each",
     )
     parser.getgroup("vxlab").addoption(
         "--vxlab-seen",
         metavar="FILE",
-        type=Path,
+        type=places.named,
         help="leave out the tests whose node ids FILE lists, as JSON: an earlier run has seen them",
     )
 
@@ -66,8 +68,8 @@ def configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_Markers(), f"{_NAME}-markers")
     seen: Path | None = config.getoption("vxlab_seen")
     if seen is not None:
-        place = config.invocation_params.dir / seen
-        config.pluginmanager.register(_SeenRecorder(place), f"{_NAME}-seen")
+        place = places.place(config, seen)
+        config.pluginmanager.register(SeenRecorder(place), f"{_NAME}-seen")
     path: Path | None = config.getoption("vxlab_reports")
     if path is None:
         return
@@ -75,11 +77,9 @@ def configure(config: pytest.Config) -> None:
         config.pluginmanager.register(_Facts(), f"{_NAME}-facts")
         return
     try:
-        reporter = _Reporter(config.invocation_params.dir / path)
+        reporter = _Reporter(places.place(config, path))
     except OSError as error:
-        raise pytest.UsageError(
-            f"--vxlab-reports: wanted to write to {path}, found: {error.strerror}"
-        ) from error
+        raise _unwritable(path, error) from error
     config.pluginmanager.register(_Facts(), f"{_NAME}-facts")
     config.pluginmanager.register(reporter, _NAME)
     config.add_cleanup(reporter.close)
@@ -107,20 +107,25 @@ class _Markers:
                 )
 
 
-class _SeenRecorder:
+class SeenRecorder:
     """Leaves out what an earlier run has seen, after all others have chosen what to run."""
 
     def __init__(self, path: Path) -> None:
+        wanted = "a file with a list of node ids as JSON"
         try:
-            self._seen = set(json.loads(path.read_text()))
-        except (OSError, ValueError) as error:
-            wanted = "--vxlab-seen: wanted a file with a list of node ids as JSON"
-            raise pytest.UsageError(f"{wanted}, found {path}: {error}") from error
+            found = json.loads(files.read_text(path))
+        except (OSError, ValueError, RecursionError) as error:
+            raise places.refusal("--vxlab-seen", wanted, path, error) from error
+        if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+            other = ValueError(f"{str(found)[:60]} is no list of texts")
+            raise places.refusal("--vxlab-seen", wanted, path, other)
+        self._seen = set(found)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> Generator[None, None, None]:
+        """Leave out the tests that were seen."""
         yield
         left_out = [item for item in items if item.nodeid in self._seen]
         if left_out:
@@ -171,13 +176,15 @@ class _Reporter:
     """Writes the lines."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a", encoding="utf-8")
+        self._path = path
+        self._file = files.open_to_write(path, append=True)
         self._open: dict[str, dict[str, Any]] = {}
         self._collected = False
         self._starts: dict[str, Any] = {}
 
     def close(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # of a disk that is full, which was said before
+            self._file.close()
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._say(collected=len(session.items))
@@ -224,8 +231,15 @@ class _Reporter:
         self._say(case=nodeid, **{name: value for name, value in case.items() if value})
 
     def _say(self, **fields: object) -> None:
-        self._file.write(json.dumps(fields, separators=(",", ":")) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(fields, separators=(",", ":")) + "\n")
+            self._file.flush()
+        except OSError as error:  # without its reports this run is worth nothing to who asked
+            raise _unwritable(self._path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> pytest.UsageError:
+    return places.refusal("--vxlab-reports", "a file to write to", path, error)
 
 
 def outcome_of(report: pytest.TestReport) -> str:

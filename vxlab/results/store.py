@@ -320,5 +320,5 @@ def _unusable(path: str, error: sqlite3.Error) -> VxlabError:
     elif "not a database" in found:
         hint = ": give another file"
     else:
-        hint = ""
+        hint = ": give another file, if that is damaged or of another program"
     return VxlabError(f"wanted to use the results file {Path(path)}, found: {found}{hint}")

@@ -108,7 +108,9 @@ def _fields(table: tuple[entries.Field, ...], entry: object, node: str, index_of
 
 def _fdb(entry: AddFdb | DelFdb, index_of: IndexOf) -> bytes:
     index = index_of(entry.node, entry.interface)
-    state = entries.FDB_STATES[entry.state] if isinstance(entry, AddFdb) else 0
+    state = 0
+    if isinstance(entry, AddFdb):
+        state = entries.find(entries.FDB_STATES, entry.state, "state of a forwarding entry")
     head = _head(socket.AF_BRIDGE, index, state, entries.bits(entry.flags, entries.FLAGS))
     return head + _fields(entries.FDB, entry, entry.node, index_of)
 
@@ -117,7 +119,7 @@ def _flush(flush: FlushFdb, index_of: IndexOf) -> bytes:
     """A state or flag that must be there is in value and mask, one that must not in the mask."""
     state = state_mask = 0
     for word in (*flush.states, *(f"no{each}" for each in flush.no_states)):
-        value, mask = entries.FLUSH_STATES[word]
+        value, mask = entries.find(entries.FLUSH_STATES, word, "state of a forwarding entry")
         state, state_mask = state | value, state_mask | mask
     flags = entries.bits(flush.flags, entries.FLAGS)
     flag_mask = entries.bits((*flush.flags, *flush.no_flags), entries.FLAGS)
@@ -139,7 +141,8 @@ def _neighbour(entry: AddNeighbour | DelNeighbour, index_of: IndexOf) -> bytes:
         plain = [flag for flag in entry.flags if flag not in entries.EXTENDED_FLAGS]
         flags = entries.bits(plain, entries.FLAGS)
         extended = entries.bits(set(entry.flags) - set(plain), entries.EXTENDED_FLAGS)
-        state = 0 if entry.proxy else entries.NEIGHBOUR_STATES[entry.state]
+        state = entries.find(entries.NEIGHBOUR_STATES, entry.state, "state of a neighbour entry")
+        state = 0 if entry.proxy else state
         body = _fields(entries.NEIGHBOUR, entry, entry.node, index_of)
     flags |= entries.FLAGS["proxy"] if entry.proxy else 0
     body += u32(NDA_FLAGS_EXT, extended) if extended else b""

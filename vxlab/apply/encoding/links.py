@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import socket
 
-from vxlab.describe import checks
+from vxlab.describe import checks, entries
 from vxlab.describe.devices import PORT, kind_of
 from vxlab.describe.vxlan import Attributes
-from vxlab.errors import VxlabError
 from vxlab.netlink import values
 from vxlab.netlink.messages import (
     IFADDR,
@@ -111,13 +110,17 @@ def _add_link(link: AddLink, index_of: IndexOf, namespace_of: NamespaceOf) -> by
 def _info_data(link: AddLink, index_of: IndexOf, namespace_of: NamespaceOf) -> bytes:
     if link.kind == "veth":
         return _peer(link, namespace_of)
+    if link.peer is not None:
+        raise ValueError(f"another end (peer), which a {link.kind} has not")
+    if link.kind == "vrf" and not link.attributes:
+        raise ValueError("a VRF without its table")
     return _settings(link.kind, link.node, link.attributes, index_of)
 
 
 def _peer(link: AddLink, namespace_of: NamespaceOf) -> bytes:
     peer = link.peer
     if peer is None:
-        raise TypeError(f"a veth needs its peer: {link!r}")
+        raise ValueError("a veth without its other end (peer)")
     body = _link_head(peer.index) + _name(peer.name)
     if peer.mac:
         body += attribute(IFLA_ADDRESS, values.mac_bytes(peer.mac))
@@ -157,9 +160,8 @@ def _set_port(port: SetPort, index_of: IndexOf) -> bytes:
 
 
 def _port_setting(port: SetPort, name: str, index_of: IndexOf) -> bytes:
-    if name not in PORT:
-        raise VxlabError(f"wanted a setting of a bridge's port ({', '.join(PORT)}), found {name!r}")
-    setting, value = PORT[name], dict(port.attributes)[name]
+    setting = entries.find(PORT, name, "setting of a bridge's port")
+    value = dict(port.attributes)[name]
     if setting.type == "device" and not value:
         return u32(setting.number, 0)
     payload = values.encode(setting.type, value, lambda device: index_of(port.node, device))

@@ -10,6 +10,7 @@ from vxlab.apply.script import frame
 from vxlab.apply.script.pings import pings_of
 from vxlab.apply.script.setup import AT_THE_EDGE, program_of, setup_lines
 from vxlab.describe.topology import Topology
+from vxlab.errors import VxlabError
 from vxlab.plan.operations import AddRule, Operation, RunProgram, StartDaemon
 from vxlab.plan.planner import make_plan
 from vxlab.system.programs import PACKAGES
@@ -29,8 +30,15 @@ def script_of(
 
     For its head: ``summary`` says in a line what the topology is, ``picture`` are lines that draw
     it, ``made_by`` is the command line that made the script.  VxlabError where an operation of the
-    topology's plan cannot be done by a script.
+    topology's plan cannot be done by a script, or one of these is more than a line.
     """
+    for what, line in (
+        ("summary", summary),
+        ("made_by", made_by),
+        *(("picture", x) for x in picture),
+    ):
+        if not line.isprintable():
+            raise VxlabError(f"script: {what}: wanted a line of printable text, found {line!r}")
     plan = make_plan(topology)
     daemons = [operation for operation in plan if isinstance(operation, StartDaemon)]
     programs = [daemon.program for daemon in daemons]

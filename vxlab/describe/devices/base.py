@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 from vxlab.describe import checks
 from vxlab.describe.devices.ports import PortVlan, check_port, check_vlans
 from vxlab.describe.vxlan.table import Attributes, Value
-from vxlab.errors import TopologyError, VxlabError
+from vxlab.errors import TopologyError
 from vxlab.netlink import values
 from vxlab.netlink.messages import NLA_F_NESTED, attribute, attributes
 from vxlab.netlink.values import ValueType
@@ -117,15 +117,18 @@ class LinkKind:
     def encode(self, found: Attributes, index_of: Callable[[str], int]) -> bytes:
         """``found`` as what IFLA_INFO_DATA holds.
 
-        ``index_of`` turns the name of a device into its interface index.  VxlabError for an unknown
-        setting; ValueError, TypeError or struct.error for a value that does not fit.
+        ``index_of`` turns the name of a device into its interface index.  ValueError, TypeError or
+        struct.error for an unknown setting, or a value that does not fit.
         """
         parts = []
         for name, value in found:
             setting = self.setting(name)
             if setting is None:
                 known = ", ".join(each.name for each in self.settings) or "none at all"
-                raise VxlabError(f"wanted a setting of {self.name} ({known}), found {name!r}")
+                raise ValueError(f"{name!r}, which is no setting of {self.name} ({known})")
+            if isinstance(value, str) and setting.words and value not in setting.words:
+                known = ", ".join(setting.words)
+                raise ValueError(f"{value!r}, which is no {name} of {self.name} ({known})")
             payload = values.encode(setting.type, setting.number_of(value), index_of)
             parts.append(attribute(setting.number, payload))
         return b"".join(parts)

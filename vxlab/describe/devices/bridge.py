@@ -73,12 +73,10 @@ class Bridge(Device):
 
     def settings(self) -> Attributes:
         """The settings that the bridge is made with."""
-        first = (
-            ("stp_state", int(self.stp_state)),
-            ("forward_delay", self.forward_delay),
-            ("mcast_snooping", int(self.mcast_snooping)),
-        )
-        names = [name for name, _ in first]
+        names = ("stp_state", "forward_delay", "mcast_snooping")
+        values = (getattr(self, name) for name in names)
+        numbers = (int(each) if isinstance(each, bool) else each for each in values)
+        first = tuple(zip(names, numbers, strict=True))
         rest = (pair for pair in Device.settings(self) if pair[0] not in names)
         own = dict(self.attributes)
         return (*((name, own.get(name, value)) for name, value in first), *rest)

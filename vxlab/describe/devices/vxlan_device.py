@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vxlab.describe import vxlan
+from vxlab.describe import entries, vxlan
 from vxlab.describe.devices.base import Device, LinkKind
 from vxlab.describe.vxlan.table import Attributes, Value
 from vxlab.errors import TopologyError
@@ -29,6 +29,8 @@ class _VxlanKind(LinkKind):
 
     def encode(self, found: Attributes, index_of: Callable[[str], int]) -> bytes:
         """What IFLA_INFO_DATA holds."""
+        for name, _ in found:
+            entries.find(vxlan.BY_NAME, name, "vxlan attribute")
         encoded = (vxlan.encode(name, value, index_of) for name, value in found)
         return b"".join(attribute(*each) for each in encoded if each)
 

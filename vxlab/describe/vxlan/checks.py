@@ -78,6 +78,8 @@ def _check_address(attribute: Attribute, value: Value) -> str | None:
         address = parsed_ip(str(value))
     except ValueError:
         return f"wanted an IP address, found {value!r}"
+    if "%" in str(value):
+        return f"wanted an address without a scope, found {value!r}: say dev for the interface"
     if attribute.name == "group" and not address.is_multicast:
         return f"wanted a multicast group (224.0.0.0/4 or ff00::/8), found {value}"
     if attribute.name != "group" and address.is_multicast:
@@ -86,6 +88,8 @@ def _check_address(attribute: Attribute, value: Value) -> str | None:
 
 
 def _check_device(attribute: Attribute, value: Value) -> str | None:
+    if isinstance(value, str) and not value.isprintable():
+        return f"wanted a device name of printable characters, found {value!r}"
     good = isinstance(value, str) and 0 < len(value.encode()) <= 15
     return None if good else f"wanted a device name of 1 to 15 bytes, found {value!r}"
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+#: Text of several lines.
+Document = Annotated[str, "lines"]
 
 
 class NodeName(str):

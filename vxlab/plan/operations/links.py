@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vxlab.describe import entries
 from vxlab.describe.devices import PORT, kind_of
 from vxlab.describe.vxlan import Attributes, Value
-from vxlab.errors import VxlabError
 from vxlab.plan.operations.base import Command, NodeName, Operation, bridge, ip
 
 
@@ -154,7 +154,7 @@ class SetPort(Operation):
     attributes: Attributes
 
     def commands(self) -> tuple[Command, ...]:
-        """``bridge link set``; VxlabError for an unknown setting."""
+        """``bridge link set``; ValueError for an unknown setting."""
         line = ["link", "set", "dev", self.interface]
         for name, value in self.attributes:
             line += _port_words(name, value)
@@ -162,9 +162,7 @@ class SetPort(Operation):
 
 
 def _port_words(name: str, value: Value) -> list[str]:
-    if name not in PORT:
-        raise VxlabError(f"wanted a setting of a bridge's port ({', '.join(PORT)}), found {name!r}")
-    match PORT[name].type:
+    match entries.find(PORT, name, "setting of a bridge's port").type:
         case "bool":
             return [name, "on" if value else "off"]
         case "device" if not value:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from vxlab.describe.impairment import Netem, impair_words
 from vxlab.errors import VxlabError
-from vxlab.plan.operations.base import Operation
+from vxlab.plan.operations.base import Document, Operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ def sysctl_path(key: str) -> str:
     The others are the machine's, not the node's.  As with sysctl(8), a dot in the name of an
     interface is written as a slash: ``net.ipv6.conf.eth0/10.mtu``.
     """
+    if not isinstance(key, str) or not key.isprintable():
+        raise VxlabError(f"wanted a setting below net., such as net.ipv4.ip_forward, found {key!r}")
     path = "/proc/sys/" + key.translate(str.maketrans("./", "/."))
     if not path.startswith("/proc/sys/net/") or ".." in path.split("/"):
         raise VxlabError(f"wanted a setting below net., such as net.ipv4.ip_forward, found {key!r}")
@@ -38,11 +40,12 @@ class SetSysctl(Operation):
     """Set a kernel setting of a node.
 
     ``node`` is the node's name, ``key`` the setting below ``net`` in dotted form, such as
-    ``net.ipv4.ip_forward`` (see :func:`sysctl_path`), ``value`` what is written to it.
+    ``net.ipv4.ip_forward`` (see :func:`sysctl_path`), ``value`` what is written to it: text, or a
+    whole number.
     """
 
     key: str
-    value: str
+    value: str | int
 
     def __str__(self) -> str:
         return f"ip netns exec {self.node} sysctl -w {self.key}={self.value}"
@@ -77,7 +80,7 @@ class RunProgram(Operation):
     """
 
     words: tuple[str, ...]
-    stdin: str = ""
+    stdin: Document = ""
 
     def __str__(self) -> str:
         line = f"ip netns exec {self.node} {shlex.join(self.words)}"
