@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vxlab.errors import VxlabError
+from vxlab.errors import ProbeError, VxlabError
 from vxlab.plugin import building, controls, reports, sandboxing, variants
 from vxlab.plugin.controls import (
     pytest_cmdline_main,
@@ -126,13 +126,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             raise VxlabError(f"the marker requires: wanted names of features, found {name!r}")
     if names:
         sandboxing.require(item.config)
-        _skip_without(item.config, names)
+        _skip_without(item, names)
 
 
-def _skip_without(config: pytest.Config, names: Iterable[str]) -> None:
+def _skip_without(item: pytest.Item, names: Iterable[str]) -> None:
+    """Skip a test that needs a feature that is missing; fail it where nothing is known of one."""
     from vxlab import features
 
-    missing = features.missing(building.also_needed(config, names))
+    try:
+        missing = features.missing(building.also_needed(item.config, names))
+    except ProbeError as error:
+        pytest.fail(str(error), pytrace=False)
     if missing:
         pytest.skip("; ".join(feature.sentence() for feature in missing))
 
@@ -169,7 +173,7 @@ def lab(request: pytest.FixtureRequest, topology: Topology) -> Iterator[Lab]:
     sandboxing.require(request.config)
     topology = Variant(topology).build()  # who overrides the fixture may return a builder
     topology = controls.break_topology(request.node, topology)
-    _skip_without(request.config, variants.features_of(topology))
+    _skip_without(request.node, variants.features_of(topology))
     made = building.new_lab(request.config, topology)
     controls.break_building(request.node, made)
     with made as lab:
