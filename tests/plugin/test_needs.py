@@ -1,6 +1,8 @@
-"""What a test needs and the machine does not give: skipped, or failed."""
+"""What a test needs and the machine does not give: skipped, failed, or the end of the run."""
 
 from __future__ import annotations
+
+import re
 
 import pytest
 from plugin_tools import PYTEST, counts, run
@@ -92,3 +94,49 @@ def test_it(number):
         'memory"; free some memory, and run it again'
     ) in done.stdout
     assert "Traceback" not in done.stdout
+
+
+WITHOUT_PING = """
+import dataclasses
+from vxlab import features
+
+real = features.probe
+
+def probe(name):
+    if name != "ping":
+        return real(name)
+    return dataclasses.replace(real(name), available=False, reason="taken away", hint="elsewhere")
+
+features.probe = probe
+"""
+NEEDS_PING = """
+import pathlib
+
+def test_before():
+    pass
+
+@pytest.mark.requires("ping", "veth")
+def test_needing():
+    pathlib.Path("ran").touch()
+
+def test_after():
+    pathlib.Path("ran").touch()
+"""
+
+
+def test_a_required_feature_that_is_missing_ends_the_run(project):
+    project.write("conftest.py", WITHOUT_PING)
+    done = run(project, NEEDS_PING)
+    assert done.returncode == 1
+    assert not (project.folder / "ran").exists()
+    sentence = r"needs ping: taken away; elsewhere \(`vxlab doctor` lists what is needed\)"
+    assert re.search(rf"^!+ vxlab {sentence} !+$", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"1 passed, 1 error in ", done.stdout)
+
+
+def test_it_ends_the_run_on_workers_too(project):
+    project.write("conftest.py", WITHOUT_PING)
+    done = run(project, NEEDS_PING.replace("ran", "-"), "-p", "xdist.plugin", "-n", "2")
+    assert done.returncode not in (0, 5)
+    assert "vxlab needs ping: taken away; elsewhere" in done.stdout
+    assert "skipped" not in done.stdout

@@ -130,13 +130,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def _skip_without(item: pytest.Item, names: Iterable[str]) -> None:
-    """Skip a test that needs a feature that is missing; fail it where nothing is known of one."""
+    """Skip a test that needs a feature that is missing; end the run where none can do without it.
+
+    An error of the test where nothing is known of a feature.
+    """
     from vxlab import features
 
     try:
         missing = features.missing(building.also_needed(item.config, names))
     except ProbeError as error:
         pytest.fail(str(error), pytrace=False)
+    needed = [feature.sentence() for feature in missing if feature.required]
+    if needed:
+        item.session.shouldfail = f"vxlab {'; '.join(needed)} (`vxlab doctor` lists what is needed)"
+        pytest.fail(item.session.shouldfail, pytrace=False)
     if missing:
         pytest.skip("; ".join(feature.sentence() for feature in missing))
 
