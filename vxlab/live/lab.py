@@ -18,6 +18,7 @@ from vxlab.apply.site import Backend, Site
 from vxlab.describe.topology import Topology
 from vxlab.errors import SandboxError, VxlabError
 from vxlab.live.captures import Captures
+from vxlab.live.history import LabChange
 from vxlab.live.node import Node
 from vxlab.observe import packetsocket, state
 from vxlab.observe.capture import BUFFER, Capture
@@ -34,8 +35,8 @@ class Lab(Mapping[str, Node]):
 
     ``topology`` is what to build.  ``backend`` applies the plan: ``netlink``, ``iproute2`` or
     ``script`` (:data:`vxlab.apply.BACKENDS`), or an object with the same methods.  With
-    ``recorder`` every node keeps its last frames, for reports.  Use it as a context manager, or
-    call :meth:`open` and :meth:`close`.
+    ``recorder`` every node keeps its last frames, for reports.  ``history`` has what was done to it
+    by operations.  Use it as a context manager, or call :meth:`open` and :meth:`close`.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Lab(Mapping[str, Node]):
         self.topology = topology
         self.backend = apply.backend_named(backend) if isinstance(backend, str) else backend
         self.recorders: dict[str, Recorder] = {}
+        self.history: list[LabChange] = []
         self._record = recorder
         self._deaf = False
         self._site = Site()
@@ -69,6 +71,7 @@ class Lab(Mapping[str, Node]):
             raise VxlabError(f"lab {self.topology}: wanted to open it, found it open already")
         check_place()
         try:
+            self.history.clear()
             self._is_open = True
             self.apply(*self.plan)
             self._site.wait_for_links()
@@ -112,7 +115,7 @@ class Lab(Mapping[str, Node]):
         return f"<Lab {self.topology}: {', '.join(self._nodes) or 'not open'}>"
 
     def apply(self, *operations: Operation, by: str | None = None) -> None:
-        """Change the lab, also in the middle of a test, by the same operations that built it.
+        """LabChange the lab, also in the middle of a test, by the same operations that built it.
 
         ``operations`` are applied in order (:mod:`vxlab.operations`).  ``by`` names another backend
         than the lab's own (:data:`vxlab.apply.BACKENDS`).  ApplyError for the first operation that
@@ -125,8 +128,15 @@ class Lab(Mapping[str, Node]):
         with self._lock:
             if not self._is_open:
                 raise VxlabError(f"lab {self.topology}: wanted to change it, found it not open")
+            change = LabChange(
+                pairs=self._intercepted(operations), by=backend.name, builds=not self.history
+            )
+            self.history.append(change)
             try:
-                backend.apply(self._site, self._intercepted(operations))
+                backend.apply(self._site, [done for _, done in change.pairs if done is not None])
+            except BaseException as error:
+                change.error = f"{type(error).__name__}: {error}"
+                raise
             finally:
                 self._adopt()
 
@@ -138,12 +148,12 @@ class Lab(Mapping[str, Node]):
         """
         self._interceptor = interceptor
 
-    def _intercepted(self, operations: Iterable[Operation]) -> list[Operation]:
-        """What is applied in place of ``operations``: they themselves, unless intercepted."""
-        if self._interceptor is None:
-            return list(operations)
-        found = map(self._interceptor, operations)
-        return [operation for operation in found if operation is not None]
+    def _intercepted(
+        self, operations: Iterable[Operation]
+    ) -> list[tuple[Operation, Operation | None]]:
+        """Each operation with what is applied in its place: itself, unless intercepted."""
+        interceptor = self._interceptor
+        return [(each, interceptor(each) if interceptor else each) for each in operations]
 
     def _adopt(self) -> None:
         """Make nodes of all namespaces that are new."""
