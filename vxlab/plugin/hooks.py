@@ -123,6 +123,7 @@ def _wanted(config: pytest.Config, found: list[Variant]) -> list[Variant]:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test that requires what this machine lacks, and say what, and where it could run."""
     evidence.begin(item)
+    controls.prepare(item)
     names = [name for mark in item.iter_markers("requires") for name in mark.args]
     for name in names:
         if not isinstance(name, str):
