@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from plugin_tools import HEAD, PYTEST, counts, run
@@ -157,3 +159,67 @@ def test_the_plan_that_is_kept_has_what_the_control_broke(project):
     marks = [number for number, line in enumerate(plan) if line.startswith("# applied to")]
     assert [len(plan) - number for number in marks] == [5, 3]
     assert "vxlan0 down" in plan[marks[0] + 1]
+
+
+REPORTED = """
+from vxlab import diagnose
+
+@pytest.mark.topology(catalog.point_to_point())
+def test_it(lab):
+    lab["b"].run("ip", "link", "set", "vxlan0", "down")
+    assert diagnose(lab, "a", "172.18.1.3").reached
+
+@pytest.mark.topology(catalog.point_to_point())
+def test_passing(lab):
+    assert diagnose(lab, "a", "172.18.1.3").reached
+"""
+
+
+def said_in_evidence(project: Project) -> str:
+    return (project.folder / "kept/test_it.py_test_it/diagnosis.txt").read_text().strip()
+
+
+@pytest.mark.parametrize("args", [(), ("-p", "xdist.plugin", "-n2")], ids=["alone", "workers"])
+def test_junit_xml_names_the_evidence_and_the_diagnosis(project, args):
+    run(project, REPORTED, "--vxlab-evidence=kept", "--junitxml=out.xml", *args)
+    cases = {
+        case.get("name"): {each.get("name"): each.get("value") for each in case.iter("property")}
+        for case in ElementTree.parse(project.folder / "out.xml").iter("testcase")
+    }
+    assert cases == {
+        "test_it": {
+            "vxlab evidence": str(project.folder / "kept/test_it.py_test_it"),
+            "vxlab diagnosis": said_in_evidence(project),
+        },
+        "test_passing": {},
+    }
+    assert "vxlan0 is down" in said_in_evidence(project)
+
+
+@pytest.mark.parametrize("args", [(), ("-p", "xdist.plugin", "-n2")], ids=["alone", "workers"])
+def test_allure_has_the_evidence_as_attachments(project, args):
+    """Also where no folder was asked for."""
+    done = run(project, REPORTED, "-p", "allure_pytest.plugin", "--alluredir=allure", *args)
+    assert "1 failed, 1 passed" in done.stdout
+    found = {}
+    for path in (project.folder / "allure").glob("*-result.json"):
+        result = json.loads(path.read_text())
+        found[result["name"]] = {
+            each["name"]: project.folder / "allure" / each["source"]
+            for each in result.get("attachments", [])
+        }
+    files = found["test_it"]
+    kept = ["diagnosis.txt", "frames.pcapng", "frames.txt", "plan.txt", "report.txt", "state.json"]
+    assert sorted(name for name in files if name in kept) == kept
+    assert "vxlan0 is down" in files["diagnosis.txt"].read_text()
+    assert files["frames.pcapng"].read_bytes()[:4] == b"\n\r\r\n"  # of a section header block
+    assert set(json.loads(files["state.json"].read_text())) >= {"a", "b"}
+    assert not set(found["test_passing"]) & set(kept)
+
+
+def test_without_allure_nothing_of_it_is_loaded(project):
+    project.write("conftest.py", "import sys\nsys.modules['allure'] = None\n")
+    done = run(project, FAILING)
+    assert counts(done) == {"failed": 1}
+    assert "vxlab: state of every node" in done.stdout
+    assert "vxlab: allure" not in done.stdout

@@ -97,13 +97,15 @@ def write_evidence(lab: Lab, folder: Path, name: str, report: str, *, control: s
     """Write what explains a failed test to the folder ``name`` in ``folder``; returns that one.
 
     ``report`` is pytest's text of the failure, ``control`` that of :func:`plan_text`.  Beside the
-    report it has the plan with all later changes, the state of every node, and the recorded frames
-    as text and as pcapng.  OSError where it cannot be written.
+    report it has the plan with all later changes, the state of every node, the recorded frames as
+    text and as pcapng, and diagnoses that were made.  OSError where it cannot be written.
     """
     own = folder / name
     own.mkdir(parents=True, exist_ok=True)
     _write(own / "report.txt", f"{report}\n")
     _write(own / "plan.txt", plan_text(lab, control))
+    if lab.remarks:
+        _write(own / "diagnosis.txt", "".join(f"{remark}\n" for remark in lab.remarks))
     _write(own / "frames.txt", last_frames_text(lab) + "\n")
     pcapng.write(own / "frames.pcapng", recorded_frames(lab))
     states = {name: state.to_json() for name, state in lab.state().items()}

@@ -36,7 +36,8 @@ class Lab(Mapping[str, Node]):
     ``topology`` is what to build.  ``backend`` applies the plan: ``netlink``, ``iproute2`` or
     ``script`` (:data:`vxlab.apply.BACKENDS`), or an object with the same methods.  With
     ``recorder`` every node keeps its last frames, for reports.  ``history`` has what was done to it
-    by operations.  Use it as a context manager, or call :meth:`open` and :meth:`close`.
+    by operations, ``remarks`` are sentences for reports, such as those of diagnoses.  Use it as a
+    context manager, or call :meth:`open` and :meth:`close`.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Lab(Mapping[str, Node]):
         self.backend = apply.backend_named(backend) if isinstance(backend, str) else backend
         self.recorders: dict[str, Recorder] = {}
         self.history: list[LabChange] = []
+        self.remarks: list[str] = []
         self._record = recorder
         self._deaf = False
         self._site = Site()
@@ -72,6 +74,7 @@ class Lab(Mapping[str, Node]):
         check_place()
         try:
             self.history.clear()
+            self.remarks.clear()
             self._is_open = True
             self.apply(*self.plan)
             self._site.wait_for_links()

@@ -1,11 +1,14 @@
 """The part of the pytest plugin that keeps what explains a failed test, and says where.
 
 ``--vxlab-evidence DIR`` has a folder in DIR for each failed test; a test that is run again, and
-fails again, has another one.
+fails again, has another one.  In JUnit XML (``--junitxml``) the properties ``vxlab evidence`` and
+``vxlab diagnosis`` of a test name them; allure-pytest (``--alluredir``) gets all files as
+attachments, with or without that option.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -60,17 +63,42 @@ def add(item: pytest.Item, lab: Lab, report: pytest.TestReport) -> None:
             content = f"none: {type(error).__name__}: {error}"
         report.sections.append((f"vxlab: {title}", content))
 
-    def keep(place: Path) -> Path:
-        control = controls.active_control(item)
-        what = control.what if control else ""
-        text = report.longreprtext
-        return failure_report.write_evidence(lab, place, name(item), text, control=what)
-
     told("state of every node", lambda: failure_report.states_text(lab))
     told("last frames", lambda: failure_report.last_frames_text(lab))
     place = folder(item.config, "vxlab_evidence")
     if place is not None:
-        told("evidence", lambda: keep(place))
+        told("evidence", lambda: _noted(item, _write(item, lab, report, place)))
+    if item.config.pluginmanager.hasplugin("allure_listener"):
+        told("allure", lambda: _attach(item, lab, report))
+    item.user_properties += [("vxlab diagnosis", remark) for remark in lab.remarks]
+
+
+def _write(item: pytest.Item, lab: Lab, report: pytest.TestReport, place: Path) -> Path:
+    from vxlab.explain import failure_report
+
+    control = controls.active_control(item)
+    what = control.what if control else ""
+    return failure_report.write_evidence(lab, place, name(item), report.longreprtext, control=what)
+
+
+def _noted(item: pytest.Item, own: Path) -> Path:
+    """A folder, which reports of other kinds name as well: JUnit XML has such properties."""
+    item.user_properties.append(("vxlab evidence", str(own)))
+    return own
+
+
+def _attach(item: pytest.Item, lab: Lab, report: pytest.TestReport) -> str:
+    """Attach all that is kept of a failed test to the result that allure-pytest writes."""
+    import allure
+
+    types = {".txt": allure.attachment_type.TEXT, ".json": allure.attachment_type.JSON}
+    with tempfile.TemporaryDirectory() as place:
+        own = _write(item, lab, report, Path(place))
+        files = sorted(path for path in own.rglob("*") if path.is_file())
+        for path in files:
+            attributes = {"attachment_type": types.get(path.suffix), "extension": path.suffix[1:]}
+            allure.attach.file(str(path), name=str(path.relative_to(own)), **attributes)
+    return f"{len(files)} files are attached"
 
 
 def name(item: pytest.Item) -> str:
