@@ -38,6 +38,7 @@ PUBLIC = [
     "NodeState",
     "Ping",
     "Plan",
+    "ProbeError",
     "ReferenceVtep",
     "Result",
     "Router",

@@ -4,6 +4,7 @@
     ├── TopologyError        the description is wrong: names the node and the field
     ├── CapabilityError      this machine cannot do it
     │   ├── SandboxError     namespaces are not available, or not entered
+    │   ├── ProbeError       it did not say whether it can: a probe was not answered
     │   └── MissingProgram   a program is not installed
     ├── ApplyError           the kernel or a program refused one operation of a plan
     │   └── DaemonError      a service did not start, ended, or never became ready
@@ -61,6 +62,22 @@ class CapabilityError(VxlabError):
 
 class SandboxError(CapabilityError):
     """The private namespaces could not be entered, or were not."""
+
+
+class ProbeError(CapabilityError):
+    """Whether this machine has something could not be found out: nothing is known of it.
+
+    ``reason`` says what was found in place of an answer, ``hint`` what to do about it.  ``feature``
+    is the name of what was looked for, "" where the error has not yet come to who knows it.  All
+    are attributes of the error.
+    """
+
+    def __init__(self, reason: str, hint: str, feature: str = "") -> None:
+        wanted = f"wanted to know whether {feature} is here" if feature else "wanted an answer"
+        super().__init__(f"{wanted}, found none: {reason}; {hint}")
+        self.reason = reason
+        self.hint = hint
+        self.feature = feature
 
 
 class MissingProgram(CapabilityError):

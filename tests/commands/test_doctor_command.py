@@ -53,7 +53,7 @@ def found(monkeypatch: pytest.MonkeyPatch, in_place: None) -> list[Feature]:
     listed: list[Feature] = []
     by_name: dict[str, Feature] = {item.name: item for item in (HERE, GONE, NEEDED)}
     monkeypatch.setattr(features, "all_features", lambda: tuple(listed))
-    monkeypatch.setattr(features, "probe", by_name.__getitem__)
+    monkeypatch.setattr(features, "survey", lambda names: tuple(map(by_name.get, names)))
     return listed
 
 
@@ -83,10 +83,10 @@ def test_json_is_a_list_of_objects_with_fixed_keys(
 ) -> None:
     found.extend([HERE, GONE])
     assert main.main(["doctor", "--json"]) == 0
-    keys = ["name", "title", "available", "version", "reason", "hint", "required"]
+    keys = ["name", "title", "available", "version", "reason", "hint", "required", "known"]
     values = [
-        ["ip", "a program", True, "6.1", "", "", True],
-        ["vrf", "a device", False, "", "no such thing", "go elsewhere", False],
+        ["ip", "a program", True, "6.1", "", "", True, True],
+        ["vrf", "a device", False, "", "no such thing", "go elsewhere", False, True],
     ]
     expected = [dict(zip(keys, row, strict=True)) for row in values]
     shown = json.loads(capsys.readouterr().out)
@@ -134,7 +134,8 @@ def test_without_namespaces_there_is_still_a_table() -> None:
     shown = rows(done.stdout)
     assert done.returncode == 1
     assert set(features.names()) <= set(shown)
-    assert shown["userns"] == shown["vxlan"] == shown["vxlan.ttl"] == "no"
+    assert shown["userns"] == "no"
+    assert shown["vxlan"] == shown["vxlan.ttl"] == "?"
     assert shown["ip"] == "yes"
     assert "user.max_net_namespaces = 0" in done.stdout
     last = done.stdout.splitlines()[-1]

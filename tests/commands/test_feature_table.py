@@ -7,7 +7,7 @@ import io
 import pytest
 
 from vxlab.commands.feature_table import feature_table, wants_colour
-from vxlab.features import NOT_TRIED, Feature
+from vxlab.features import Feature
 
 HERE = Feature(name="ip", title="a program", available=True, version="6.1", required=True)
 GONE = Feature(
@@ -15,6 +15,9 @@ GONE = Feature(
 )
 NEEDED = Feature(
     name="veth", title="a cable", available=False, reason="refused", hint="buy one", required=True
+)
+UNKNOWN = Feature(
+    name="vxlan", title="", available=False, reason="no memory", required=True, known=False
 )
 
 
@@ -30,6 +33,10 @@ def test_the_table_is_aligned() -> None:
         "ip       yes   6.1",
         "vrf      no    no such thing        go elsewhere",
     ]
+
+
+def test_what_is_not_known_is_neither_here_nor_missing() -> None:
+    assert feature_table([UNKNOWN]).splitlines()[1] == "vxlan    ?     no memory"
 
 
 def test_a_long_reason_moves_only_its_own_row() -> None:
@@ -61,10 +68,11 @@ def test_colour_tells_what_matters(item: Feature, colour: str) -> None:
         (
             [
                 NEEDED,
-                Feature(name="vxlan", title="", available=False, reason=NOT_TRIED, required=True),
+                UNKNOWN,
             ],
             "No scenario can run without veth.",
         ),
+        ([HERE, UNKNOWN], "No answer was found about vxlan: what needs one of these fails."),
     ],
 )
 def test_the_last_line_sums_up(listed: list[Feature], sentence: str) -> None:

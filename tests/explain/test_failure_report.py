@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 
@@ -10,8 +11,15 @@ import pytest
 from vxlab import Lab, catalog, wait_until
 from vxlab.errors import VxlabError
 from vxlab.explain import failure_report
-from vxlab.explain.failure_report import file_name, last_frames_text, recorded_frames, states_text
+from vxlab.explain.failure_report import (
+    file_name,
+    last_frames_text,
+    plan_text,
+    recorded_frames,
+    states_text,
+)
 from vxlab.live.node import Node
+from vxlab.operations import AddAddress, AddLink, Operation, SetLink
 
 
 @pytest.fixture(scope="module")
@@ -146,9 +154,9 @@ def test_a_closed_lab_has_no_frames():
     ("test", "name"),
     [
         ("test_x.py::test_it", "test_x.py_test_it"),
-        ("tests/deep/test_x.py::TestIt::test_it", "tests_deep_test_x.py_TestIt_test_it"),
-        ("test_x.py::test_it[pimd-ipv6]", "test_x.py_test_it_pimd-ipv6"),
-        ("test_x.py::test_it[hosts=2-no_vrf]", "test_x.py_test_it_hosts=2-no_vrf"),
+        ("tests/deep/test_x.py::TestIt::test_it", "tests_deep_test_x.py_TestIt_test_it-fda48898"),
+        ("test_x.py::test_it[pimd-ipv6]", "test_x.py_test_it_pimd-ipv6-2c7f3d52"),
+        ("test_x.py::test_it[hosts=2-no_vrf]", "test_x.py_test_it_hosts=2-no_vrf-82462028"),
     ],
 )
 def test_a_tests_name_as_a_files_name(test, name):
@@ -162,6 +170,24 @@ def test_names_of_different_tests_stay_different():
         *(f"{base}[{param}]" for param in ("a/b", "a b", "a::b", "a:b", "a_b", "ä", "", "..")),
         *(f"{base}{'x' * length}[{end}]" for length in (140, 150, 400) for end in "ab"),
         *(f"{base}[{'x' * length}]" for length in (140, 150, 400)),
+        *(
+            "test_x.py::test_it_a",
+            "test_x.py::test_it::a",
+            "test_x.py_test::it",
+            "test_x.py/test_it",
+        ),
+        *(
+            "a/test_x.py::test_it",
+            "a_test_x.py::test_it",
+            "a/test/x.py::test_it",
+            "test_x.py__test_it",
+        ),
+        *(
+            "test_x.py::_test_it",
+            "_test_x.py::test_it",
+            "test_x.py::test_it_",
+            "test_x.py::test::it",
+        ),
     ]
     names = [file_name(test) for test in tests]
     assert len(set(names)) == len(tests)
@@ -177,9 +203,8 @@ def test_frames_are_written_where_it_was_asked_for(used, tmp_path):
     from scapy.utils import PcapNgReader
 
     folder, before = tmp_path / "not" / "there", len(recorded_frames(used))
-    path = failure_report.write_frames(used, folder, "test_x.py::test_it[ä]")
-    assert path.parent == folder
-    assert path.name == f"{file_name('test_x.py::test_it[ä]')}.pcapng"
+    path = failure_report.write_frames(used, folder, "test_it")
+    assert path == folder / "test_it.pcapng"
     with PcapNgReader(str(path)) as reader:
         packets = list(reader)
     assert before <= len(packets) <= len(recorded_frames(used))
@@ -190,10 +215,8 @@ def test_evidence_is_complete(used, tmp_path):
     from scapy.utils import PcapNgReader
 
     before = len(recorded_frames(used))
-    folder = failure_report.write_evidence(
-        used, tmp_path / "new", "test_x.py::test_it", "it failed: \udc80"
-    )
-    assert folder == tmp_path / "new" / "test_x.py_test_it"
+    folder = failure_report.write_evidence(used, tmp_path / "new", "test_it", "it failed: \udc80")
+    assert folder == tmp_path / "new" / "test_it"
     files = {path.name: path for path in folder.iterdir()}
     assert set(files) == {"report.txt", "plan.txt", "frames.txt", "frames.pcapng", "state.json"}
     assert files["report.txt"].read_text(encoding="utf-8") == "it failed: \\udc80\n"
@@ -208,5 +231,62 @@ def test_evidence_is_complete(used, tmp_path):
 
 def test_evidence_replaces_that_of_an_earlier_run(used, tmp_path):
     for report in ("the first, and a long one", "the second"):
-        folder = failure_report.write_evidence(used, tmp_path, "test_x.py::test_it", report)
+        folder = failure_report.write_evidence(used, tmp_path, "test_it", report)
     assert (folder / "report.txt").read_text() == "the second\n"
+
+
+def test_the_plan_has_what_was_applied_later_and_by_whom(fresh):
+    plan = "".join(f"{each}\n" for each in fresh.plan)
+    assert plan_text(fresh) == plan
+    down, up = (SetLink("a", "vxlan0", up=value) for value in (False, True))
+    fresh.apply(down, up)
+    fresh.apply(up, by="iproute2")
+    wrong = SetLink("a", "none", up=True)
+    with pytest.raises(VxlabError):
+        fresh.apply(wrong)
+    head, rest = plan_text(fresh, control="all is lost").split(plan)
+    assert head == "# under a control: all is lost\n"
+    lines = rest.splitlines()
+    assert lines[:-1] == [
+        *("# applied to the lab as built, by netlink:", str(down), str(up)),
+        *("# applied to the lab as built, by iproute2:", str(up)),
+        *("# applied to the lab as built, by netlink:", str(wrong)),
+    ]
+    assert lines[-1].startswith("# ended early, VxlabError: ")
+
+
+def test_the_plan_has_what_an_interceptor_made_of_it():
+    def alter(operation: Operation) -> Operation | None:
+        match operation:
+            case AddAddress(interface="vxlan0"):
+                return None
+            case AddLink(name="vxlan0"):
+                return dataclasses.replace(operation, mac="02:00:00:00:00:77")
+        return operation
+
+    lab = Lab(catalog.point_to_point(), recorder=True)
+    lab.intercept(alter)
+    with lab:
+        lab.apply(AddAddress("a", "vxlan0", "10.9.9.9/24"))
+        lines = plan_text(lab).splitlines()
+    put_in = [line for line in lines if "02:00:00:00:00:77" in line]
+    left_out = [line for line in lines if line.startswith("# left out by an interceptor: ")]
+    assert len(put_in) == 2
+    for line in put_in:
+        before = lines[lines.index(line) - 1]
+        assert before.startswith("# put in by an interceptor, in place of: ")
+        assert before.split(": ", 1)[1] != line
+    planned = [str(each) for each in lab.plan if isinstance(each, AddAddress)]
+    assert [line.split(": ", 1)[1] for line in left_out[:-1]] == [
+        each for each in planned if "vxlan0" in each
+    ]
+    assert lines[-1] == left_out[-1]
+    assert "10.9.9.9/24" in lines[-1]
+
+
+def test_a_lab_that_is_opened_again_begins_anew():
+    lab = Lab(catalog.point_to_point())
+    for _ in range(2):
+        with lab:
+            assert plan_text(lab) == "".join(f"{each}\n" for each in lab.plan)
+            lab.apply(SetLink("a", "vxlan0", up=True))

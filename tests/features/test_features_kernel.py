@@ -12,9 +12,11 @@ import pytest
 from feature_tools import run, write_program
 
 from vxlab import features
+from vxlab.errors import ProbeError
 from vxlab.features import attributes, kernel
-from vxlab.features.model import NOT_TRIED, SEE_USERNS, Check
+from vxlab.features.model import Check
 from vxlab.observe import packetsocket
+from vxlab.system import namespaces
 from vxlab.system.namespaces import Namespaces
 
 #: The command that a person would try; those beginning with ``lower`` need a veth of that name.
@@ -98,15 +100,14 @@ def test_an_unshare_that_fails_is_reported_in_its_words(
 def test_namespaces_that_cannot_be_made_are_no_verdict_on_the_kernel(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def refuse(name: str) -> Namespaces:
+    def refuse(_: int) -> None:
         raise OSError(errno.ENOSPC, "no more")
 
-    monkeypatch.setattr(kernel, "Namespaces", refuse)
-    found = Check(
-        name="veth", title="x", attempt=kernel._device("veth"), hint="run another kernel"
-    ).feature()
-    assert (found.available, found.reason) == (False, NOT_TRIED)
-    assert found.hint == SEE_USERNS
+    monkeypatch.setattr(namespaces, "unshare", refuse)
+    with pytest.raises(ProbeError, match=r"whether veth is here, found none: .*no more: raise"):
+        Check(
+            name="veth", title="x", attempt=kernel._device("veth"), hint="run another kernel"
+        ).feature()
 
 
 @pytest.mark.parametrize("check", [*kernel.CHECKS, *attributes.CHECKS], ids=lambda it: it.name)

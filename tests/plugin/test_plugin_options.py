@@ -13,7 +13,7 @@ from plugin_tools import NO_SANDBOX, counts, part, run
 from vxlab import Lab, catalog
 from vxlab.errors import VxlabError
 from vxlab.explain import failure_report
-from vxlab.plugin import hooks
+from vxlab.plugin import evidence
 
 OPTIONS = """
 def built(router=None, family=4, port=0):
@@ -108,8 +108,8 @@ def test_frames_of_every_test_are_kept(project):
         with PcapNgReader(str(path)) as reader:
             found[path.name] = sum(ICMP in packet for packet in reader)
     assert {name: number > 0 for name, number in found.items()} == {
-        "test_it.py_test_talk_port=4789.pcapng": True,
-        "test_it.py_test_talk_port=14789.pcapng": True,
+        "test_it.py_test_talk_port=4789-98900350.pcapng": True,
+        "test_it.py_test_talk_port=14789-d8940928.pcapng": True,
         "test_it.py_test_failing.pcapng": True,
         "test_it.py_test_silent.pcapng": False,
     }
@@ -197,10 +197,12 @@ def test_a_failure_is_never_lost_for_want_of_evidence(tmp_path, monkeypatch, err
         invocation_params=SimpleNamespace(dir=tmp_path),
     )
     item = SimpleNamespace(config=config, nodeid="test_it.py::test_it")
+    monkeypatch.setattr(evidence, "name", lambda _: "test_it")
+    monkeypatch.setattr(evidence.controls, "active_control", lambda _: None)
     report = SimpleNamespace(sections=[], longreprtext="the failure")
     monkeypatch.setattr(failure_report, "states_text", refuse)
     with Lab(catalog.point_to_point(), recorder=True) as lab:
-        hooks._add_evidence(item, lab, report)  # type: ignore[arg-type]
+        evidence.add(item, lab, report)  # type: ignore[arg-type]
     (state, frames, kept) = report.sections
     assert state == ("vxlab: state of every node", f"none: {type(error).__name__}: {error}")
     assert frames == ("vxlab: last frames", "(none)")

@@ -33,7 +33,7 @@ def _run(arguments: argparse.Namespace) -> int:
         program = [sys.executable, "-m", "vxlab", "doctor", *options, "--", *arguments.names]
         with contextlib.suppress(SandboxError):  # shown below, as a feature that is missing
             return sandbox.run(program)
-    found = tuple(map(features.probe, arguments.names)) or features.all_features()
+    found = features.survey(arguments.names) or features.all_features()
     if arguments.json:
         print(json.dumps([dataclasses.asdict(feature) for feature in found], indent=2))
     else:

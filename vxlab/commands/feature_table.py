@@ -16,12 +16,9 @@ _GREEN, _RED, _YELLOW, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[33m", "\x1b[0m"
 
 
 def feature_table(found: Sequence[Feature], *, colour: bool = False) -> str:
-    """Features as text: name, yes or no, version or reason, hint; then one line that sums up."""
+    """Features as text: name, yes, no or ?, version or reason, hint; then one line that sums up."""
     rows = [("FEATURE", "HERE", "VERSION, OR WHY NOT", "WHAT TO DO")]
-    rows += [
-        (item.name, "yes" if item.available else "no", item.version or item.reason, item.hint)
-        for item in found
-    ]
+    rows += [(item.name, _here(item), item.version or item.reason, item.hint) for item in found]
     widths = [max(min(len(row[column]), _WIDEST) for row in rows) for column in range(3)]
     paint = [""] + [_colour_of(item) if colour else "" for item in found]
     lines = []
@@ -33,6 +30,12 @@ def feature_table(found: Sequence[Feature], *, colour: bool = False) -> str:
     return "\n".join([*lines, "", _summary(found)])
 
 
+def _here(feature: Feature) -> str:
+    if not feature.known:
+        return "?"
+    return "yes" if feature.available else "no"
+
+
 def _colour_of(feature: Feature) -> str:
     if feature.available:
         return _GREEN
@@ -40,13 +43,15 @@ def _colour_of(feature: Feature) -> str:
 
 
 def _summary(found: Iterable[Feature]) -> str:
-    from vxlab.features import NOT_TRIED
-
-    gone = [item for item in found if not item.available and item.reason != NOT_TRIED]
+    asked = list(found)
+    gone = [item for item in asked if item.known and not item.available]
     needed = [feature.name for feature in gone if feature.required]
     others = [feature.name for feature in gone if not feature.required]
+    unknown = [feature.name for feature in asked if not feature.known]
     if needed:
         return f"No scenario can run without {', '.join(needed)}."
+    if unknown:
+        return f"No answer was found about {', '.join(unknown)}: what needs one of these fails."
     if others:
         return f"Scenarios run here; those that need one of these are skipped: {', '.join(others)}."
     return "All that was looked for is here."

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from vxlab.errors import VxlabError
+from vxlab.live import history
 from vxlab.live.lab import Lab
 from vxlab.observe import pcapng
 from vxlab.observe.frames import Frame
@@ -61,35 +62,50 @@ def last_frames_text(lab: Lab) -> str:
 
 
 def file_name(test: str) -> str:
-    """A file name for a test's id, with a checksum where the name alone could be another test's."""
+    """A file name for a test's id, another one for each id.
+
+    That of a plain function is the id itself with ``_`` in place of ``::``; any other, which could
+    look like it or like a third one, ends with a checksum of the id.
+    """
+    if len(test) <= LONGEST_NAME and re.fullmatch(r"\w[\w.=-]*\.py::\w+", test, re.ASCII):
+        return test.replace("::", "_")
     name = re.sub(r"[^A-Za-z0-9_.=-]+", "_", test).strip("_")
-    if len(name) <= LONGEST_NAME and re.fullmatch(r"[\w./:=-]+(\[[\w.=-]+\])?", test, re.ASCII):
-        return name
     return f"{name[:LONGEST_NAME]}-{hashlib.sha256(test.encode(errors='replace')).hexdigest()[:8]}"
 
 
-def write_frames(lab: Lab, folder: Path, test: str) -> Path:
-    """Write all recorded frames as pcapng to a file in ``folder``, named by the test's id ``test``.
+def write_frames(lab: Lab, folder: Path, name: str) -> Path:
+    """Write all recorded frames as pcapng to a file in ``folder``, named ``name`` and a suffix.
 
     Returns the file; the folder is made where there is none.  OSError where it cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{file_name(test)}.pcapng"
+    path = folder / f"{name}.pcapng"
     pcapng.write(path, recorded_frames(lab))
     return path
 
 
-def write_evidence(lab: Lab, folder: Path, test: str, report: str) -> Path:
-    """Write what explains a failed test to a folder of its own in ``folder``; returns that one.
+def plan_text(lab: Lab, control: str = "") -> str:
+    """The operations that built a lab, and those that came later, in order and marked as such.
 
-    ``report`` is pytest's text of the failure, ``test`` the test's id.  Beside the report the
-    folder has the plan, the state of every node, and the recorded frames as text and as pcapng.
-    OSError where it cannot be written.
+    ``control`` is what the test's control does to the lab, "" where it runs without.
     """
-    own = folder / file_name(test)
+    head = f"# under a control: {control}\n" if control else ""
+    return head + history.text(lab.history)
+
+
+def write_evidence(lab: Lab, folder: Path, name: str, report: str, *, control: str = "") -> Path:
+    """Write what explains a failed test to the folder ``name`` in ``folder``; returns that one.
+
+    ``report`` is pytest's text of the failure, ``control`` that of :func:`plan_text`.  Beside the
+    report it has the plan with all later changes, the state of every node, the recorded frames as
+    text and as pcapng, and diagnoses that were made.  OSError where it cannot be written.
+    """
+    own = folder / name
     own.mkdir(parents=True, exist_ok=True)
     _write(own / "report.txt", f"{report}\n")
-    _write(own / "plan.txt", "".join(f"{operation}\n" for operation in lab.plan))
+    _write(own / "plan.txt", plan_text(lab, control))
+    if lab.remarks:
+        _write(own / "diagnosis.txt", "".join(f"{remark}\n" for remark in lab.remarks))
     _write(own / "frames.txt", last_frames_text(lab) + "\n")
     pcapng.write(own / "frames.pcapng", recorded_frames(lab))
     states = {name: state.to_json() for name, state in lab.state().items()}

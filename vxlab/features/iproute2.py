@@ -25,11 +25,12 @@ from vxlab.apply import batch
 from vxlab.apply.iproute2 import refusal
 from vxlab.describe import vxlan
 from vxlab.describe.vxlan import Attribute, Value
-from vxlab.errors import ApplyError, CapabilityError
+from vxlab.errors import ApplyError, CapabilityError, ProbeError
 from vxlab.features.attributes import probe_attributes
 from vxlab.features.kernel import scratch
 from vxlab.features.model import Check
 from vxlab.features.tools import version_in
+from vxlab.features.verdicts import said_by, want_answer
 from vxlab.netlink import devices
 from vxlab.system.namespaces import Namespaces
 from vxlab.system.programs import find_program
@@ -51,9 +52,12 @@ def _named(program: str) -> str:
 
 
 def _run(namespaces: Namespaces, program: str, *words: str) -> ApplyError | None:
-    """Run one command: None where all is well, or its refusal."""
+    """Run one command: None where all is well, or its refusal; ProbeError where it is neither."""
     outcome = batch.run_commands(namespaces, program, [words])
-    return refusal(" ".join([program, *words]), program, outcome) if outcome.code else None
+    if outcome.code == 0:
+        return None
+    want_answer(program, outcome.output, outcome.code)
+    return refusal(" ".join([program, *words]), program, outcome)
 
 
 def _said(error: ApplyError) -> str:
@@ -157,7 +161,10 @@ def _json() -> str:
         devices.add_link(namespaces, "vxlan", [(1, struct.pack("=I", 5))], name=_DEVICE)
         argv = ("ip", "-j", "-d", "link", "show", _DEVICE)
         with namespaces.popen(argv, stderr=subprocess.DEVNULL) as process:
-            said, _ = process.communicate(timeout=DEADLINE)
+            said, code = said_by(process)
+    want_answer("ip", said, code)
+    if code:
+        raise ProbeError(f"`{' '.join(argv)}` ended with {code}", "run it again")
     try:
         json.loads(said)
     except json.JSONDecodeError as error:

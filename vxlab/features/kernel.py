@@ -5,6 +5,7 @@ Each tries the thing itself in a network namespace of its own, which ends with t
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import subprocess
@@ -12,15 +13,15 @@ from collections.abc import Callable
 
 from vxlab.apply.encoding import encode
 from vxlab.describe.devices import PORT
-from vxlab.errors import CapabilityError, SandboxError
+from vxlab.errors import CapabilityError
 from vxlab.features.model import ANOTHER_KERNEL, IN_A_MACHINE, Check
+from vxlab.features.verdicts import said_by, want_answer
 from vxlab.netlink import devices
 from vxlab.netlink.messages import IFLA_VRF_TABLE, NLM_F_NEW, Request, attribute
 from vxlab.plan.operations import AddMdb
 from vxlab.system.namespaces import Namespaces
 from vxlab.system.programs import find_program
 from vxlab.system.syscalls import lo_up
-from vxlab.system.waiting import DEADLINE
 
 IFLA_VXLAN_ID = 1  # linux/if_link.h, as are the next four
 IFLA_GRO_MAX_SIZE = 58
@@ -41,10 +42,7 @@ MRT_SOCKETS = {
 
 def scratch() -> Namespaces:
     """Namespaces for a probe alone; SandboxError where none can be made."""
-    try:
-        return Namespaces("probe")
-    except OSError as error:
-        raise SandboxError(f"wanted namespaces for a probe, found: {error}") from error
+    return Namespaces("probe")
 
 
 def _device(kind: str, *data: tuple[int, bytes]) -> Callable[[], str]:
@@ -167,11 +165,13 @@ def _offload(name: str) -> Callable[[], str]:
 
 def _run(namespaces: Namespaces, *argv: str) -> str:
     """What a program says; CapabilityError, with its answer, where it fails."""
-    with namespaces.popen(argv, stderr=subprocess.STDOUT) as process:
-        said, _ = process.communicate(timeout=DEADLINE)
-    if process.returncode:
+    environment = {**os.environ, "LC_ALL": "C"}  # for want_answer()
+    with namespaces.popen(argv, stderr=subprocess.STDOUT, env=environment) as process:
+        said, code = said_by(process)
+    want_answer(argv[0], said, code)
+    if code:
         raise CapabilityError(f'{argv[0]} answered "{" ".join(said.split())}"')
-    return str(said)
+    return said
 
 
 def _firewall_rule(*argv: str) -> Callable[[], str]:
@@ -194,9 +194,19 @@ def _user_namespaces() -> str:
     if refused:
         raise CapabilityError(refused)
     argv = [find_program("unshare"), "--user", "--map-root-user", "--net", "true"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE, check=False)
-    if done.returncode:
-        raise CapabilityError(f'the system answered "{done.stderr.strip()}"')
+    with subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "LC_ALL": "C"},  # for want_answer()
+        encoding="utf-8",
+        errors="replace",
+    ) as process:
+        said, code = said_by(process)
+    want_answer("unshare", said, code, rights=False)  # whose refusal is an answer here
+    if code:
+        raise CapabilityError(f'the system answered "{said.strip()}"')
     return ""
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-import os
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vxlab.errors import ApplyError, CapabilityError, MissingProgram, SandboxError
-
-#: The reason where a probe needs namespaces of its own, and the system refuses them.
-NOT_TRIED = "not tried: no private namespaces here"
-SEE_USERNS = "see userns: `vxlab doctor userns`"
+from vxlab.errors import ApplyError, CapabilityError, MissingProgram, ProbeError, SandboxError
+from vxlab.features.verdicts import LACKING, SEE_USERNS, advice, kernel_said
 
 #: How to come by a kernel that has all, in words that follow "run on …"; the second one for what is
 #: newer than the first.
@@ -29,7 +25,8 @@ class Feature:
     ``name`` is the word that users type, ``title`` says what it is; ``available`` is True where it
     is there.  ``version`` is what a program prints, and never decides anything; ``reason`` says why
     it is not available, ``hint`` what to do about it; both are empty where it is.  Without a
-    ``required`` feature no scenario runs; without another, those that need it are skipped.
+    ``required`` feature no scenario runs; without another, those that need it are skipped.  It is
+    not ``known`` where the probe was not answered (:class:`~vxlab.errors.ProbeError`).
     """
 
     name: str
@@ -39,6 +36,7 @@ class Feature:
     reason: str = ""
     hint: str = ""
     required: bool = False
+    known: bool = True
 
     def sentence(self) -> str:
         """Why something was skipped: ``needs vrf: the kernel answered …; run on a kernel …``."""
@@ -52,8 +50,9 @@ class Check:
     """How one feature is looked for.
 
     ``name``, ``title`` and ``required`` are those of the :class:`Feature`.  ``attempt`` tries it,
-    and returns a version or an empty string; it raises OSError or one of vxlab's errors where the
-    feature is not there.  ``hint`` says what to do then.
+    and returns a version or an empty string.  Where the feature is not there it raises
+    CapabilityError, or the kernel's answer as OSError or ApplyError
+    (:data:`vxlab.features.verdicts.LACKING`); ``hint`` says what to do then.
     """
 
     name: str
@@ -63,18 +62,20 @@ class Check:
     required: bool = False
 
     def feature(self) -> Feature:
-        """Try it, and say what was found."""
+        """Try it, and say what was found; ProbeError where that says nothing of the feature."""
         try:
             version = self.attempt()
         except MissingProgram as error:
             package = f"install the package {error.package}" if error.package else self.hint
             return self._missing(f"found no program {error.program}", package)
-        except SandboxError:
-            return self._missing(NOT_TRIED, SEE_USERNS)
+        except ProbeError as error:
+            raise ProbeError(error.reason, error.hint, self.name) from error
+        except SandboxError as error:
+            raise ProbeError(str(error), SEE_USERNS, self.name) from error
         except ApplyError as error:
-            return self._refused(error.errno, error.extack, str(error))
+            return self._answered(error, error.errno, error.extack)
         except OSError as error:
-            return self._refused(error.errno, "", str(error))
+            return self._answered(error, error.errno)
         except CapabilityError as error:
             return self._missing(str(error), self.hint)
         return Feature(
@@ -85,10 +86,16 @@ class Check:
             required=self.required,
         )
 
-    def _refused(self, code: int | None, extack: str, otherwise: str) -> Feature:
-        no_rights = code in (errno.EPERM, errno.EACCES)  # which says nothing of the kernel's parts
-        reason = kernel_said(code, extack) or otherwise
-        return self._missing(reason, SEE_USERNS if no_rights else self.hint)
+    def unknown(self, error: ProbeError) -> Feature:
+        """The feature, for people to look at, where trying it ended with ``error``."""
+        return dataclasses.replace(self._missing(error.reason, error.hint), known=False)
+
+    def _answered(self, error: Exception, code: int | None, extack: str = "") -> Feature:
+        """What an error number says: that the feature is missing; ProbeError where it does not."""
+        said = kernel_said(code, extack) or str(error)
+        if code not in LACKING:
+            raise ProbeError(said, advice(code), self.name) from error
+        return self._missing(said, self.hint)
 
     def _missing(self, reason: str, hint: str) -> Feature:
         return Feature(
@@ -99,11 +106,3 @@ class Check:
             hint=hint,
             required=self.required,
         )
-
-
-def kernel_said(code: int | None, extack: str = "") -> str:
-    """An error number in words, with the kernel's own explanation; empty without a number."""
-    if not code:
-        return ""
-    answer = f'the kernel answered "{os.strerror(code)}"'
-    return f"{answer} ({extack})" if extack else answer

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
+import signal
 import subprocess
+from collections.abc import Sequence
 
 from vxlab.errors import CapabilityError, MissingProgram
 from vxlab.features.model import Check
+from vxlab.features.verdicts import SHORT, said_by, want_answer
 from vxlab.services.base import service_program
 from vxlab.system.programs import PACKAGES
-from vxlab.system.waiting import DEADLINE
 
 #: 2.38.1, 9.2p1, v1.8.9; or a date, as iputils has it
 _VERSION = re.compile(r"\d+(?:\.\d+)+[\w.+~-]*|\d{8}")
@@ -28,23 +31,36 @@ def _attempt(name: str, option: str) -> str:
         argv = [service_program(name), option]
     except MissingProgram:
         raise CapabilityError("not found in PATH") from None
+    said, code = _answer(argv)
+    if "error while loading shared libraries" in said:
+        raise CapabilityError(f"{argv[0]} cannot be run: {said.strip()}")
+    if code < 0:
+        died = f"{signal.strsignal(-code) or 'a signal'} (signal {-code})"
+        raise CapabilityError(f"{argv[0]} cannot be run: it died of {died}")
+    # sshd before 9.4 knows no option for it, and ends with 1 after telling its version
+    return version_in(said) or "found"
+
+
+def _answer(argv: Sequence[str]) -> tuple[str, int]:
+    """What a program prints, and its exit code; ProbeError where it was kept from answering."""
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            env={**os.environ, "LC_ALL": "C"},  # for want_answer()
             encoding="utf-8",
             errors="replace",
-            timeout=DEADLINE,
-            check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except OSError as error:
+        if error.errno in SHORT:
+            raise
         raise CapabilityError(f"{argv[0]} cannot be run: {error}") from error
-    if "error while loading shared libraries" in done.stdout:
-        raise CapabilityError(f"{argv[0]} cannot be run: {done.stdout.strip()}")
-    # sshd before 9.4 knows no option for it, and ends with 1 after telling its version
-    return version_in(done.stdout) or "found"
+    with process:
+        said, code = said_by(process)
+    want_answer(argv[0], said, code, rights=False)
+    return said, code or 0
 
 
 def installed(name: str, title: str, option: str) -> Check:

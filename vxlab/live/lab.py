@@ -19,6 +19,7 @@ from vxlab.describe.topology import Topology
 from vxlab.errors import SandboxError, VxlabError
 from vxlab.live import arguments
 from vxlab.live.captures import Captures
+from vxlab.live.history import LabChange
 from vxlab.live.node import Node
 from vxlab.observe import packetsocket, state
 from vxlab.observe.capture import BUFFER, Capture
@@ -36,8 +37,9 @@ class Lab(Mapping[str, Node]):
 
     ``topology`` is what to build.  ``backend`` applies the plan: ``netlink``, ``iproute2`` or
     ``script`` (:data:`vxlab.apply.BACKENDS`), or an object with the same methods.  With
-    ``recorder`` every node keeps its last frames, for reports.  Use it as a context manager, or
-    call :meth:`open` and :meth:`close`.
+    ``recorder`` every node keeps its last frames, for reports.  ``history`` has what was done to it
+    by operations, ``remarks`` are sentences for reports, such as those of diagnoses.  Use it as a
+    context manager, or call :meth:`open` and :meth:`close`.
     """
 
     def __init__(
@@ -48,6 +50,8 @@ class Lab(Mapping[str, Node]):
         self.topology = topology
         self.backend = apply.backend_named(backend) if isinstance(backend, str) else backend
         self.recorders: dict[str, Recorder] = {}
+        self.history: list[LabChange] = []
+        self.remarks: list[str] = []
         self._record = recorder
         self._deaf = False
         self._site = Site()
@@ -71,6 +75,8 @@ class Lab(Mapping[str, Node]):
             raise VxlabError(f"lab {self.topology}: wanted to open it, found it open already")
         check_place()
         try:
+            self.history.clear()
+            self.remarks.clear()
             self._is_open = True
             self._apply(self.backend, self.plan, trusted=self._interceptor is None)
             self._site.wait_for_links()
@@ -133,14 +139,20 @@ class Lab(Mapping[str, Node]):
         self, backend: Backend, operations: Iterable[Operation], *, trusted: bool = False
     ) -> None:
         """Let ``backend`` apply operations; those that are not ``trusted`` are checked before."""
-        found = self._intercepted(operations)
+        pairs, builds = self._intercepted(operations), not self.history
+        change = LabChange(pairs=pairs, by=backend.name, builds=builds)
+        self.history.append(change)
+        found = [done for _, done in pairs if done is not None]
         sound, wrong = (found, None) if trusted else split(found)
         try:
             backend.apply(self._site, sound)
+            if wrong is not None:
+                raise wrong
+        except BaseException as error:
+            change.error = f"{type(error).__name__}: {error}"
+            raise
         finally:
             self._adopt()
-        if wrong is not None:
-            raise wrong
 
     def intercept(self, interceptor: Interceptor | None) -> None:
         """Call ``interceptor`` with every operation from now on, before it is applied.
@@ -150,12 +162,12 @@ class Lab(Mapping[str, Node]):
         """
         self._interceptor = interceptor
 
-    def _intercepted(self, operations: Iterable[Operation]) -> list[Operation]:
-        """What is applied in place of ``operations``: they themselves, unless intercepted."""
-        if self._interceptor is None:
-            return list(operations)
-        found = map(self._interceptor, operations)
-        return [operation for operation in found if operation is not None]
+    def _intercepted(
+        self, operations: Iterable[Operation]
+    ) -> list[tuple[Operation, Operation | None]]:
+        """Each operation with what is applied in its place: itself, unless intercepted."""
+        interceptor = self._interceptor
+        return [(each, interceptor(each) if interceptor else each) for each in operations]
 
     def _adopt(self) -> None:
         """Make nodes of all namespaces that are new."""

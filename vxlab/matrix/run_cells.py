@@ -109,8 +109,7 @@ def _probe() -> None:
     from vxlab import features
     from vxlab.features import attributes, kernel
 
-    for check in (*kernel.CHECKS, *attributes.CHECKS):
-        features.probe(check.name)
+    features.survey(check.name for check in (*kernel.CHECKS, *attributes.CHECKS))
 
 
 def _forked(arguments: Sequence[str]) -> tuple[int, str]:

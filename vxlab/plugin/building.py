@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vxlab import apply
+from vxlab import apply, sandbox
 from vxlab.errors import MissingProgram
 from vxlab.plugin import places
-from vxlab.system import programs
+from vxlab.system import programs, replacing
 from vxlab.system.waiting import DEADLINE
 
 if TYPE_CHECKING:
@@ -66,8 +67,24 @@ def configure(config: pytest.Config) -> None:
             f"{error.program}: give the folder that they were built or unpacked in"
         ) from error
     config.add_cleanup(lambda: programs.use_iproute2(None))
+    _put_in_place(config, str(folder))
     for name in ("bridge", "ip"):
         config.stash[_VERSION] = _version(str(folder / name))
+
+
+def _put_in_place(config: pytest.Config, folder: str) -> None:
+    """Let whatever this run starts get the iproute2 of ``folder``, until its end."""
+    undo = contextlib.ExitStack()
+    config.add_cleanup(undo.close)
+    undo.enter_context(replacing.first_in_path(folder))
+    if sandbox.inside():  # not in the machine's own mounts
+        try:
+            undo.enter_context(replacing.mounted(folder))
+        except OSError as error:
+            raise pytest.UsageError(
+                f"--iproute2: wanted the programs of {folder} in the place of the system's, found "
+                f"{error.strerror}: copy them to another file system"
+            ) from error
 
 
 def _version(program: str) -> str:

@@ -5,6 +5,7 @@ See :mod:`vxlab.plugin.markers` for what the markers ``behaviour`` and ``control
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import pytest
 from vxlab.errors import VxlabError
 from vxlab.plugin import markers, places
 from vxlab.plugin.judge import judge
+from vxlab.plugin.unittest_controls import NO_ENDING, is_method_of_unittest, replace_method
 from vxlab.system import files
 
 if TYPE_CHECKING:
@@ -112,17 +114,40 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     ended: BaseException | None = None
     try:
         yield
-    except (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception):
+    except NO_ENDING:
         raise
     except (Exception, pytest.fail.Exception) as error:
         ended = error
+    _conclude(pyfuncitem, control, ended)
+    return True
+
+
+def _conclude(item: pytest.Function, control: Control, ended: BaseException | None) -> None:
+    """Judge how a scenario ended, and fail where it did not turn red as it should."""
     wrong = judge(control, ended)
     if ended is not None:
-        told = pyfuncitem.repr_failure(pytest.ExceptionInfo.from_exception(ended))
-        pyfuncitem.add_report_section("call", "vxlab control", f"{control.what}\n\n{told}")
+        told = item.repr_failure(pytest.ExceptionInfo.from_exception(ended))
+        item.add_report_section("call", "vxlab control", f"{control.what}\n\n{told}")
     if wrong is not None:
         pytest.fail(wrong, pytrace=False)
-    return True
+
+
+def prepare(item: pytest.Item) -> None:
+    """In a run of controls: see to it that the end of a test will be judged, whoever runs it.
+
+    Fails with a sentence where that cannot be; for the hook ``pytest_runtest_setup``.
+    """
+    control = active_control(item)
+    if control is None:
+        return
+    if not isinstance(item, pytest.Function):
+        pytest.fail(
+            f"{item.nodeid}: the marker control: wanted a function or a method, found one "
+            f"of the type {type(item).__name__}, whose end vxlab cannot judge: leave it out",
+            pytrace=False,
+        )
+    if is_method_of_unittest(item):
+        replace_method(item, control, functools.partial(_conclude, item, control))
 
 
 def _replace_arguments(item: pytest.Function, control: Control) -> None:

@@ -12,19 +12,19 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vxlab.errors import VxlabError
-from vxlab.plugin import building, controls, places, reports, sandboxing, variants
+from vxlab.errors import ProbeError, VxlabError
+from vxlab.plugin import building, controls, evidence, places, reports, sandboxing, variants
 from vxlab.plugin.controls import (
     pytest_cmdline_main,
     pytest_collection_finish,
     pytest_collection_modifyitems,
     pytest_pyfunc_call,
 )
+from vxlab.plugin.evidence import pytest_configure_node
 from vxlab.plugin.sandboxing import pytest_load_initial_conftests
 from vxlab.plugin.variants import Variant
 
@@ -37,6 +37,7 @@ __all__ = [
     "pytest_cmdline_main",
     "pytest_collection_finish",
     "pytest_collection_modifyitems",
+    "pytest_configure_node",
     "pytest_load_initial_conftests",
     "pytest_pyfunc_call",
 ]
@@ -121,19 +122,32 @@ def _wanted(config: pytest.Config, found: list[Variant]) -> list[Variant]:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test that requires what this machine lacks, and say what, and where it could run."""
+    evidence.begin(item)
+    controls.prepare(item)
     names = [name for mark in item.iter_markers("requires") for name in mark.args]
     for name in names:
         if not isinstance(name, str):
             raise VxlabError(f"the marker requires: wanted names of features, found {name!r}")
     if names:
         sandboxing.require(item.config)
-        _skip_without(item.config, names)
+        _skip_without(item, names)
 
 
-def _skip_without(config: pytest.Config, names: Iterable[str]) -> None:
+def _skip_without(item: pytest.Item, names: Iterable[str]) -> None:
+    """Skip a test that needs a feature that is missing; end the run where none can do without it.
+
+    An error of the test where nothing is known of a feature.
+    """
     from vxlab import features
 
-    missing = features.missing(building.also_needed(config, names))
+    try:
+        missing = features.missing(building.also_needed(item.config, names))
+    except ProbeError as error:
+        pytest.fail(str(error), pytrace=False)
+    needed = [feature.sentence() for feature in missing if feature.required]
+    if needed:
+        item.session.shouldfail = f"vxlab {'; '.join(needed)} (`vxlab doctor` lists what is needed)"
+        pytest.fail(item.session.shouldfail, pytrace=False)
     if missing:
         pytest.skip("; ".join(feature.sentence() for feature in missing))
 
@@ -170,24 +184,18 @@ def lab(request: pytest.FixtureRequest, topology: Topology) -> Iterator[Lab]:
     sandboxing.require(request.config)
     topology = Variant(topology).build()  # who overrides the fixture may return a builder
     topology = controls.break_topology(request.node, topology)
-    _skip_without(request.config, variants.features_of(topology))
+    _skip_without(request.node, variants.features_of(topology))
     made = building.new_lab(request.config, topology)
     controls.break_building(request.node, made)
     with made as lab:
         request.node.stash[_LAB] = lab
         controls.break_lab(request.node, lab)
         yield lab
-        folder = _folder(request.config, "vxlab_pcap")
+        folder = evidence.folder(request.config, "vxlab_pcap")
         if folder is not None:
             from vxlab.explain import failure_report
 
-            failure_report.write_frames(lab, folder, request.node.nodeid)
-
-
-def _folder(config: pytest.Config, option: str) -> Path | None:
-    """The folder that an option names, wherever a test has gone to meanwhile."""
-    given: Path | None = config.getoption(option)
-    return None if given is None else config.invocation_params.dir / given
+            failure_report.write_frames(lab, folder, evidence.name(request.node))
 
 
 @pytest.fixture
@@ -217,22 +225,5 @@ def pytest_runtest_makereport(
     report = yield
     lab = item.stash.get(_LAB, None)
     if report.failed and lab is not None and len(lab):
-        _add_evidence(item, lab, report)
+        evidence.add(item, lab, report)
     return report
-
-
-def _add_evidence(item: pytest.Item, lab: Lab, report: pytest.TestReport) -> None:
-    from vxlab.explain import failure_report
-
-    def told(title: str, tell: Callable[[], object]) -> None:
-        try:
-            content = str(tell())
-        except Exception as error:  # whatever it is, the test's own failure must not be lost
-            content = f"none: {type(error).__name__}: {error}"
-        report.sections.append((f"vxlab: {title}", content))
-
-    told("state of every node", lambda: failure_report.states_text(lab))
-    told("last frames", lambda: failure_report.last_frames_text(lab))
-    folder, text = _folder(item.config, "vxlab_evidence"), report.longreprtext
-    if folder is not None:
-        told("evidence", lambda: failure_report.write_evidence(lab, folder, item.nodeid, text))

@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 
 from vxlab.system.syscalls import (
+    MS_BIND,
     MS_NODEV,
     MS_NOEXEC,
     MS_NOSUID,
@@ -22,9 +23,6 @@ from vxlab.system.syscalls import (
 COVERED = ("/run", "/dev/shm")
 #: ``TMPDIR`` inside a sandbox; short, since the path of a UNIX socket ends at 108 bytes.
 TEMP = "/dev/shm/tmp"
-
-
-MS_BIND = 4096  # linux/mount.h
 
 
 def cover(target: str, mode: str, keep: Sequence[str]) -> None:

@@ -25,6 +25,7 @@ from functools import partial
 from typing import IO, Any, TypeVar
 
 from vxlab.errors import SandboxError, VxlabError
+from vxlab.system import programs, replacing
 from vxlab.system.launcher import get_launcher, leave, open_namespace, working_directory
 from vxlab.system.programs import find_program
 from vxlab.system.syscalls import (
@@ -313,3 +314,6 @@ def _private_mounts() -> None:
     mount("none", "/", "none", MS_REC | MS_PRIVATE)
     mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
+    folder = programs.chosen_iproute2()
+    if folder is not None:  # without a sandbox, which has them for all, only nodes have them
+        replacing.mount_over_system(folder)

@@ -53,6 +53,11 @@ def use_iproute2(folder: str | None) -> None:
     _iproute2 = folder
 
 
+def chosen_iproute2() -> str | None:
+    """The folder given to :func:`use_iproute2`; None where that is not in force."""
+    return _iproute2
+
+
 def find_program(name: str, extra: Sequence[str] = ()) -> str:
     """The absolute path of a program; MissingProgram, naming its package, where there is none."""
     if _iproute2 is not None and name in IPROUTE2:

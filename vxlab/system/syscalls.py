@@ -19,7 +19,9 @@ CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 16384, 1 << 18
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND = 2, 4, 8, 4096  # linux/mount.h, as are the next two
+MS_REC, MS_PRIVATE = 16384, 1 << 18
+MNT_DETACH = 2  # linux/fs.h
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -53,6 +55,11 @@ def mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") -
         ),
         f"mount {kind} on {target}",
     )
+
+
+def unmount(target: str) -> None:
+    """Take away what was mounted last at ``target``, even while in use; OSError if refused."""
+    _check(_libc.umount2(target.encode(), MNT_DETACH), f"unmount {target}")
 
 
 def sethostname(name: str) -> None:

@@ -78,9 +78,16 @@ def diagnose(
     ``timeout`` is the time in seconds that the answer may take; a diagnosis takes a little more
     than that where there is none.  ``size`` is the ping's payload in bytes, for questions of MTU.
     Neighbour entries of the two endpoints that are unresolved from earlier tries are deleted, so
-    that they ask anew; nothing else is changed.  VxlabError where the source is an endpoint of no
+    that they ask anew; nothing else is changed.  What is found goes among the lab's ``remarks``,
+    and so into the evidence of a failed test.  VxlabError where the source is an endpoint of no
     segment, or where ``address`` or ``timeout`` makes no sense.
     """
+    found = _diagnose(lab, source, address, timeout, size)
+    lab.remarks.append(str(found))
+    return found
+
+
+def _diagnose(lab: Lab, source: str, address: str, timeout: float, size: int | None) -> Diagnosis:
     if timeout <= 0:
         raise VxlabError(f"wanted a timeout of some seconds, found {timeout}")
     try:
