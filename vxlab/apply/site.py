@@ -30,6 +30,7 @@ from vxlab.plan.operations import (
 )
 from vxlab.services import Helper, Pimd, RunningService, Smcroute, wait_all_ready
 from vxlab.system.namespaces import Namespaces, write_file
+from vxlab.system.processes import finish
 from vxlab.system.waiting import wait_until
 
 #: Seconds a packet filter program may take; it takes some milliseconds.
@@ -101,14 +102,14 @@ class Site:
             return 1
         key = node, interface
         if key not in self._indexes:
-            with self.node(node).entered():
-                try:
-                    self._indexes[key] = socket.if_nametoindex(interface)
-                except OSError as error:
-                    found = ", ".join(name for _, name in socket.if_nameindex())
-                    raise VxlabError(
-                        f"{node}: wanted the interface {interface!r}, found {found}"
-                    ) from error
+            namespaces = self.node(node)
+            try:
+                self._indexes[key] = namespaces.visit(lambda: socket.if_nametoindex(interface))
+            except OSError as error:
+                found = ", ".join(name for _, name in namespaces.visit(socket.if_nameindex))
+                raise VxlabError(
+                    f"{node}: wanted the interface {interface!r}, found {found}"
+                ) from error
         return self._indexes[key]
 
     def forget(self, node: str, interface: str) -> None:
@@ -121,13 +122,16 @@ class Site:
 
     def set_sysctl(self, *operations: SetSysctl) -> None:
         """Write settings, all of one node, in order."""
-        with self.node(operations[0].node).entered():
+
+        def write() -> None:
             for operation in operations:
                 try:
                     write_file(sysctl_path(operation.key), operation.value)
                 except OSError as error:
                     reason = str(error.strerror)
                     raise ApplyError(str(operation), reason, errno=error.errno) from error
+
+        self.node(operations[0].node).visit(write)
 
     def add_rules(self, rules: Sequence[AddRule]) -> None:
         """Set packet filter rules: in order within a node, at the same time in different nodes."""
@@ -221,9 +225,8 @@ class Site:
 def _finish(rule: AddRule, process: subprocess.Popen[str]) -> None:
     """Wait for a packet filter program; ApplyError where it refused its rule."""
     try:
-        _, complaint = process.communicate(timeout=_RULE_DEADLINE)
+        complaint = finish(process, timeout=_RULE_DEADLINE).stderr.decode(errors="replace")
     except subprocess.TimeoutExpired as error:
-        process.kill()
         waited = f"waited {_RULE_DEADLINE:g} s for it to end; killed it"
         raise ApplyError(str(rule), waited) from error
     if process.returncode:

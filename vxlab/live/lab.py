@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from vxlab import apply, sandbox
 from vxlab.apply.site import Backend, Site
@@ -24,6 +24,7 @@ from vxlab.observe.capture import BUFFER, Capture
 from vxlab.observe.recorder import Recorder
 from vxlab.plan.operations import Operation, StartDaemon, StopDaemon
 from vxlab.plan.planner import SWITCH_BRIDGE, Plan, make_plan
+from vxlab.system.workers import undisturbed
 
 #: Given an operation, returns what is applied in its place, or None for nothing.
 Interceptor = Callable[[Operation], Operation | None]
@@ -71,14 +72,22 @@ class Lab(Mapping[str, Node]):
         try:
             self._is_open = True
             self.apply(*self.plan)
-            self._site.wait_for_links()
+            undisturbed(self._site.wait_for_links)
         except BaseException:
             self.close()
             raise
         return self
 
     def close(self) -> None:
-        """Take the lab away; safe to call twice."""
+        """Take the lab away; safe to call twice.
+
+        A visit of the calling thread to one of its nodes ends.
+        """
+        for namespaces in self._site.namespaces.values():
+            namespaces.end_visits()
+        undisturbed(self._close, cancellable=False)
+
+    def _close(self) -> None:
         with self._lock, contextlib.ExitStack() as undo:
             undo.callback(self._site.close)
             for recorder in self.recorders.values():
@@ -88,7 +97,13 @@ class Lab(Mapping[str, Node]):
             self._is_open = False
 
     def __enter__(self) -> Lab:
-        return self.open()
+        was_open = self._is_open
+        try:
+            return self.open()
+        except BaseException:  # also one between the end of open() and here
+            if not was_open:
+                self.close()
+            raise
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -122,11 +137,15 @@ class Lab(Mapping[str, Node]):
         for operation in operations:
             if not isinstance(operation, Operation):
                 raise VxlabError(f"lab {self.topology}: wanted operations, found {operation!r}")
+        found = self._intercepted(operations)
+        undisturbed(lambda: self._apply(backend, found))
+
+    def _apply(self, backend: Backend, operations: Sequence[Operation]) -> None:
         with self._lock:
             if not self._is_open:
                 raise VxlabError(f"lab {self.topology}: wanted to change it, found it not open")
             try:
-                backend.apply(self._site, self._intercepted(operations))
+                backend.apply(self._site, operations)
             finally:
                 self._adopt()
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import locale
 import socket as sockets
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
 from vxlab.errors import CommandError, VxlabError, WaitTimeout
@@ -16,6 +18,8 @@ from vxlab.observe import state
 from vxlab.observe.frames import MARK_PORT, MARK_PREFIX
 from vxlab.plan.operations import sysctl_path
 from vxlab.system.namespaces import Namespaces
+from vxlab.system.processes import Output, finish
+from vxlab.system.workers import undisturbed
 
 if TYPE_CHECKING:
     from testinfra.host import Host as TestinfraHost
@@ -105,15 +109,18 @@ class Node:
         timeout: float = COMMAND_DEADLINE,
         env: Mapping[str, str] | None = None,
     ) -> Result:
-        """Run a program in the node to its end.
+        """Run a program in the node to its end; what it left running goes on, read by nobody.
 
         ``argv`` is the program and its arguments, ``stdin`` the text that it reads (None: nothing),
         ``env`` the whole environment (None: this process's).  CommandError where it ends with
-        another code than 0, unless ``check`` is False; WaitTimeout, the program killed, after
-        ``timeout`` seconds; MissingProgram where it is not installed.
+        another code than 0, unless ``check`` is False; WaitTimeout after ``timeout`` seconds;
+        MissingProgram where it is not installed.  On time-out, and where any other exception
+        passes, the program is killed with all that it started.  It has a session of its own, and
+        so no terminal.
         """
-        pipe = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
-        return self._wait(self.popen(*argv, stdin=pipe, env=env), argv, check, timeout, stdin)
+        pipe = subprocess.DEVNULL if stdin is None else subprocess.PIPE
+        start = partial(self._start, argv, stdin=pipe, env=env)
+        return self._result(start, argv, check, timeout, stdin or "")
 
     def ask(self, *argv: str, check: bool = True, timeout: float = COMMAND_DEADLINE) -> Result:
         """Run a program that ends soon, and needs nothing of the node but its network.
@@ -122,31 +129,59 @@ class Node:
         ``argv`` is the program and its arguments; ``check`` and ``timeout`` (seconds), and the
         errors, are those of :meth:`run`.
         """
-        return self._wait(self.namespaces.quick(argv), argv, check, timeout)
+        return self._result(partial(self.namespaces.quick, argv), argv, check, timeout)
 
-    def _wait(
+    def _start(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+        """Start a program that is waited for, and ended with all that it started."""
+        pipe = subprocess.PIPE
+        return self.namespaces.popen(argv, stdout=pipe, stderr=pipe, new_session=True, **options)
+
+    def _result(
         self,
-        started: subprocess.Popen[str],
+        start: Callable[[], subprocess.Popen[Any]],
         argv: tuple[str, ...],
         check: bool,
         timeout: float,
-        stdin: str | None = None,
+        stdin: str = "",
     ) -> Result:
         """What a program did, once it has ended."""
-        with started as process:
-            try:
-                stdout, stderr = process.communicate(stdin, timeout=timeout)
-            except subprocess.TimeoutExpired as error:
-                process.kill()
-                raise WaitTimeout(
-                    f"{self.name}: waited {timeout:g} s for `{' '.join(argv)}` to end; killed it"
-                ) from error
-        if self._after is not None:
-            self._after()
-        result = Result(argv=argv, code=process.returncode, stdout=stdout, stderr=stderr)
+        encoding = locale.getencoding()
+        try:
+            code, output = self._to_end(start, stdin.encode(encoding), timeout)
+        except subprocess.TimeoutExpired as error:
+            raise WaitTimeout(
+                f"{self.name}: waited {timeout:g} s for `{' '.join(argv)}` to end; killed it"
+            ) from error
+        stdout, stderr = (
+            text.decode(encoding, "replace").replace("\r\n", "\n").replace("\r", "\n")
+            for text in (output.stdout, output.stderr)
+        )
+        result = Result(argv=argv, code=code, stdout=stdout, stderr=stderr)
         if check and result.code:
             raise CommandError(self.name, argv, result.code, stderr or stdout)
         return result
+
+    def _to_end(
+        self, start: Callable[[], subprocess.Popen[Any]], stdin: bytes, timeout: float | None
+    ) -> tuple[int, Output]:
+        """Start a program and wait for its end: its exit code, and what it printed."""
+
+        def job() -> tuple[int, Output]:
+            process = start()
+            output = finish(process, stdin, timeout)
+            return process.returncode, output
+
+        ended = undisturbed(job)
+        if self._after is not None:
+            self._after()
+        return ended
+
+    def run_shell(self, line: str) -> tuple[int, Output]:
+        """Run a line of sh(1) in the node, however long it takes: exit code, and what it printed.
+
+        For what wants bytes; :meth:`run` is for all others.
+        """
+        return self._to_end(partial(self._start, ("sh", "-c", line), text=False), b"", None)
 
     def ping(
         self,
@@ -273,7 +308,7 @@ class Node:
     @property
     def state(self) -> state.NodeState:
         """A snapshot of links, addresses, FDB, neighbours, routes, groups and counters."""
-        return state.snapshot(self.namespaces)
+        return undisturbed(lambda: state.snapshot(self.namespaces))
 
     @property
     def testinfra(self) -> TestinfraHost:

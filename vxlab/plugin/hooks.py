@@ -27,6 +27,7 @@ from vxlab.plugin.controls import (
 )
 from vxlab.plugin.sandboxing import pytest_load_initial_conftests
 from vxlab.plugin.variants import Variant
+from vxlab.system import visits
 
 if TYPE_CHECKING:
     from vxlab.describe.topology import Topology
@@ -127,6 +128,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if names:
         sandboxing.require(item.config)
         _skip_without(item.config, names)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """After a test its thread is in the network namespace that it was in before, come what may."""
+    before = visits.open_visits()
+    try:
+        return (yield)
+    finally:
+        visits.end_visits(before)
 
 
 def _skip_without(config: pytest.Config, names: Iterable[str]) -> None:
