@@ -124,7 +124,9 @@ def test_a_program_that_is_waited_for_has_no_terminal_and_one_beside_keeps_it(h1
 
 
 def test_popen_runs_beside_the_test(h1: Node) -> None:
-    with h1.popen("cat", stdin=subprocess.PIPE) as process:
+    with h1.popen(
+        "cat", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         assert programs(h1) == ["cat"]
         assert process.communicate("x") == ("x", "")
     assert programs(h1) == []

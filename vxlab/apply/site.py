@@ -64,6 +64,10 @@ class Site:
             self._folder = Path(tempfile.mkdtemp(prefix="vxlab-"))
         return self._folder
 
+    def logs(self) -> list[Path]:
+        """The files of that folder that have what programs wrote."""
+        return [] if self._folder is None else list(self._folder.glob("*.log"))
+
     def node(self, name: str) -> Namespaces:
         """The namespaces of a node; VxlabError where the lab has no such node."""
         if name not in self.namespaces:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 
 from vxlab.errors import VxlabError
@@ -15,6 +16,8 @@ from vxlab.observe.frames import Frame
 #: Frames shown in a report: enough for one ping between containers, of which every node along its
 #: path sees each frame several times.  All frames are in the file that ``--vxlab-pcap`` writes.
 LAST_FRAMES = 100
+#: Lines of each program's output shown in a report.
+LAST_LINES = 20
 #: Characters of a file's name without checksum and suffix; file systems allow 255 bytes.
 LONGEST_NAME = 150
 
@@ -60,6 +63,16 @@ def last_frames_text(lab: Lab) -> str:
     return "\n".join(lines) or "(none)"
 
 
+def logs_text(lab: Lab) -> str:
+    """The last lines that each program and service of the lab wrote, or ""."""
+    parts = []
+    for name, path in lab.logs.items():
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        more = [f"(the last {LAST_LINES} of {len(lines)} lines)"] if len(lines) > LAST_LINES else []
+        parts += [f"--- {name}", *more, *lines[-LAST_LINES:]] if lines else []
+    return "\n".join(parts)
+
+
 def file_name(test: str) -> str:
     """A file name for a test's id, with a checksum where the name alone could be another test's."""
     name = re.sub(r"[^A-Za-z0-9_.=-]+", "_", test).strip("_")
@@ -83,8 +96,8 @@ def write_evidence(lab: Lab, folder: Path, test: str, report: str) -> Path:
     """Write what explains a failed test to a folder of its own in ``folder``; returns that one.
 
     ``report`` is pytest's text of the failure, ``test`` the test's id.  Beside the report the
-    folder has the plan, the state of every node, and the recorded frames as text and as pcapng.
-    OSError where it cannot be written.
+    folder has the plan, the state of every node, the recorded frames as text and as pcapng, and in
+    ``logs`` what programs and services wrote.  OSError where it cannot be written.
     """
     own = folder / file_name(test)
     own.mkdir(parents=True, exist_ok=True)
@@ -94,6 +107,9 @@ def write_evidence(lab: Lab, folder: Path, test: str, report: str) -> Path:
     pcapng.write(own / "frames.pcapng", recorded_frames(lab))
     states = {name: state.to_json() for name, state in lab.state().items()}
     _write(own / "state.json", json.dumps(states, indent=1) + "\n")
+    for name, path in lab.logs.items():
+        (own / "logs").mkdir(exist_ok=True)
+        shutil.copyfile(path, own / "logs" / name)
     return own
 
 

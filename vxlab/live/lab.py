@@ -12,6 +12,8 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 
 from vxlab import apply, sandbox
 from vxlab.apply.site import Backend, Site
@@ -52,6 +54,7 @@ class Lab(Mapping[str, Node]):
         self._site = Site()
         self._nodes: dict[str, Node] = {}
         self._is_open = False
+        self._logs = 0  # how many were made
         self._interceptor: Interceptor | None = None
         self._lock = threading.RLock()  # one socket a node, and one buffer a recorder
 
@@ -168,9 +171,28 @@ class Lab(Mapping[str, Node]):
         """Make nodes of all namespaces that are new."""
         for name, namespaces in self._site.namespaces.items():
             if name not in self._nodes:
-                self._nodes[name] = Node(name, namespaces, self._drain)
+                self._nodes[name] = Node(
+                    name, namespaces, self._drain, partial(self._new_log, name)
+                )
                 if self._record:
                     self.recorders[name] = Recorder(namespaces, node=name)
+
+    def _new_log(self, node: str, program: str) -> Path:
+        """A path for the output of a program that is started in a node."""
+        with self._lock:
+            if not self._is_open:
+                raise VxlabError(f"{node}: wanted to use the node, found its lab already closed")
+            self._logs += 1
+            return self._site.folder / f"{node}-{self._logs}-{Path(program).name}.log"
+
+    @property
+    def logs(self) -> dict[str, Path]:
+        """The files that have what programs and services wrote, by name; there until the end.
+
+        Those are the services of the topology (``router-smcroute.log``), and what
+        :meth:`Node.popen <vxlab.Node.popen>` started, in order (``h1-1-python3.log``).
+        """
+        return {path.name: path for path in sorted(self._site.logs())}
 
     def _drain(self) -> None:
         """Empty the recorders' queues, which the kernel keeps short."""

@@ -9,10 +9,12 @@ import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from vxlab.errors import CommandError, VxlabError, WaitTimeout
 from vxlab.live.json_output import read_json
+from vxlab.live.programs import LOG, Program
 from vxlab.netlink import devices
 from vxlab.observe import state
 from vxlab.observe.frames import MARK_PORT, MARK_PREFIX
@@ -67,15 +69,19 @@ class Node:
     """One node of a live lab, as ``lab["name"]`` gives it.
 
     ``name`` is its name, ``namespaces`` are its own; ``after`` is called whenever a command has
-    ended.
+    ended; ``new_log`` returns a path for the output of a program, given the program's name.
     """
 
     def __init__(
-        self, name: str, namespaces: Namespaces, after: Callable[[], None] | None = None
+        self,
+        name: str,
+        namespaces: Namespaces,
+        after: Callable[[], None],
+        new_log: Callable[[str], Path],
     ) -> None:
         self.name = name
         self.namespaces = namespaces
-        self._after = after
+        self._after, self._new_log = after, new_log
         self._testinfra: TestinfraHost | None = None
 
     def __repr__(self) -> str:
@@ -85,21 +91,32 @@ class Node:
         self,
         *argv: str,
         stdin: int | IO[Any] | None = subprocess.DEVNULL,
-        stdout: int | IO[Any] | None = subprocess.PIPE,
-        stderr: int | IO[Any] | None = subprocess.PIPE,
+        stdout: int | IO[Any] | None = LOG,
+        stderr: int | IO[Any] | None = LOG,
         env: Mapping[str, str] | None = None,
         text: bool = True,
-    ) -> subprocess.Popen[Any]:
-        """Start a program in the node; it ends with the lab at the latest.
+    ) -> Program:
+        """Start a program in the node, beside the test; it ends with the lab at the latest.
 
-        ``argv`` is the program and its arguments.  ``stdin``, ``stdout``, ``stderr`` (pipes unless
-        given, but stdin) and ``env`` (the whole environment; None: this process's) are those of
-        :class:`subprocess.Popen`.  Pipes carry text unless ``text`` is False.  MissingProgram where
-        it is not installed.
+        ``argv`` is the program and its arguments.  What it writes goes to a file of the lab, which
+        ``output()`` of the result reads, and which the evidence of a failed test keeps.
+        ``stdin`` (nothing unless given), ``stdout``, ``stderr`` and ``env`` (the whole environment;
+        None: this process's) are those of :class:`subprocess.Popen`: with ``stdout=PIPE`` somebody
+        has to read the pipe, or a program that writes much waits for ever.  Pipes carry text
+        unless ``text`` is False.  MissingProgram where it is not installed.
         """
-        return self.namespaces.popen(
-            argv, stdin=stdin, stdout=stdout, stderr=stderr, env=env, text=text
-        )
+        streams: dict[str, Any] = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+        start = partial(self.namespaces.popen, argv, env=env, text=text, kind=Program)
+        if LOG not in (stdout, stderr):
+            return cast(Program, start(**streams))
+        log = self._new_log(argv[0] if argv else "")
+        with log.open("ab") as file:
+            given: dict[str, Any] = {
+                name: file if stream == LOG else stream for name, stream in streams.items()
+            }
+            program = cast(Program, start(**given))
+        program.log = log
+        return program
 
     def run(
         self,
@@ -172,8 +189,7 @@ class Node:
             return process.returncode, output
 
         ended = undisturbed(job)
-        if self._after is not None:
-            self._after()
+        self._after()
         return ended
 
     def run_shell(self, line: str) -> tuple[int, Output]:

@@ -243,6 +243,8 @@ def _add_evidence(item: pytest.Item, lab: Lab, report: pytest.TestReport) -> Non
 
     told("state of every node", lambda: failure_report.states_text(lab))
     told("last frames", lambda: failure_report.last_frames_text(lab))
+    if any(path.stat().st_size for path in lab.logs.values()):
+        told("output of programs", lambda: failure_report.logs_text(lab))
     folder, text = _folder(item.config, "vxlab_evidence"), report.longreprtext
     if folder is not None:
         told("evidence", lambda: failure_report.write_evidence(lab, folder, item.nodeid, text))

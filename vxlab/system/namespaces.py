@@ -147,8 +147,13 @@ class Namespaces:
     def _close(self) -> None:
         if self._init is not None:
             self._init.stdin.close()  # type: ignore[union-attr]
-            for child in self._children:  # process 1 ends only after all others were waited for
+            left = [child for child in self._children if child.poll() is None]
+            for child in left:  # process 1 ends only after all others were waited for
                 child.wait()
+                for pipe in (child.stdin, child.stdout, child.stderr):
+                    if pipe is not None:
+                        with contextlib.suppress(OSError):  # it has not read what it was given
+                            pipe.close()
             self._init.wait()
             self._init.stdout.close()  # type: ignore[union-attr]
             self._init = None
@@ -221,18 +226,21 @@ class Namespaces:
         text: bool = True,
         argv0: str | None = None,
         new_session: bool = False,
+        kind: type[subprocess.Popen[Any]] = subprocess.Popen,
     ) -> subprocess.Popen[Any]:
         """Start a program in this node; MissingProgram where it is not installed.
 
-        It ends with the node at the latest.  ``argv`` is the program and its arguments; ``argv0``
-        the name it is told it was started by, where that matters.  ``stdin``, ``stdout``,
-        ``stderr`` and ``env`` (the whole environment; None: this process's) are those of
+        It ends with the node at the latest, and its pipes are closed then.  ``argv`` is the
+        program and its arguments; ``argv0`` the name it is told it was started by, where that
+        matters.  ``stdin``, ``stdout``, ``stderr`` and ``env`` (the whole environment; None: this process's) are those of
         :class:`subprocess.Popen`.  Pipes carry text unless ``text`` is False.  With
-        ``new_session`` it leads a session of its own (setsid(2)), without a terminal.
+        ``new_session`` it leads a session of its own (setsid(2)), without a terminal.  The result
+        is of the class ``kind``.
         """
         program = find_program(argv[0])
+        make: Callable[..., subprocess.Popen[Any]] = kind
         start = partial(
-            subprocess.Popen,
+            make,
             [argv0 or argv[0], *argv[1:]],
             executable=program,
             stdin=stdin,
