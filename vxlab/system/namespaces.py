@@ -232,10 +232,10 @@ class Namespaces:
 
         It ends with the node at the latest, and its pipes are closed then.  ``argv`` is the
         program and its arguments; ``argv0`` the name it is told it was started by, where that
-        matters.  ``stdin``, ``stdout``, ``stderr`` and ``env`` (the whole environment; None: this process's) are those of
-        :class:`subprocess.Popen`.  Pipes carry text unless ``text`` is False.  With
-        ``new_session`` it leads a session of its own (setsid(2)), without a terminal.  The result
-        is of the class ``kind``.
+        matters.  ``stdin``, ``stdout``, ``stderr`` and ``env`` (the whole environment; None: this
+        process's) are those of :class:`subprocess.Popen`.  Pipes carry text unless ``text`` is
+        False.  With ``new_session`` it leads a session of its own (setsid(2)), without a terminal.
+        The result is of the class ``kind``.
         """
         program = find_program(argv[0])
         make: Callable[..., subprocess.Popen[Any]] = kind
