@@ -59,6 +59,7 @@ PUBLIC = [
     "drop_udp",
     "features",
     "frames",
+    "lab_fixture",
     "make_plan",
     "operations",
     "raise_ttl",

@@ -34,20 +34,26 @@ def states_text(lab: Lab) -> str:
     return "\n".join(parts)
 
 
-def recorded_frames(lab: Lab) -> list[Frame]:
-    """All frames that the lab's recorders hold, the earliest first."""
+def recorded_frames(lab: Lab, since: int = 0) -> list[Frame]:
+    """The frames that the lab's recorders hold, the earliest first.
+
+    ``since`` is the time of the first in nanoseconds of the epoch.
+    """
     for recorder in lab.recorders.values():
         recorder.drain()
     frames = [frame for recorder in lab.recorders.values() for frame in recorder.frames]
+    frames = [frame for frame in frames if frame.time_ns >= since]
     return sorted(frames, key=lambda frame: frame.time_ns)
 
 
-def last_frames_text(lab: Lab) -> str:
+def last_frames_text(lab: Lab, since: int = 0) -> str:
     """The last frames of all nodes, a line each, and how many were lost.
+
+    ``since`` is the time of the first in nanoseconds of the epoch.
 
     A line has the seconds since the first frame, ``node/interface``, the direction, and the frame.
     """
-    frames = recorded_frames(lab)
+    frames = recorded_frames(lab, since)
     ports = tuple(sorted(lab.topology.ports))
     lines = []
     for frame in frames[-LAST_FRAMES:]:
@@ -81,21 +87,23 @@ def file_name(test: str) -> str:
     return f"{name[:LONGEST_NAME]}-{hashlib.sha256(test.encode(errors='replace')).hexdigest()[:8]}"
 
 
-def write_frames(lab: Lab, folder: Path, test: str) -> Path:
-    """Write all recorded frames as pcapng to a file in ``folder``, named by the test's id ``test``.
+def write_frames(lab: Lab, folder: Path, test: str, since: int = 0) -> Path:
+    """Write recorded frames as pcapng to a file in ``folder``, named by the test's id ``test``.
 
-    Returns the file; the folder is made where there is none.  OSError where it cannot be written.
+    ``since`` is the time of the first in nanoseconds of the epoch.  Returns the file; the folder is
+    made where there is none.  OSError where it cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{file_name(test)}.pcapng"
-    pcapng.write(path, recorded_frames(lab))
+    pcapng.write(path, recorded_frames(lab, since))
     return path
 
 
-def write_evidence(lab: Lab, folder: Path, test: str, report: str) -> Path:
+def write_evidence(lab: Lab, folder: Path, test: str, report: str, *, since: int = 0) -> Path:
     """Write what explains a failed test to a folder of its own in ``folder``; returns that one.
 
-    ``report`` is pytest's text of the failure, ``test`` the test's id.  Beside the report the
+    ``report`` is pytest's text of the failure, ``test`` the test's id; ``since`` is the time of the
+    first frame in ``frames.txt``, in nanoseconds of the epoch.  Beside the report the
     folder has the plan, the state of every node, the recorded frames as text and as pcapng, and in
     ``logs`` what programs and services wrote.  OSError where it cannot be written.
     """
@@ -103,7 +111,7 @@ def write_evidence(lab: Lab, folder: Path, test: str, report: str) -> Path:
     own.mkdir(parents=True, exist_ok=True)
     _write(own / "report.txt", f"{report}\n")
     _write(own / "plan.txt", "".join(f"{operation}\n" for operation in lab.plan))
-    _write(own / "frames.txt", last_frames_text(lab) + "\n")
+    _write(own / "frames.txt", last_frames_text(lab, since) + "\n")
     pcapng.write(own / "frames.pcapng", recorded_frames(lab))
     states = {name: state.to_json() for name, state in lab.state().items()}
     _write(own / "state.json", json.dumps(states, indent=1) + "\n")

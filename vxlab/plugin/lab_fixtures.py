@@ -1,0 +1,100 @@
+"""Fixtures whose value is a lab: one for each test, and those that tests share."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+from vxlab.errors import VxlabError
+from vxlab.plugin import building, controls, evidence, sandboxing, variants
+from vxlab.plugin.variants import Variant
+
+if TYPE_CHECKING:
+    from vxlab.describe.builder import TopologyBuilder
+    from vxlab.describe.topology import Topology
+    from vxlab.live.lab import Lab
+
+Scope = Literal["function", "class", "module", "package", "session"]
+_SCOPES = ("function", "class", "module", "package", "session")
+
+
+def lab_fixture(
+    topology: Topology | TopologyBuilder | Callable[..., Topology | TopologyBuilder],
+    *,
+    scope: Scope = "module",
+    **arguments: Any,
+) -> Any:
+    """A fixture whose lab is built once, for all tests of a ``scope``, and is theirs in turn.
+
+        lab = vxlab.lab_fixture(catalog.kim_and_lee, router=["smcroute", "pimd"], scope="module")
+
+    It stands in a test module or in ``conftest.py``, not in a class, and has the name that it is
+    given there.  ``topology`` and ``arguments`` are those of the marker ``topology``: a list stands
+    for several labs, and each test runs with every one.  ``scope`` is that of
+    :func:`pytest.fixture`.
+
+    What a test changes in the lab, the next one finds changed: that is not undone.  Of a test that
+    fails the evidence of the lab is kept, and with ``--vxlab-pcap`` each test's frames.  Where the
+    lab cannot be built, each of its tests is an error, and it is not tried again.  With
+    ``--vxlab-controls`` each test has a lab of its own, broken by its control.
+    VxlabError where ``scope`` is none.
+    """
+    if scope not in _SCOPES:
+        raise VxlabError(f"lab_fixture: scope: wanted {' or '.join(_SCOPES)}, found {scope!r}")
+    found = variants.choices(topology, arguments, "lab_fixture")
+    labels = [variant.label or variant.long_label for variant in found]
+
+    def scope_of(fixture_name: str, config: pytest.Config) -> Scope:
+        return "function" if config.getoption("vxlab_controls") else scope
+
+    def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+        variant = getattr(request, "param", found[0])
+        skip_unwanted(request.config, variant)
+        with open_lab(request, variant.build()) as made:
+            yield made
+
+    params = found if len(found) > 1 else None
+    return pytest.fixture(scope=scope_of, params=params, ids=labels if params else None)(lab)
+
+
+@contextlib.contextmanager
+def open_lab(request: pytest.FixtureRequest, topology: Topology) -> Iterator[Lab]:
+    """Within the block there is a lab, for the tests of a fixture's scope.
+
+    Their test is skipped where the machine lacks what ``topology`` needs.  In a run of controls the
+    lab is broken as the test says that asks by ``request``.
+    """
+    sandboxing.require(request.config)
+    topology = controls.break_topology(request.node, topology)
+    skip_without(request.config, variants.features_of(topology))
+    made = building.new_lab(request.config, topology)
+    controls.break_building(request.node, made)
+    with made as lab:
+        evidence.keep(request, lab)
+        controls.break_lab(request.node, lab)
+        yield lab
+
+
+def wanted(config: pytest.Config, found: list[Variant]) -> list[Variant]:
+    """Those of the variants that ``--vxlab-router`` and ``--vxlab-family`` leave."""
+    return variants.wanted(
+        found, config.getoption("vxlab_router"), config.getoption("vxlab_family")
+    )
+
+
+def skip_unwanted(config: pytest.Config, variant: Variant) -> None:
+    """Skip the test where options leave its variant out."""
+    if not wanted(config, [variant]):
+        pytest.skip("left out by --vxlab-router or --vxlab-family")
+
+
+def skip_without(config: pytest.Config, names: Iterable[str]) -> None:
+    """Skip the test where the machine lacks one of the features ``names``, and say which."""
+    from vxlab import features
+
+    missing = features.missing(building.also_needed(config, names))
+    if missing:
+        pytest.skip("; ".join(feature.sentence() for feature in missing))
