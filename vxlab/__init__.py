@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from vxlab.observe.frames import Encapsulated, Frame, decapsulate
     from vxlab.observe.state import NodeState, difference
     from vxlab.plan.planner import Plan, make_plan
-    from vxlab.plugin.lab_fixtures import lab_fixture
+    from vxlab.plugin.sharing import lab_fixture
     from vxlab.reference import ReferenceVtep
     from vxlab.system.waiting import wait_until
 
@@ -93,7 +93,7 @@ _HOME = {
     "explain.conversation": ("Step", "steps"),
     "live.node": ("Node", "Ping", "Result"),
     "plan.planner": ("Plan", "make_plan"),
-    "plugin.lab_fixtures": ("lab_fixture",),
+    "plugin.sharing": ("lab_fixture",),
     "reference": ("ReferenceVtep",),
     "observe.state": ("NodeState", "difference"),
     "describe.builder": ("TopologyBuilder",),

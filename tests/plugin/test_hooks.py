@@ -13,6 +13,9 @@ from project_tools import Project, environment
 
 INSTALLED = any(point.value == "vxlab.plugin.hooks" for point in entry_points(group="pytest11"))
 
+#: Without what is installed for other tests (pyproject.toml).
+PLAIN = [sys.executable, "-m", "pytest", "-p", "no:asyncio", "-p", "no:timeout"]
+
 MISTAKES = """
 import unittest
 
@@ -102,7 +105,7 @@ def test_it(lab, capture, request):
 """,
     )
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:xdist", "-p", "no:cacheprovider"],
+        [*PLAIN, "-p", "no:xdist", "-p", "no:cacheprovider"],
         cwd=project.folder,
         env=environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD=""),
         capture_output=True,

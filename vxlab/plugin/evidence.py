@@ -55,7 +55,7 @@ def keep(request: pytest.FixtureRequest, lab: Lab) -> None:
 
 
 def labs_of(item: pytest.Item) -> dict[str, Lab]:
-    """The labs of a test that are open, by the name of their fixture."""
+    """The labs of a test, by the name of their fixture; empty where the test has closed them."""
     live = sys.modules.get("vxlab.live.lab")
     if live is None:
         return {}
@@ -67,8 +67,7 @@ def labs_of(item: pytest.Item) -> dict[str, Lab]:
         if name in own or name in getattr(item, "fixturenames", ())
     }
     given = getattr(item, "funcargs", {}).items()
-    found |= {name: value for name, value in given if isinstance(value, live.Lab)}
-    return {name: lab for name, lab in found.items() if len(lab)}
+    return found | {name: value for name, value in given if isinstance(value, live.Lab)}
 
 
 def begin(item: pytest.Item) -> None:
@@ -109,7 +108,8 @@ def pytest_runtest_makereport(
     is gone by then, as it is where the test has closed it.
     """
     report = yield
-    labs = labs_of(item) if report.failed else {}
+    found = labs_of(item) if report.failed else {}
+    labs = {name: lab for name, lab in found.items() if len(lab)}
     for name, lab in labs.items():
         _add_evidence(item, lab, report, "" if len(labs) == 1 else name)
     return report
