@@ -13,7 +13,7 @@ from plugin_tools import NO_SANDBOX, counts, part, run
 from vxlab import Lab, catalog
 from vxlab.errors import VxlabError
 from vxlab.explain import failure_report
-from vxlab.plugin import hooks
+from vxlab.plugin import evidence
 
 OPTIONS = """
 def built(router=None, family=4, port=0):
@@ -196,11 +196,11 @@ def test_a_failure_is_never_lost_for_want_of_evidence(tmp_path, monkeypatch, err
         getoption=lambda _: Path("file", "folder"),
         invocation_params=SimpleNamespace(dir=tmp_path),
     )
-    item = SimpleNamespace(config=config, nodeid="test_it.py::test_it")
+    item = SimpleNamespace(config=config, nodeid="test_it.py::test_it", stash=pytest.Stash())
     report = SimpleNamespace(sections=[], longreprtext="the failure")
     monkeypatch.setattr(failure_report, "states_text", refuse)
     with Lab(catalog.point_to_point(), recorder=True) as lab:
-        hooks._add_evidence(item, lab, report)  # type: ignore[arg-type]
+        evidence._add_evidence(item, lab, report, "")  # type: ignore[arg-type]
     (state, frames, kept) = report.sections
     assert state == ("vxlab: state of every node", f"none: {type(error).__name__}: {error}")
     assert frames == ("vxlab: last frames", "(none)")
