@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from subprocess import PIPE
 
 import pytest
 from fdb_tools import (
@@ -176,7 +177,7 @@ def test_learning_and_moving_are_notified_once(lab):
 @two
 def test_bridge_monitor_shows_a_learned_mac(lab):
     numbers, printed = itertools.count(), []
-    with lab["a"].popen("bridge", "monitor", "fdb", text=False) as monitor:
+    with lab["a"].popen("bridge", "monitor", "fdb", stdout=PIPE, text=False) as monitor:
         os.set_blocking(monitor.stdout.fileno(), False)
 
         def seen():  # what is learned before the program listens is not printed

@@ -7,10 +7,10 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from vxlab.system import launcher
+from vxlab.system import launcher, workers
 from vxlab.system.waiting import wait_until
 
 KINDS = ("net", "uts", "mnt", "pid")
@@ -52,6 +52,16 @@ def resources() -> Resources:
     )
 
 
+def _changed(before: Resources, after: Resources) -> str:
+    """The names of what differs, and how."""
+    pairs = [(f.name, getattr(before, f.name), getattr(after, f.name)) for f in fields(before)]
+    return "; ".join(
+        f"{name}: gone {sorted(set(old) - set(new))}, left {sorted(set(new) - set(old))}"
+        for name, old, new in pairs
+        if old != new
+    )
+
+
 def _descriptors() -> list[tuple[int, str]]:
     found = []
     for name in os.listdir("/proc/self/fd"):
@@ -82,26 +92,30 @@ def _descendants() -> set[int]:
         found |= more
 
 
-def captures_closing() -> bool:
-    """True while a socket of a capture is being closed."""
-    return any(thread.name == "vxlab-close" for thread in threading.enumerate())
+def threads_settled() -> bool:
+    """False while a socket of a capture is being closed, or workers end who are not needed."""
+    names = [thread.name for thread in threading.enumerate()]
+    return "vxlab-close" not in names and names.count(workers.NAME) == workers.IDLE
 
 
 @contextlib.contextmanager
 def nothing_left(folder: Path) -> Iterator[None]:
     """Within the block temporary files go to ``folder``; after it all is as it was before.
 
-    The thread that starts programs stays, and so do its descriptors: it is there beforehand.
-    Captures close their sockets in threads of their own, which are waited for.
+    The thread that starts programs stays, and so do its descriptors, and so do the workers: they
+    are there beforehand.  Captures close their sockets in threads of their own, which are waited
+    for.
     """
     launcher.get_launcher()
-    wait_until(lambda: not captures_closing(), "captures to be closed")
+    workers.undisturbed(int)
+    wait_until(threads_settled, "captures to be closed")
     folder.mkdir(parents=True, exist_ok=True)
     old, tempfile.tempdir = tempfile.tempdir, str(folder)
     try:
         before = resources()
         yield
-        wait_until(lambda: not captures_closing(), "captures to be closed")
-        assert resources() == before
+        wait_until(threads_settled, "captures to be closed")
+        after = resources()
+        assert after == before, _changed(before, after)
     finally:
         tempfile.tempdir = old

@@ -60,6 +60,7 @@ PUBLIC = [
     "drop_udp",
     "features",
     "frames",
+    "lab_fixture",
     "make_plan",
     "operations",
     "raise_ttl",

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from vxlab.observe.frames import Encapsulated, Frame, decapsulate
     from vxlab.observe.state import NodeState, difference
     from vxlab.plan.planner import Plan, make_plan
+    from vxlab.plugin.sharing import lab_fixture
     from vxlab.reference import ReferenceVtep
     from vxlab.system.waiting import wait_until
 
@@ -122,6 +123,7 @@ _HOME = {
     "explain.conversation": ("Step", "steps"),
     "live.node": ("Node", "Ping", "Result"),
     "plan.planner": ("Plan", "make_plan"),
+    "plugin.sharing": ("lab_fixture",),
     "reference": ("ReferenceVtep",),
     "observe.state": ("NodeState", "difference"),
     "describe.builder": ("TopologyBuilder",),
@@ -200,6 +202,7 @@ __all__ = [
     "drop_udp",
     "features",
     "frames",
+    "lab_fixture",
     "make_plan",
     "operations",
     "raise_ttl",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from lab_tools import describe, two_hosts
-from resource_tools import captures_closing, nothing_left, resources
+from resource_tools import nothing_left, resources, threads_settled
 
 from vxlab.errors import CaptureError, VxlabError
 from vxlab.live.captures import Captures
@@ -68,5 +68,5 @@ def test_a_place_that_is_not_there_is_named(
     before = resources()
     with pytest.raises(error, match=message):
         lab.capture("h2", place).__enter__()
-    wait_until(lambda: not captures_closing(), "captures to be closed")
+    wait_until(threads_settled, "captures to be closed")
     assert resources() == before

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from lab_tools import two_hosts
-from resource_tools import captures_closing, resources
+from resource_tools import resources, threads_settled
 
 from vxlab import catalog
 from vxlab.errors import CaptureError, CommandError, MissingProgram, VxlabError, WaitTimeout
@@ -85,5 +85,5 @@ def test_a_question_that_makes_no_sense_is_refused(
         before = resources()
         with pytest.raises(error, match=message):
             ask(lab)
-        wait_until(lambda: not captures_closing(), "captures to be closed")
+        wait_until(threads_settled, "captures to be closed")
         assert resources() == before

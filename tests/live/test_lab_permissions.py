@@ -20,6 +20,8 @@ ATTEMPT = """
 import os, sys
 from vxlab import Lab, catalog
 from vxlab.errors import SandboxError
+from vxlab.system.workers import undisturbed
+undisturbed(int)  # workers stay
 def look():
     return sorted(os.listdir("/proc/self/fd")), sorted(os.listdir("/proc/self/task"))
 before = look()

@@ -11,8 +11,9 @@ import pytest
 from lab_tools import two_hosts
 from resource_tools import nothing_left
 
+from vxlab.errors import CommandError, VxlabError
 from vxlab.live.lab import Lab
-from vxlab.operations import AddFdb, SetLink
+from vxlab.operations import AddFdb, DelLink, SetLink
 
 
 def test_a_lab_is_used_from_several_threads(lab: Lab) -> None:
@@ -61,6 +62,27 @@ def test_labs_are_opened_by_several_threads(tmp_path: Path) -> None:
 
     with nothing_left(tmp_path / "temp"), ThreadPoolExecutor(4) as pool:
         assert all(pool.map(work, range(8)))
+        pool.shutdown()
+
+
+def test_records_and_errors_stay_with_the_lab_of_their_thread(tmp_path: Path) -> None:
+    """Also where all work is done by the same workers."""
+    meeting = threading.Barrier(4)
+
+    def work(number: int) -> set[bytes]:
+        with Lab(two_hosts(), recorder=True) as lab:
+            meeting.wait(60)
+            for _ in range(5):
+                with pytest.raises(CommandError, match=f"ended with {number}: thread {number}$"):
+                    lab["h1"].run("sh", "-c", f"echo thread {number} >&2; exit {number}")
+                with pytest.raises(VxlabError, match=f"wanted the interface 'no{number}', found"):
+                    lab.apply(DelLink("h1", f"no{number}"))
+                lab["h1"].send_marked("10.0.0.2", f"from {number}".encode())
+            frames = lab.recorders["h1"].frames
+        return {payload for frame in frames if (payload := frame.mark) is not None}
+
+    with nothing_left(tmp_path / "temp"), ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, range(1, 5))) == [{f"from {n}".encode()} for n in range(1, 5)]
         pool.shutdown()
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+from interruptions import Interruption, interrupted_after
 from lab_tools import two_hosts
 from resource_tools import nothing_left
 
@@ -21,6 +24,12 @@ def programs(node: Node) -> list[str]:
     lines = node.run("ps", "-eo", "pid=,args=").stdout.splitlines()
     words = [line.split(maxsplit=1) for line in lines]
     return [args for pid, args in words if pid != "1" and not args.startswith("ps ")]
+
+
+def nothing_runs(node: Node) -> None:
+    """What was killed goes when the node's first process is told."""
+    found = partial(programs, node)
+    wait_until(lambda: not found(), "all programs to be gone", found=lambda: str(found()))
 
 
 def test_run_gives_code_and_output(h1: Node) -> None:
@@ -76,14 +85,48 @@ def test_a_time_out_while_the_program_talks(h1: Node) -> None:
     assert programs(h1) == []
 
 
-def test_a_time_out_of_a_shell_s_child_ends_with_the_lab(tmp_path: Path) -> None:
-    """Only the program itself is killed; what it started lives on in the node, and no longer."""
-    with nothing_left(tmp_path / "temp"), Lab(two_hosts()) as lab, pytest.raises(WaitTimeout):
-        lab["h1"].run("sh", "-c", "sleep 1234 & wait", timeout=0.3)
+@pytest.mark.parametrize("how", ["run", "ask"])
+@pytest.mark.parametrize("line", ["sleep 1234; true", "setsid sleep 1234 & sleep 1234 & wait"])
+def test_a_time_out_ends_all_that_the_program_started(h1: Node, how: str, line: str) -> None:
+    with pytest.raises(WaitTimeout, match="killed it"):
+        getattr(h1, how)("sh", "-c", line, timeout=0.5)
+    nothing_runs(h1)
+
+
+@pytest.mark.parametrize("how", ["run", "ask"])
+def test_an_exception_does_not_wait_for_the_program(h1: Node, how: str) -> None:
+    begun = time.monotonic()
+    with pytest.raises(Interruption), interrupted_after(0.5):
+        getattr(h1, how)("sh", "-c", "sleep 1234 & sleep 1234; true", timeout=600)
+    assert time.monotonic() - begun < 20
+    nothing_runs(h1)
+
+
+def test_an_exception_does_not_wait_for_a_command_of_testinfra(h1: Node) -> None:
+    with pytest.raises(Interruption), interrupted_after(0.5):
+        h1.testinfra.run("sleep 1234")
+    nothing_runs(h1)
+
+
+def test_what_a_program_leaves_running_is_not_waited_for(h1: Node) -> None:
+    begun = time.monotonic()
+    assert h1.run("sh", "-c", "sleep 1234 & echo started", timeout=60).stdout == "started\n"
+    assert time.monotonic() - begun < 30
+    wait_until(lambda: programs(h1) == ["sleep 1234"], "the shell to be gone")
+
+
+def test_a_program_that_is_waited_for_has_no_terminal_and_one_beside_keeps_it(h1: Node) -> None:
+    session = "import os; print(os.getsid(0) == os.getpid())"
+    assert h1.run("python3", "-c", session).stdout == "True\n"
+    assert h1.ask("python3", "-c", session).stdout == "True\n"
+    with h1.popen("python3", "-c", session, stdout=subprocess.PIPE) as process:
+        assert process.communicate()[0] == "False\n"
 
 
 def test_popen_runs_beside_the_test(h1: Node) -> None:
-    with h1.popen("cat", stdin=subprocess.PIPE) as process:
+    with h1.popen(
+        "cat", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         assert programs(h1) == ["cat"]
         assert process.communicate("x") == ("x", "")
     assert programs(h1) == []

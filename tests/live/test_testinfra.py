@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from lab_tools import two_hosts
@@ -45,7 +46,7 @@ def test_interfaces_are_those_of_the_node(lab: Lab) -> None:
 def test_a_listening_socket_is_seen(lab: Lab) -> None:
     one, two = lab["h1"].testinfra, lab["h2"].testinfra
     assert not one.socket("tcp://10.0.0.1:4321").is_listening
-    with lab["h1"].popen("python3", "-c", LISTEN) as process:
+    with lab["h1"].popen("python3", "-c", LISTEN, stdout=PIPE) as process:
         assert process.stdout.readline() == "ready\n"
         assert one.socket("tcp://10.0.0.1:4321").is_listening
         assert "tcp://10.0.0.1:4321" in one.socket.get_listening_sockets()

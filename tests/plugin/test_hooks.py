@@ -9,9 +9,12 @@ from importlib.metadata import entry_points
 
 import pytest
 from plugin_tools import HEAD, PYTEST, counts, passed, run
-from project_tools import environment
+from project_tools import Project, environment
 
 INSTALLED = any(point.value == "vxlab.plugin.hooks" for point in entry_points(group="pytest11"))
+
+#: Without what is installed for other tests (pyproject.toml).
+PLAIN = [sys.executable, "-m", "pytest", "-p", "no:asyncio", "-p", "no:timeout"]
 
 MISTAKES = """
 import unittest
@@ -102,7 +105,7 @@ def test_it(lab, capture, request):
 """,
     )
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:xdist", "-p", "no:cacheprovider"],
+        [*PLAIN, "-p", "no:xdist", "-p", "no:cacheprovider"],
         cwd=project.folder,
         env=environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD=""),
         capture_output=True,
@@ -110,3 +113,28 @@ def test_it(lab, capture, request):
         timeout=300,
     )
     assert passed(done) == ["test_it"]
+
+
+def test_a_test_that_ends_in_a_node_leaves_its_thread_at_home(project: Project) -> None:
+    """As where an exception comes at the first byte code of the end of a block."""
+    done = run(
+        project,
+        """
+HOME = os.readlink("/proc/thread-self/ns/net")
+OPEN = []
+
+@pytest.fixture(scope="module")
+def shared():
+    with Lab(catalog.point_to_point()) as lab:
+        yield lab
+
+def test_first(shared):
+    OPEN.append(shared["a"].namespaces.entered())
+    OPEN[0].__enter__()
+    assert os.readlink("/proc/thread-self/ns/net") != HOME
+
+def test_second(shared):
+    assert os.readlink("/proc/thread-self/ns/net") == HOME
+        """,
+    )
+    assert counts(done) == {"passed": 2}, done.stdout

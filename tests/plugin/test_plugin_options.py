@@ -13,7 +13,7 @@ from plugin_tools import NO_SANDBOX, counts, part, run
 from vxlab import Lab, catalog
 from vxlab.errors import VxlabError
 from vxlab.explain import failure_report
-from vxlab.plugin import evidence
+from vxlab.plugin import evidence, evidence_names
 
 OPTIONS = """
 def built(router=None, family=4, port=0):
@@ -196,8 +196,8 @@ def test_a_failure_is_never_lost_for_want_of_evidence(tmp_path, monkeypatch, err
         getoption=lambda _: Path("file", "folder"),
         invocation_params=SimpleNamespace(dir=tmp_path),
     )
-    item = SimpleNamespace(config=config, nodeid="test_it.py::test_it")
-    monkeypatch.setattr(evidence, "name", lambda _: "test_it")
+    item = SimpleNamespace(config=config, nodeid="test_it.py::test_it", stash=pytest.Stash())
+    monkeypatch.setattr(evidence_names, "name", lambda _: "test_it")
     monkeypatch.setattr(evidence.controls, "active_control", lambda _: None)
     report = SimpleNamespace(sections=[], longreprtext="the failure")
     monkeypatch.setattr(failure_report, "states_text", refuse)

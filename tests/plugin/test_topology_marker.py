@@ -28,6 +28,15 @@ def test_a_function(topology):
 def test_a_function_alone(topology):
     look(topology, 2, 7)
 
+@pytest.mark.topology(built)
+def test_a_function_as_people_write_it(topology):
+    look(topology, 2, 7)
+
+@pytest.mark.topology(catalog.kim_and_lee)
+class TestOfTheCatalog:
+    def test_a_class(self, topology):
+        assert "kim-srv1" in topology.nodes
+
 @pytest.mark.topology(built, hosts=[2, 3], vni=9, vrf=[True, False])
 def test_lists(topology, request):
     assert f"hosts={len(topology.hosts)}-" in request.node.name

@@ -19,6 +19,7 @@ from vxlab.plan.operations import (
     StartDaemon,
     StopDaemon,
 )
+from vxlab.system.workers import check_cancelled
 
 
 class Application(ABC):
@@ -42,6 +43,7 @@ class Application(ABC):
     def apply(self, operations: Iterable[Operation]) -> None:
         """Apply ``operations`` in order, runs of one node together."""
         for operation in operations:
+            check_cancelled()
             if self.node != operation.node:
                 self.flush()
                 self.node = operation.node

@@ -14,13 +14,14 @@ import contextlib
 import fcntl
 import os
 import re
-import select
 import subprocess
 import termios
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from vxlab.system.namespaces import Namespaces
+from vxlab.system.processes import end, wait_for_end
 from vxlab.system.programs import find_program
 
 #: Seconds a process may take; a command takes some milliseconds.
@@ -141,27 +142,12 @@ def _process(namespaces: Namespaces, argv: list[str], stdin: int) -> tuple[int |
     /proc, where the paths of other nodes' namespaces can be found.
     """
     with open(os.memfd_create("vxlab"), "w+b") as file:  # never full, unlike a pipe
-        with namespaces.entered():
-            process = subprocess.Popen(
-                argv, stdin=stdin, stdout=file, stderr=file, start_new_session=True
-            )
+        start = partial(subprocess.Popen, argv, stdin=stdin, stdout=file, stderr=file)
+        process = namespaces.visit(partial(start, start_new_session=True))
         try:
-            ended = _wait(process)
+            ended = wait_for_end(process, DEADLINE)
         finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+            end(process)
         file.seek(0)
         output = file.read().decode(errors="replace")
     return process.returncode if ended else None, output
-
-
-def _wait(process: subprocess.Popen[bytes]) -> bool:
-    """Wait for a process to end; False where the deadline came first."""
-    ending = os.pidfd_open(process.pid)
-    try:
-        poll = select.poll()
-        poll.register(ending, select.POLLIN)
-        return bool(poll.poll(DEADLINE * 1000)) and process.wait() is not None
-    finally:
-        os.close(ending)

@@ -32,6 +32,7 @@ from vxlab.plan.operations import (
 )
 from vxlab.services import Helper, Pimd, RunningService, Smcroute, wait_all_ready
 from vxlab.system.namespaces import Namespaces, write_file
+from vxlab.system.processes import finish
 from vxlab.system.waiting import wait_until
 
 #: Seconds a packet filter program may take; it takes some milliseconds.
@@ -64,6 +65,10 @@ class Site:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="vxlab-"))
         return self._folder
+
+    def logs(self) -> list[Path]:
+        """The files of that folder that have what programs wrote."""
+        return [] if self._folder is None else list(self._folder.glob("*.log"))
 
     def node(self, name: str) -> Namespaces:
         """The namespaces of a node; VxlabError where the lab has no such node."""
@@ -107,14 +112,14 @@ class Site:
             return 1
         key = node, interface
         if key not in self._indexes:
-            with self.node(node).entered():
-                try:
-                    self._indexes[key] = socket.if_nametoindex(interface)
-                except OSError as error:
-                    found = ", ".join(name for _, name in socket.if_nameindex())
-                    raise VxlabError(
-                        f"{node}: wanted the interface {interface!r}, found {found}"
-                    ) from error
+            namespaces = self.node(node)
+            try:
+                self._indexes[key] = namespaces.visit(lambda: socket.if_nametoindex(interface))
+            except OSError as error:
+                found = ", ".join(name for _, name in namespaces.visit(socket.if_nameindex))
+                raise VxlabError(
+                    f"{node}: wanted the interface {interface!r}, found {found}"
+                ) from error
         return self._indexes[key]
 
     def forget(self, node: str, interface: str) -> None:
@@ -127,13 +132,16 @@ class Site:
 
     def set_sysctl(self, *operations: SetSysctl) -> None:
         """Write settings, all of one node, in order."""
-        with self.node(operations[0].node).entered():
+
+        def write() -> None:
             for operation in operations:
                 try:
                     write_file(sysctl_path(operation.key), str(operation.value))
                 except OSError as error:
                     reason = str(error.strerror)
                     raise ApplyError(str(operation), reason, errno=error.errno) from error
+
+        self.node(operations[0].node).visit(write)
 
     def add_rules(self, rules: Sequence[AddRule]) -> None:
         """Set packet filter rules: in order within a node, at the same time in different nodes."""
@@ -233,9 +241,8 @@ class Site:
 def _finish(rule: AddRule | RunProgram, process: subprocess.Popen[str]) -> None:
     """Wait for a program; ApplyError where it refused what it was to do."""
     try:
-        _, complaint = process.communicate(timeout=_RULE_DEADLINE)
+        complaint = finish(process, timeout=_RULE_DEADLINE).stderr.decode(errors="replace")
     except subprocess.TimeoutExpired as error:
-        process.kill()
         waited = f"waited {_RULE_DEADLINE:g} s for it to end; killed it"
         raise ApplyError(str(rule), waited) from error
     if process.returncode:

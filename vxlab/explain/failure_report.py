@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 
 from vxlab.errors import VxlabError
@@ -16,6 +17,8 @@ from vxlab.observe.frames import Frame
 #: Frames shown in a report: enough for one ping between containers, of which every node along its
 #: path sees each frame several times.  All frames are in the file that ``--vxlab-pcap`` writes.
 LAST_FRAMES = 100
+#: Lines of each program's output shown in a report.
+LAST_LINES = 20
 #: Characters of a file's name without checksum and suffix; file systems allow 255 bytes.
 LONGEST_NAME = 150
 
@@ -32,20 +35,26 @@ def states_text(lab: Lab) -> str:
     return "\n".join(parts)
 
 
-def recorded_frames(lab: Lab) -> list[Frame]:
-    """All frames that the lab's recorders hold, the earliest first."""
+def recorded_frames(lab: Lab, since: int = 0) -> list[Frame]:
+    """The frames that the lab's recorders hold, the earliest first.
+
+    ``since`` is the time of the first in nanoseconds of the epoch.
+    """
     for recorder in lab.recorders.values():
         recorder.drain()
     frames = [frame for recorder in lab.recorders.values() for frame in recorder.frames]
+    frames = [frame for frame in frames if frame.time_ns >= since]
     return sorted(frames, key=lambda frame: frame.time_ns)
 
 
-def last_frames_text(lab: Lab) -> str:
+def last_frames_text(lab: Lab, since: int = 0) -> str:
     """The last frames of all nodes, a line each, and how many were lost.
+
+    ``since`` is the time of the first in nanoseconds of the epoch.
 
     A line has the seconds since the first frame, ``node/interface``, the direction, and the frame.
     """
-    frames = recorded_frames(lab)
+    frames = recorded_frames(lab, since)
     ports = tuple(sorted(lab.topology.ports))
     lines = []
     for frame in frames[-LAST_FRAMES:]:
@@ -61,6 +70,16 @@ def last_frames_text(lab: Lab) -> str:
     return "\n".join(lines) or "(none)"
 
 
+def logs_text(lab: Lab) -> str:
+    """The last lines that each program and service of the lab wrote, or ""."""
+    parts = []
+    for name, path in lab.logs.items():
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        more = [f"(the last {LAST_LINES} of {len(lines)} lines)"] if len(lines) > LAST_LINES else []
+        parts += [f"--- {name}", *more, *lines[-LAST_LINES:]] if lines else []
+    return "\n".join(parts)
+
+
 def file_name(test: str) -> str:
     """A file name for a test's id, another one for each id.
 
@@ -73,14 +92,15 @@ def file_name(test: str) -> str:
     return f"{name[:LONGEST_NAME]}-{hashlib.sha256(test.encode(errors='replace')).hexdigest()[:8]}"
 
 
-def write_frames(lab: Lab, folder: Path, name: str) -> Path:
-    """Write all recorded frames as pcapng to a file in ``folder``, named ``name`` and a suffix.
+def write_frames(lab: Lab, folder: Path, name: str, since: int = 0) -> Path:
+    """Write recorded frames as pcapng to a file in ``folder``, named ``name`` and a suffix.
 
-    Returns the file; the folder is made where there is none.  OSError where it cannot be written.
+    ``since`` is the time of the first in nanoseconds of the epoch.  Returns the file; the folder is
+    made where there is none.  OSError where it cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.pcapng"
-    pcapng.write(path, recorded_frames(lab))
+    pcapng.write(path, recorded_frames(lab, since))
     return path
 
 
@@ -93,12 +113,16 @@ def plan_text(lab: Lab, control: str = "") -> str:
     return head + history.text(lab.history)
 
 
-def write_evidence(lab: Lab, folder: Path, name: str, report: str, *, control: str = "") -> Path:
+def write_evidence(
+    lab: Lab, folder: Path, name: str, report: str, *, control: str = "", since: int = 0
+) -> Path:
     """Write what explains a failed test to the folder ``name`` in ``folder``; returns that one.
 
-    ``report`` is pytest's text of the failure, ``control`` that of :func:`plan_text`.  Beside the
-    report it has the plan with all later changes, the state of every node, the recorded frames as
-    text and as pcapng, and diagnoses that were made.  OSError where it cannot be written.
+    ``report`` is pytest's text of the failure, ``control`` that of :func:`plan_text`; ``since`` is
+    the time of the first frame in ``frames.txt``, in nanoseconds of the epoch.  Beside the report
+    it has the plan with all later changes, the state of every node, the recorded frames as text and
+    as pcapng, diagnoses that were made, and in ``logs`` what programs and services wrote.  OSError
+    where it cannot be written.
     """
     own = folder / name
     own.mkdir(parents=True, exist_ok=True)
@@ -106,10 +130,13 @@ def write_evidence(lab: Lab, folder: Path, name: str, report: str, *, control: s
     _write(own / "plan.txt", plan_text(lab, control))
     if lab.remarks:
         _write(own / "diagnosis.txt", "".join(f"{remark}\n" for remark in lab.remarks))
-    _write(own / "frames.txt", last_frames_text(lab) + "\n")
+    _write(own / "frames.txt", last_frames_text(lab, since) + "\n")
     pcapng.write(own / "frames.pcapng", recorded_frames(lab))
     states = {name: state.to_json() for name, state in lab.state().items()}
     _write(own / "state.json", json.dumps(states, indent=1) + "\n")
+    for name, path in lab.logs.items():
+        (own / "logs").mkdir(exist_ok=True)
+        shutil.copyfile(path, own / "logs" / name)
     return own
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import functools
 import json
-import socket
 import struct
 import subprocess
 from collections.abc import Callable, Mapping
@@ -85,8 +84,7 @@ def _attempt(attribute: Attribute) -> str:
         error = _run(namespaces, "ip", *line)
         if error is not None and not _by_kernel(error):
             raise _unknown("ip", error)
-        with namespaces.entered():
-            index = 0 if error else socket.if_nametoindex(_DEVICE)
+        index = 0 if error else devices.index_of(namespaces, _DEVICE)
         found = devices.kind_attributes(namespaces, index).get(attribute.number)
     if not error and found != _by_netlink(attribute, wanted):
         raise CapabilityError(

@@ -102,9 +102,9 @@ def _multicast_routing(version: int, *options: int) -> Callable[[], str]:
 
 
 def _ipv6() -> str:
-    with scratch() as namespaces, namespaces.entered():
-        lo_up()
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+    with scratch() as namespaces:
+        namespaces.visit(lo_up)
+        with namespaces.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
             sock.bind(("::1", 0))
     return ""
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 
 from vxlab import apply, sandbox
 from vxlab.apply.site import Backend, Site
@@ -27,6 +29,7 @@ from vxlab.observe.recorder import Recorder
 from vxlab.plan.operations import Operation, StartDaemon, StopDaemon
 from vxlab.plan.operations.checks import split
 from vxlab.plan.planner import SWITCH_BRIDGE, Plan, make_plan
+from vxlab.system.workers import undisturbed
 
 #: Given an operation, returns what is applied in its place, or None for nothing.
 Interceptor = Callable[[Operation], Operation | None]
@@ -57,6 +60,7 @@ class Lab(Mapping[str, Node]):
         self._site = Site()
         self._nodes: dict[str, Node] = {}
         self._is_open = False
+        self._logs = 0  # how many were made
         self._interceptor: Interceptor | None = None
         self._lock = threading.RLock()  # one socket a node, and one buffer a recorder
 
@@ -78,15 +82,23 @@ class Lab(Mapping[str, Node]):
             self.history.clear()
             self.remarks.clear()
             self._is_open = True
-            self._apply(self.backend, self.plan, trusted=self._interceptor is None)
-            self._site.wait_for_links()
+            self._do(self.backend, self.plan, trusted=self._interceptor is None)
+            undisturbed(self._site.wait_for_links)
         except BaseException:
             self.close()
             raise
         return self
 
     def close(self) -> None:
-        """Take the lab away; safe to call twice."""
+        """Take the lab away; safe to call twice.
+
+        A visit of the calling thread to one of its nodes ends.
+        """
+        for namespaces in self._site.namespaces.values():
+            namespaces.end_visits()
+        undisturbed(self._close, cancellable=False)
+
+    def _close(self) -> None:
         with self._lock, contextlib.ExitStack() as undo:
             undo.callback(self._site.close)
             for recorder in self.recorders.values():
@@ -96,7 +108,13 @@ class Lab(Mapping[str, Node]):
             self._is_open = False
 
     def __enter__(self) -> Lab:
-        return self.open()
+        was_open = self._is_open
+        try:
+            return self.open()
+        except BaseException:  # also one between the end of open() and here
+            if not was_open:
+                self.close()
+            raise
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -130,29 +148,37 @@ class Lab(Mapping[str, Node]):
         for operation in operations:
             if not isinstance(operation, Operation):
                 raise VxlabError(f"lab {self.topology}: wanted operations, found {operation!r}")
-        with self._lock:
-            if not self._is_open:
-                raise VxlabError(f"lab {self.topology}: wanted to change it, found it not open")
-            self._apply(backend, operations)
+        self._do(backend, operations)
 
-    def _apply(
+    def _do(
         self, backend: Backend, operations: Iterable[Operation], *, trusted: bool = False
     ) -> None:
         """Let ``backend`` apply operations; those that are not ``trusted`` are checked before."""
-        pairs, builds = self._intercepted(operations), not self.history
-        change = LabChange(pairs=pairs, by=backend.name, builds=builds)
-        self.history.append(change)
-        found = [done for _, done in pairs if done is not None]
-        sound, wrong = (found, None) if trusted else split(found)
-        try:
-            backend.apply(self._site, sound)
-            if wrong is not None:
-                raise wrong
-        except BaseException as error:
-            change.error = f"{type(error).__name__}: {error}"
-            raise
-        finally:
-            self._adopt()
+        pairs = self._intercepted(operations)
+        undisturbed(lambda: self._apply(backend, pairs, trusted))
+
+    def _apply(
+        self,
+        backend: Backend,
+        pairs: Sequence[tuple[Operation, Operation | None]],
+        trusted: bool,
+    ) -> None:
+        with self._lock:
+            if not self._is_open:
+                raise VxlabError(f"lab {self.topology}: wanted to change it, found it not open")
+            change = LabChange(pairs=pairs, by=backend.name, builds=not self.history)
+            self.history.append(change)
+            found = [done for _, done in pairs if done is not None]
+            sound, wrong = (found, None) if trusted else split(found)
+            try:
+                backend.apply(self._site, sound)
+                if wrong is not None:
+                    raise wrong
+            except BaseException as error:
+                change.error = f"{type(error).__name__}: {error}"
+                raise
+            finally:
+                self._adopt()
 
     def intercept(self, interceptor: Interceptor | None) -> None:
         """Call ``interceptor`` with every operation from now on, before it is applied.
@@ -173,9 +199,28 @@ class Lab(Mapping[str, Node]):
         """Make nodes of all namespaces that are new."""
         for name, namespaces in self._site.namespaces.items():
             if name not in self._nodes:
-                self._nodes[name] = Node(name, namespaces, self._drain)
+                self._nodes[name] = Node(
+                    name, namespaces, self._drain, partial(self._new_log, name)
+                )
                 if self._record:
                     self.recorders[name] = Recorder(namespaces, node=name)
+
+    def _new_log(self, node: str, program: str) -> Path:
+        """A path for the output of a program that is started in a node."""
+        with self._lock:
+            if not self._is_open:
+                raise VxlabError(f"{node}: wanted to use the node, found its lab already closed")
+            self._logs += 1
+            return self._site.folder / f"{node}-{self._logs}-{Path(program).name}.log"
+
+    @property
+    def logs(self) -> dict[str, Path]:
+        """The files that have what programs and services wrote, by name; there until the end.
+
+        Those are the services of the topology (``router-smcroute.log``), and what
+        :meth:`Node.popen <vxlab.Node.popen>` started, in order (``h1-1-python3.log``).
+        """
+        return {path.name: path for path in sorted(self._site.logs())}
 
     def _drain(self) -> None:
         """Empty the recorders' queues, which the kernel keeps short."""

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import ipaddress
+import locale
 import socket as sockets
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from vxlab.errors import CommandError, VxlabError, WaitTimeout
 from vxlab.live import arguments
 from vxlab.live.json_output import read_json
+from vxlab.live.programs import LOG, Program
 from vxlab.netlink import devices
 from vxlab.observe import state
 from vxlab.observe.frames import MARK_PORT, MARK_PREFIX
 from vxlab.plan.operations import sysctl_path
 from vxlab.system.namespaces import Namespaces
+from vxlab.system.processes import Output, finish
+from vxlab.system.workers import undisturbed
 
 if TYPE_CHECKING:
     from testinfra.host import Host as TestinfraHost
@@ -64,15 +70,19 @@ class Node:
     """One node of a live lab, as ``lab["name"]`` gives it.
 
     ``name`` is its name, ``namespaces`` are its own; ``after`` is called whenever a command has
-    ended.
+    ended; ``new_log`` returns a path for the output of a program, given the program's name.
     """
 
     def __init__(
-        self, name: str, namespaces: Namespaces, after: Callable[[], None] | None = None
+        self,
+        name: str,
+        namespaces: Namespaces,
+        after: Callable[[], None],
+        new_log: Callable[[str], Path],
     ) -> None:
         self.name = name
         self.namespaces = namespaces
-        self._after = after
+        self._after, self._new_log = after, new_log
         self._testinfra: TestinfraHost | None = None
 
     def __repr__(self) -> str:
@@ -82,23 +92,34 @@ class Node:
         self,
         *argv: str,
         stdin: int | IO[Any] | None = subprocess.DEVNULL,
-        stdout: int | IO[Any] | None = subprocess.PIPE,
-        stderr: int | IO[Any] | None = subprocess.PIPE,
+        stdout: int | IO[Any] | None = LOG,
+        stderr: int | IO[Any] | None = LOG,
         env: Mapping[str, str] | None = None,
         text: bool = True,
-    ) -> subprocess.Popen[Any]:
-        """Start a program in the node; it ends with the lab at the latest.
+    ) -> Program:
+        """Start a program in the node, beside the test; it ends with the lab at the latest.
 
-        ``argv`` is the program and its arguments.  ``stdin``, ``stdout``, ``stderr`` (pipes unless
-        given, but stdin) and ``env`` (the whole environment; None: this process's) are those of
-        :class:`subprocess.Popen`.  Pipes carry text unless ``text`` is False.  MissingProgram where
-        it is not installed.
+        ``argv`` is the program and its arguments.  What it writes goes to a file of the lab, which
+        ``output()`` of the result reads, and which the evidence of a failed test keeps.
+        ``stdin`` (nothing unless given), ``stdout``, ``stderr`` and ``env`` (the whole environment;
+        None: this process's) are those of :class:`subprocess.Popen`: with ``stdout=PIPE`` somebody
+        has to read the pipe, or a program that writes much waits for ever.  Pipes carry text
+        unless ``text`` is False.  MissingProgram where it is not installed.
         """
         arguments.environment(self.name, env)
         words = arguments.words(self.name, argv)
-        return self.namespaces.popen(
-            words, stdin=stdin, stdout=stdout, stderr=stderr, env=env, text=text
-        )
+        streams: dict[str, Any] = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+        start = partial(self.namespaces.popen, words, env=env, text=text, kind=Program)
+        if LOG not in (stdout, stderr):
+            return cast(Program, start(**streams))
+        log = self._new_log(words[0])
+        with log.open("ab") as file:
+            given: dict[str, Any] = {
+                name: file if stream == LOG else stream for name, stream in streams.items()
+            }
+            program = cast(Program, start(**given))
+        program.log = log
+        return program
 
     def run(
         self,
@@ -108,19 +129,23 @@ class Node:
         timeout: float = COMMAND_DEADLINE,
         env: Mapping[str, str] | None = None,
     ) -> Result:
-        """Run a program in the node to its end.
+        """Run a program in the node to its end; what it left running goes on, read by nobody.
 
         ``argv`` is the program and its arguments, ``stdin`` the text that it reads (None: nothing),
         ``env`` the whole environment (None: this process's).  CommandError where it ends with
-        another code than 0, unless ``check`` is False; WaitTimeout, the program killed, after
-        ``timeout`` seconds; MissingProgram where it is not installed.
+        another code than 0, unless ``check`` is False; WaitTimeout after ``timeout`` seconds;
+        MissingProgram where it is not installed.  On time-out, and where any other exception
+        passes, the program is killed with all that it started.  It has a session of its own, and
+        so no terminal.
         """
+        arguments.environment(self.name, env)
         argv = arguments.words(self.name, argv)
         self._check_wait(timeout)
         if stdin is not None and not isinstance(stdin, str):
             raise VxlabError(f"{self.name}: stdin: wanted text, found {stdin!r}")
-        pipe = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
-        return self._wait(self.popen(*argv, stdin=pipe, env=env), argv, check, timeout, stdin)
+        pipe = subprocess.DEVNULL if stdin is None else subprocess.PIPE
+        start = partial(self._start, argv, stdin=pipe, env=env)
+        return self._result(start, argv, check, timeout, stdin or "")
 
     def ask(self, *argv: str, check: bool = True, timeout: float = COMMAND_DEADLINE) -> Result:
         """Run a program that ends soon, and needs nothing of the node but its network.
@@ -131,35 +156,62 @@ class Node:
         """
         argv = arguments.words(self.name, argv)
         self._check_wait(timeout)
-        return self._wait(self.namespaces.quick(argv), argv, check, timeout)
+        return self._result(partial(self.namespaces.quick, argv), argv, check, timeout)
 
     def _check_wait(self, timeout: float | None) -> None:
         if timeout is not None:  # as for subprocess: without a limit
             arguments.number(f"{self.name}: timeout", timeout)
 
-    def _wait(
+    def _start(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+        """Start a program that is waited for, and ended with all that it started."""
+        pipe = subprocess.PIPE
+        return self.namespaces.popen(argv, stdout=pipe, stderr=pipe, new_session=True, **options)
+
+    def _result(
         self,
-        started: subprocess.Popen[str],
+        start: Callable[[], subprocess.Popen[Any]],
         argv: tuple[str, ...],
         check: bool,
         timeout: float,
-        stdin: str | None = None,
+        stdin: str = "",
     ) -> Result:
         """What a program did, once it has ended."""
-        with started as process:
-            try:
-                stdout, stderr = process.communicate(stdin, timeout=timeout)
-            except subprocess.TimeoutExpired as error:
-                process.kill()
-                raise WaitTimeout(
-                    f"{self.name}: waited {timeout:g} s for `{' '.join(argv)}` to end; killed it"
-                ) from error
-        if self._after is not None:
-            self._after()
-        result = Result(argv=argv, code=process.returncode, stdout=stdout, stderr=stderr)
+        encoding = locale.getencoding()
+        try:
+            code, output = self._to_end(start, stdin.encode(encoding), timeout)
+        except subprocess.TimeoutExpired as error:
+            raise WaitTimeout(
+                f"{self.name}: waited {timeout:g} s for `{' '.join(argv)}` to end; killed it"
+            ) from error
+        stdout, stderr = (
+            text.decode(encoding, "replace").replace("\r\n", "\n").replace("\r", "\n")
+            for text in (output.stdout, output.stderr)
+        )
+        result = Result(argv=argv, code=code, stdout=stdout, stderr=stderr)
         if check and result.code:
             raise CommandError(self.name, argv, result.code, stderr or stdout)
         return result
+
+    def _to_end(
+        self, start: Callable[[], subprocess.Popen[Any]], stdin: bytes, timeout: float | None
+    ) -> tuple[int, Output]:
+        """Start a program and wait for its end: its exit code, and what it printed."""
+
+        def job() -> tuple[int, Output]:
+            process = start()
+            output = finish(process, stdin, timeout)
+            return process.returncode, output
+
+        ended = undisturbed(job)
+        self._after()
+        return ended
+
+    def run_shell(self, line: str) -> tuple[int, Output]:
+        """Run a line of sh(1) in the node, however long it takes: exit code, and what it printed.
+
+        For what wants bytes; :meth:`run` is for all others.
+        """
+        return self._to_end(partial(self._start, ("sh", "-c", line), text=False), b"", None)
 
     def ping(
         self,
@@ -297,7 +349,7 @@ class Node:
     @property
     def state(self) -> state.NodeState:
         """A snapshot of links, addresses, FDB, neighbours, routes, groups and counters."""
-        return state.snapshot(self.namespaces)
+        return undisturbed(lambda: state.snapshot(self.namespaces))
 
     @property
     def testinfra(self) -> TestinfraHost:

@@ -6,11 +6,12 @@ here a Host is built from its backend, one for each node.
 
 from __future__ import annotations
 
-import subprocess
 from typing import Any, Protocol
 
 from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
+
+from vxlab.system.processes import Output
 
 
 class RunsPrograms(Protocol):
@@ -18,8 +19,8 @@ class RunsPrograms(Protocol):
 
     name: str
 
-    def popen(self, *argv: str, text: bool = True) -> subprocess.Popen[Any]:
-        """Start a program."""
+    def run_shell(self, line: str) -> tuple[int, Output]:
+        """Run a line of sh(1) to its end."""
 
 
 class NodeBackend(BaseBackend):  # type: ignore[misc]  # testinfra has no type information
@@ -38,9 +39,8 @@ class NodeBackend(BaseBackend):  # type: ignore[misc]  # testinfra has no type i
         are testinfra's, and mean nothing here.
         """
         quoted = self.get_command(command, *args)
-        process = self._node.popen("sh", "-c", quoted, text=False)
-        stdout, stderr = process.communicate()
-        return self.result(process.returncode, self.encode(quoted), stdout, stderr)
+        code, output = self._node.run_shell(quoted)
+        return self.result(code, self.encode(quoted), output.stdout, output.stderr)
 
 
 def host_of(node: RunsPrograms) -> Host:

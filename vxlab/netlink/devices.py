@@ -76,8 +76,7 @@ def add_link(
 
 def index_of(namespaces: Namespaces, name: str) -> int:
     """The interface index of a device; OSError where there is none of that name."""
-    with namespaces.entered():
-        return socket.if_nametoindex(name)
+    return namespaces.visit(lambda: socket.if_nametoindex(name))
 
 
 def link_attributes(namespaces: Namespaces, index: int) -> dict[int, bytes]:

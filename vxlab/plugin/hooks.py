@@ -11,22 +11,33 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vxlab.errors import ProbeError, VxlabError
-from vxlab.plugin import building, controls, evidence, places, reports, sandboxing, variants
+from vxlab.errors import VxlabError
+from vxlab.plugin import (
+    building,
+    controls,
+    evidence,
+    lab_fixtures,
+    places,
+    reports,
+    sandboxing,
+    variants,
+)
 from vxlab.plugin.controls import (
     pytest_cmdline_main,
     pytest_collection_finish,
     pytest_collection_modifyitems,
     pytest_pyfunc_call,
 )
-from vxlab.plugin.evidence import pytest_configure_node
+from vxlab.plugin.evidence import pytest_runtest_makereport, pytest_runtest_teardown
+from vxlab.plugin.evidence_names import pytest_configure_node
 from vxlab.plugin.sandboxing import pytest_load_initial_conftests
 from vxlab.plugin.variants import Variant
+from vxlab.system import visits
 
 if TYPE_CHECKING:
     from vxlab.describe.topology import Topology
@@ -40,14 +51,17 @@ __all__ = [
     "pytest_configure_node",
     "pytest_load_initial_conftests",
     "pytest_pyfunc_call",
+    "pytest_runtest_makereport",
+    "pytest_runtest_teardown",
 ]
 
-_LAB = pytest.StashKey["Lab"]()
+
+variants.take_functions()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Define the plugin's options."""
-    for part in (sandboxing, controls, building, reports):
+    for part in (sandboxing, controls, building, evidence, reports):
         part.add_options(parser)
     group = parser.getgroup("vxlab")
     group.addoption(
@@ -60,18 +74,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         choices=[4, 6],
         help="leave out topologies that name another underlay family",
-    )
-    group.addoption(
-        "--vxlab-pcap",
-        metavar="DIR",
-        type=places.named,
-        help="write the frames of every test to DIR, one pcapng file a test",
-    )
-    group.addoption(
-        "--vxlab-evidence",
-        metavar="DIR",
-        type=places.named,
-        help="keep the evidence of every failed test in DIR: report, plan, state, frames",
     )
 
 
@@ -109,17 +111,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     except VxlabError as error:
         raise pytest.Collector.CollectError(f"{metafunc.definition.nodeid}: {error}") from error
     if any(variant.label for variant in found):  # a lone one is found by the fixture
-        chosen = _wanted(metafunc.config, found) or found[:1]  # which the fixture skips
+        chosen = lab_fixtures.wanted(metafunc.config, found) or found[:1]  # which the fixture skips
         labels = [variant.label for variant in chosen]
         metafunc.parametrize("topology", chosen, indirect=True, ids=labels)
 
 
-def _wanted(config: pytest.Config, found: list[Variant]) -> list[Variant]:
-    return variants.wanted(
-        found, config.getoption("vxlab_router"), config.getoption("vxlab_family")
-    )
-
-
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test that requires what this machine lacks, and say what, and where it could run."""
     evidence.begin(item)
@@ -130,26 +127,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             raise VxlabError(f"the marker requires: wanted names of features, found {name!r}")
     if names:
         sandboxing.require(item.config)
-        _skip_without(item, names)
+        lab_fixtures.skip_without(item, names)
 
 
-def _skip_without(item: pytest.Item, names: Iterable[str]) -> None:
-    """Skip a test that needs a feature that is missing; end the run where none can do without it.
-
-    An error of the test where nothing is known of a feature.
-    """
-    from vxlab import features
-
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """After a test its thread is in the network namespace that it was in before, come what may."""
+    before = visits.open_visits()
     try:
-        missing = features.missing(building.also_needed(item.config, names))
-    except ProbeError as error:
-        pytest.fail(str(error), pytrace=False)
-    needed = [feature.sentence() for feature in missing if feature.required]
-    if needed:
-        item.session.shouldfail = f"vxlab {'; '.join(needed)} (`vxlab doctor` lists what is needed)"
-        pytest.fail(item.session.shouldfail, pytrace=False)
-    if missing:
-        pytest.skip("; ".join(feature.sentence() for feature in missing))
+        return (yield)
+    finally:
+        visits.end_visits(before)
 
 
 @pytest.fixture
@@ -158,8 +146,7 @@ def topology(request: pytest.FixtureRequest) -> Topology:
     variant = getattr(request, "param", None) or _only_variant(request.node)
     if not isinstance(variant, Variant):
         variant = Variant(variant)  # of a test that is parametrised by its own marker
-    if not _wanted(request.config, [variant]):
-        pytest.skip("left out by --vxlab-router or --vxlab-family")
+    lab_fixtures.skip_unwanted(request.config, variant)
     return controls.break_topology(request.node, variant.build())
 
 
@@ -181,21 +168,9 @@ def _only_variant(node: pytest.Item) -> Variant:
 @pytest.fixture
 def lab(request: pytest.FixtureRequest, topology: Topology) -> Iterator[Lab]:
     """A fresh lab of the test's topology, ready for traffic; gone after the test."""
-    sandboxing.require(request.config)
-    topology = Variant(topology).build()  # who overrides the fixture may return a builder
-    topology = controls.break_topology(request.node, topology)
-    _skip_without(request.node, variants.features_of(topology))
-    made = building.new_lab(request.config, topology)
-    controls.break_building(request.node, made)
-    with made as lab:
-        request.node.stash[_LAB] = lab
-        controls.break_lab(request.node, lab)
-        yield lab
-        folder = evidence.folder(request.config, "vxlab_pcap")
-        if folder is not None:
-            from vxlab.explain import failure_report
-
-            failure_report.write_frames(lab, folder, evidence.name(request.node))
+    # who overrides the fixture topology may return a builder
+    with lab_fixtures.open_lab(request, Variant(topology).build()) as made:
+        yield made
 
 
 @pytest.fixture
@@ -211,19 +186,3 @@ def capture(lab: Lab) -> Iterator[Callable[..., Capture]]:
             return stack.enter_context(lab.capture(place, **options))[place]
 
         yield start
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item,
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the state of every node and the last frames to the report of a failed test.
-
-    Also where a fixture that uses the lab failed; not where one fails at its end, for the lab
-    is gone by then, as it is where the test has closed it.
-    """
-    report = yield
-    lab = item.stash.get(_LAB, None)
-    if report.failed and lab is not None and len(lab):
-        evidence.add(item, lab, report)
-    return report

@@ -3,10 +3,12 @@
     @pytest.mark.topology(catalog.kim_and_lee, router=["smcroute", "pimd"], family=4)
 
 The first argument is a Topology, a builder, or a function that returns one; the rest are its
-arguments, where a list stands for several: the test runs on every combination.  A function
-without arguments must be called, ``topology(catalog.bridged())``: pytest takes a marker that is
-given nothing but a function for a decorator of that function.  Several markers on the same test
-(or the same class, or module) add up; a marker nearer to the test replaces those further away.
+arguments, where a list stands for several: the test runs on every combination.  Several markers on
+the same test (or the same class, or module) add up; a marker nearer to the test replaces those
+further away.
+
+pytest takes a marker that is given nothing but a function for a decorator of that function; not
+this one (:func:`take_functions`), so that ``topology(catalog.bridged)`` needs no parentheses.
 
 A variant is named by its listed arguments, ``[smcroute-ipv6]``.  Where these do not tell variants
 apart it is named by its function as well, and a lone topology without lists is not named at all.
@@ -14,10 +16,11 @@ apart it is named by its function as well, and a lone topology without lists is 
 
 from __future__ import annotations
 
+import inspect
 import ipaddress
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +32,28 @@ from vxlab.describe.filters import NftRules
 from vxlab.describe.topology import Topology
 from vxlab.errors import VxlabError
 from vxlab.features.kinds import feature_of
+
+
+class _TopologyMarker:
+    """The marker ``topology`` before it has any arguments: what it is called with are those."""
+
+    def __init__(self, marker: pytest.MarkDecorator) -> None:
+        self._marker = marker
+
+    def __call__(self, *args: Any, **kwargs: Any) -> pytest.MarkDecorator:
+        return self._marker.with_args(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._marker, name)
+
+
+def take_functions() -> None:
+    """Let ``pytest.mark.topology(function)`` be a marker with an argument, and decorate nothing.
+
+    Without an argument the marker says nothing, so none is lost.
+    """
+    if not isinstance(pytest.mark.topology, _TopologyMarker):
+        vars(pytest.mark)["topology"] = _TopologyMarker(pytest.mark.topology)
 
 
 @dataclass(frozen=True)
@@ -102,19 +127,46 @@ def _expand(mark: pytest.Mark) -> Iterator[Variant]:
             "the marker topology: wanted one topology, or a function that returns one, found "
             f"{len(mark.args)} of them: give arguments by name"
         )
-    names = list(mark.kwargs)
-    listed = [name for name in names if isinstance(mark.kwargs[name], list)]
+    _refuse_scope(mark)
+    yield from _expanded(mark.args[0], mark.kwargs, "the marker topology")
+
+
+def _refuse_scope(mark: pytest.Mark) -> None:
+    """VxlabError where ``scope`` is not for the function, and so meant for the lab."""
+    make = mark.args[0]
+    if "scope" in mark.kwargs and not (
+        callable(make) and "scope" in inspect.signature(make).parameters
+    ):
+        raise VxlabError(
+            "the marker topology: scope: wanted a lab for each test, found "
+            f"{mark.kwargs['scope']!r}: for a lab that tests share write "
+            f"`lab = vxlab.lab_fixture(..., scope={mark.kwargs['scope']!r})` in place of the marker"
+        )
+
+
+def choices(make: Any, arguments: Mapping[str, Any], said: str) -> list[Variant]:
+    """All variants of one function, or topology: of several each has a label.
+
+    ``make`` and ``arguments`` are those of the marker ``topology``; ``said`` names what they were
+    given to.  VxlabError where a list is empty.
+    """
+    return _told_apart(list(_expanded(make, arguments, said)))
+
+
+def _expanded(make: Any, given: Mapping[str, Any], said: str) -> Iterator[Variant]:
+    names = list(given)
+    listed = [name for name in names if isinstance(given[name], list)]
     for name in listed:
-        if not mark.kwargs[name]:
+        if not given[name]:
             raise VxlabError(
-                f"the marker topology: {name}: wanted at least one value to run on, found an "
+                f"{said}: {name}: wanted at least one value to run on, found an "
                 "empty list: leave the argument out, or the marker"
             )
-    choices = [mark.kwargs[name] if name in listed else [mark.kwargs[name]] for name in names]
-    for values in itertools.product(*choices):
+    values_of = [given[name] if name in listed else [given[name]] for name in names]
+    for values in itertools.product(*values_of):
         arguments = tuple(zip(names, values, strict=True))
         label = "-".join(_word(name, value) for name, value in arguments if name in listed)
-        yield Variant(mark.args[0], arguments, label)
+        yield Variant(make, arguments, label)
 
 
 def _word(name: str, value: Any) -> str:

@@ -263,8 +263,7 @@ class MulticastRouter:
 
     def _check_interfaces(self, namespaces: Namespaces) -> None:
         """DaemonError where an interface is missing; the daemons would only warn of it."""
-        with namespaces.entered():
-            there = [name for _, name in socket.if_nameindex()]
+        there = [name for _, name in namespaces.visit(socket.if_nameindex)]
         missing = [name for name in self.interfaces if name not in there]
         if missing:
             wanted = ", ".join(missing)

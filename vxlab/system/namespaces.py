@@ -10,8 +10,10 @@ shows the node's devices) and ``/run``.  Process 1 of a node is a ``cat`` that r
 ours; when the pipe closes, because the node is closed or because we were killed, it ends, and
 the kernel ends every program of the node with it.
 
-The calling thread visits a network namespace with :meth:`Namespaces.entered`; that costs a few
-microseconds.  Programs are started from one thread of their own (:mod:`vxlab.system.launcher`).
+Whatever is done in another network namespace is done by a worker (:mod:`vxlab.system.workers`), so
+that no signal handler's exception leaves a thread there; :meth:`Namespaces.entered` is for the
+blocks of others.  Programs are started from one thread of their own
+(:mod:`vxlab.system.launcher`).
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import contextlib
 import os
 import socket
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import IO, Any, TypeVar
 
@@ -44,11 +46,14 @@ from vxlab.system.syscalls import (
     setns,
     unshare,
 )
+from vxlab.system.visits import Visit, end_visits_to
+from vxlab.system.workers import undisturbed
 
 T = TypeVar("T")
 
 #: Process 1 of a node: once it is a cat that echoes, its /proc is mounted, in mounts of its own.
-_INIT = ("unshare", "--mount-proc", "cat")
+#: It ignores SIGCHLD, so that no zombie stays of what others left to it (wait(2)).
+_INIT = ("unshare", "--mount-proc", "env", "--ignore-signal=CHLD", "cat")
 
 
 def write_file(path: str, text: str) -> None:
@@ -84,7 +89,7 @@ class Namespaces:
         self._children: list[subprocess.Popen[Any]] = []
         self.net = self._uts = self._mnt = self._pids = -1
         try:
-            self._make()
+            undisturbed(self._make)
         except OSError as error:
             self.close()
             if isinstance(error, PermissionError):
@@ -128,12 +133,36 @@ class Namespaces:
         """True once :meth:`close` was called."""
         return self.net < 0
 
-    def close(self) -> None:
-        """End all programs of the node and release its namespaces; safe to call twice."""
+    def __del__(self) -> None:
+        """Release what nobody has closed, as after an exception in the middle of a lab's end."""
         if self._init is not None:
             self._init.stdin.close()  # type: ignore[union-attr]
-            for child in self._children:  # process 1 ends only after all others were waited for
+        for fd in (self.net, self._uts, self._mnt, self._pids):
+            if fd >= 0:
+                os.close(fd)
+
+    def close(self) -> None:
+        """End all programs of the node and release its namespaces; safe to call twice.
+
+        Where the calling thread still visits the node, that visit ends.
+        """
+        self.end_visits()
+        undisturbed(self._close, cancellable=False)
+
+    def end_visits(self) -> None:
+        """End the calling thread's visits to the node, and those that began within them."""
+        end_visits_to(self._descriptor)
+
+    def _close(self) -> None:
+        if self._init is not None:
+            self._init.stdin.close()  # type: ignore[union-attr]
+            left = [child for child in self._children if child.poll() is None]
+            for child in left:  # process 1 ends only after all others were waited for
                 child.wait()
+                for pipe in (child.stdin, child.stdout, child.stderr):
+                    if pipe is not None:
+                        with contextlib.suppress(OSError):  # it has not read what it was given
+                            pipe.close()
             self._init.wait()
             self._init.stdout.close()  # type: ignore[union-attr]
             self._init = None
@@ -148,19 +177,27 @@ class Namespaces:
         """A path other programs of the same user can enter: ``nsenter --net=PATH``."""
         return f"/proc/{os.getpid()}/fd/{self.net}"
 
-    @contextlib.contextmanager
-    def entered(self) -> Iterator[None]:
-        """Within the block the calling thread is in this network namespace."""
-        self._checkopen_namespace()
-        home = open_namespace("net")
-        try:
-            setns(self.net, CLONE_NEWNET)
-            try:
-                yield
-            finally:
-                setns(home, CLONE_NEWNET)
-        finally:
-            os.close(home)
+    def entered(self) -> contextlib.AbstractContextManager[None]:
+        """Within the block of a ``with`` the calling thread is in this network namespace.
+
+        For what is called there and then, such as a library that opens sockets.  In asyncio a
+        thread runs many tasks, and each ``await`` goes on with another one: so VxlabError where the
+        block is a coroutine's.  What works there: ``await asyncio.to_thread(node.run, "ip", "a")``
+        and any other method in a thread; ``node.socket()``, given to asyncio; and a plain function
+        that enters, and returns before anything is awaited.
+        """
+        return Visit(self.name, self._descriptor)
+
+    def visit(self, job: Callable[[], T]) -> T:
+        """Call ``job`` in this network namespace, and return, or raise, what it does.
+
+        It runs in another thread (:func:`vxlab.system.workers.undisturbed`).
+        """
+        return undisturbed(lambda: self._visited(job))
+
+    def _visited(self, job: Callable[[], T]) -> T:
+        with Visit(self.name, self._descriptor):
+            return job()
 
     def socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
         """A socket that belongs to this namespace, wherever it is used from afterwards.
@@ -168,8 +205,7 @@ class Namespaces:
         ``family`` (AF_*), ``kind`` (SOCK_*) and ``protocol`` are those of :func:`socket.socket`.
         OSError where the kernel refuses.
         """
-        with self.entered():
-            return socket.socket(family, kind, protocol)
+        return self.visit(lambda: socket.socket(family, kind, protocol))
 
     def read(self, path: str) -> str:
         """The text of a file below ``/proc`` as this namespace shows it.
@@ -177,13 +213,16 @@ class Namespaces:
         Use ``/proc/thread-self/net/…`` for ``/proc/net/…``: the plain name follows the process's
         first thread, not the calling one.
         """
-        with self.entered(), open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
+
+        def read() -> str:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                return file.read()
+
+        return self.visit(read)
 
     def write(self, path: str, text: str) -> None:
         """Write a file below ``/proc/sys/net`` of this namespace; OSError where refused."""
-        with self.entered():
-            write_file(path, text)
+        self.visit(lambda: write_file(path, text))
 
     def popen(
         self,
@@ -195,17 +234,22 @@ class Namespaces:
         env: Mapping[str, str] | None = None,
         text: bool = True,
         argv0: str | None = None,
+        new_session: bool = False,
+        kind: type[subprocess.Popen[Any]] = subprocess.Popen,
     ) -> subprocess.Popen[Any]:
         """Start a program in this node; MissingProgram where it is not installed.
 
-        It ends with the node at the latest.  ``argv`` is the program and its arguments; ``argv0``
-        the name it is told it was started by, where that matters.  ``stdin``, ``stdout``,
-        ``stderr`` and ``env`` (the whole environment; None: this process's) are those of
-        :class:`subprocess.Popen`.  Pipes carry text unless ``text`` is False.
+        It ends with the node at the latest, and its pipes are closed then.  ``argv`` is the
+        program and its arguments; ``argv0`` the name it is told it was started by, where that
+        matters.  ``stdin``, ``stdout``, ``stderr`` and ``env`` (the whole environment; None: this
+        process's) are those of :class:`subprocess.Popen`.  Pipes carry text unless ``text`` is
+        False.  With ``new_session`` it leads a session of its own (setsid(2)), without a terminal.
+        The result is of the class ``kind``.
         """
         program = find_program(argv[0])
+        make: Callable[..., subprocess.Popen[Any]] = kind
         start = partial(
-            subprocess.Popen,
+            make,
             [argv0 or argv[0], *argv[1:]],
             executable=program,
             stdin=stdin,
@@ -214,6 +258,7 @@ class Namespaces:
             env=env,
             text=text,
             errors="replace" if text else None,
+            start_new_session=new_session,
         )
         return get_launcher().call(partial(self._start, start, working_directory()))
 
@@ -241,17 +286,19 @@ class Namespaces:
         starts it waits for it, or kills it.  It reads ``stdin``.  MissingProgram where it is not
         installed.
         """
-        program = find_program(argv[0])
-        with _file_of(stdin) as given, self.entered():
-            return subprocess.Popen(
+        with _file_of(stdin) as given:
+            start = partial(
+                subprocess.Popen,
                 argv,
-                executable=program,
+                executable=find_program(argv[0]),
                 stdin=given,
                 stdout=stdout,
                 stderr=subprocess.PIPE,
                 text=True,
                 errors="replace",
+                start_new_session=True,
             )
+            return self.visit(start)
 
     def in_mounts(self, job: Callable[[], T]) -> T:
         """Call ``job`` where this node's own ``/proc``, ``/sys`` and ``/run`` are seen."""
@@ -263,15 +310,17 @@ class Namespaces:
 
         return get_launcher().call(visit)
 
-    def _checkopen_namespace(self) -> None:
+    def _descriptor(self) -> int:
+        """The network namespace's; VxlabError once it is closed."""
         if self.closed:
             raise VxlabError(f"{self.name}: wanted to use the node, found its lab already closed")
+        return self.net
 
     def _visit(self, folder: str) -> None:
         """Move the launcher's thread into all namespaces of this node, and into ``folder``."""
-        self._checkopen_namespace()
+        net = self._descriptor()
         get_launcher().visited = self
-        setns(self.net, CLONE_NEWNET)
+        setns(net, CLONE_NEWNET)
         setns(self._uts, CLONE_NEWUTS)
         if self._init is None:
             self._start_init()

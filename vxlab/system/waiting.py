@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from vxlab.errors import WaitTimeout
+from vxlab.system.workers import check_cancelled
 
 T = TypeVar("T")
 
@@ -33,6 +34,7 @@ def wait_until(
     """
     deadline = time.monotonic() + timeout
     while True:
+        check_cancelled()
         late = time.monotonic() >= deadline
         value = condition()
         if value:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import signal
 import subprocess
 from collections.abc import Iterable, Iterator
 
@@ -15,6 +14,7 @@ from vxlab.apply.script.lines import lines_of, quoted
 from vxlab.apply.site import Site
 from vxlab.errors import ApplyError, VxlabError
 from vxlab.plan.operations import AddRule, NodeName, Operation, RunProgram, SetSysctl
+from vxlab.system.processes import finish
 from vxlab.system.programs import SYSTEM_PATH, find_program
 
 #: Seconds that one script may take, and more for each of its operations: those take milliseconds.
@@ -151,17 +151,10 @@ def _shell(file: str, timeout: float) -> tuple[int | None, str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, "PATH": os.pathsep.join(filter(None, folders)), "LC_ALL": "C"},
-        text=True,
-        errors="replace",
         start_new_session=True,
     )
-    with process:
-        try:
-            output, _ = process.communicate(timeout=timeout)
-        except BaseException as error:
-            os.killpg(process.pid, signal.SIGKILL)
-            output, _ = process.communicate()
-            if not isinstance(error, subprocess.TimeoutExpired):
-                raise
-            return None, output
-    return process.returncode, output
+    try:
+        output = finish(process, timeout=timeout)
+    except subprocess.TimeoutExpired as error:
+        return None, (error.output or b"").decode(errors="replace")
+    return process.returncode, output.stdout.decode(errors="replace")

@@ -64,8 +64,7 @@ class NodeReader:
     def name_of(self, index: int) -> str:
         """The name of an interface; ``if7`` for one that is gone, as ip(8) spells it."""
         if index not in self._names:
-            with self._namespaces.entered():
-                self._names |= dict(socket.if_nameindex())
+            self._names |= dict(self._namespaces.visit(socket.if_nameindex))
         return self._names.get(index, f"if{index}")
 
     def index_of(self, interface: str) -> int:
