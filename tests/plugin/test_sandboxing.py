@@ -276,6 +276,78 @@ def test_each_worker_has_devices_and_run_of_its_own(project):
         assert first[kind] == second[kind] != here(kind)
 
 
+TALKATIVE = """
+    import os, pathlib, socket, socketserver, threading  # vxlab
+
+    HEARD = []
+
+    class Listener(socketserver.StreamRequestHandler):
+        def handle(self):
+            HEARD.extend(line.decode().strip() for line in self.rfile)
+
+    def say(config, word):
+        if hasattr(config, "workerinput"):
+            with socket.create_connection(("localhost", config.workerinput["port"])) as sock:
+                sock.sendall(word.encode())
+
+    def pytest_configure(config):
+        config.kept = None
+        if not hasattr(config, "workerinput"):
+            config.server = socketserver.ThreadingTCPServer(("localhost", 0), Listener)
+            config.server.daemon_threads = False
+            threading.Thread(target=config.server.serve_forever).start()
+            return
+        say(config, "configure")
+        config.kept = socket.create_connection(("localhost", config.workerinput["port"]))
+
+    def pytest_configure_node(node):
+        node.workerinput["port"] = node.config.server.server_address[1]
+
+    def pytest_sessionstart(session):
+        say(session.config, "sessionstart")
+
+    def pytest_runtest_protocol(item):
+        say(item.config, "protocol")
+
+    def pytest_unconfigure(config):
+        if config.kept:
+            config.kept.sendall(b"kept")
+            config.kept.close()
+        say(config, "unconfigure")
+        if not hasattr(config, "workerinput"):
+            config.server.shutdown()
+            config.server.server_close()  # waits for what was said
+            pathlib.Path("heard").write_text(" ".join(sorted(set(HEARD))))
+"""
+
+
+def test_plugins_of_a_worker_reach_its_controller_while_its_tests_do_not(project):
+    project.write("conftest.py", TALKATIVE)
+    project.write(
+        "test_worker.py",
+        """
+        import pytest, socket
+        def reaches_the_controller(config):
+            try:
+                socket.create_connection(("localhost", config.workerinput["port"])).close()
+            except ConnectionRefusedError:
+                return False
+            return True
+        @pytest.fixture(scope="session")
+        def whole_session(pytestconfig):
+            assert not reaches_the_controller(pytestconfig)
+            yield
+            assert not reaches_the_controller(pytestconfig)
+        def test_worker(pytestconfig, whole_session):
+            assert not reaches_the_controller(pytestconfig)
+        """,
+    )
+    done = project.pytest("-n2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    heard = (project.folder / "heard").read_text()
+    assert heard == "configure kept protocol sessionstart unconfigure"
+
+
 def test_isolating_where_it_is_refused_says_so(project):
     script = "from vxlab import sandbox; sandbox.isolate_worker()"
     done = project.call([*forbidding("max_user_namespaces"), sys.executable, "-c", script])

@@ -21,6 +21,7 @@ import pytest
 
 from vxlab import sandbox
 from vxlab.errors import SandboxError
+from vxlab.plugin.worker_network import WorkerNetwork
 
 #: How many files the scan of ``vxlab_sandbox = auto`` reads, and how much of each.
 MAX_FILES, MAX_BYTES = 2000, 1 << 16
@@ -80,7 +81,9 @@ def pytest_load_initial_conftests(
 def configure(config: pytest.Config) -> None:
     """Give a worker of pytest-xdist namespaces of its own; for the hook ``pytest_configure``."""
     if hasattr(config, "workerinput") and sandbox.inside():
-        sandbox.isolate_worker(keep=[str(config.rootpath)])
+        network = WorkerNetwork(keep=[str(config.rootpath)])
+        config.pluginmanager.register(network, "vxlab-worker-network")
+        config.add_cleanup(network.close)
 
 
 def require(config: pytest.Config) -> None:
