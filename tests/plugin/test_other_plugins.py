@@ -50,14 +50,8 @@ def run(
     project: Project, plugin: str, tests: str, *args: str
 ) -> tuple[subprocess.CompletedProcess[str], dict[str, int]]:
     """Run labs, ``tests`` and a last lab with one more plugin; what pytest said, and its counts."""
-    plugins = (
-        "-p",
-        plugin,
-        "-p",
-        "xdist",
-        "-p",
-        "vxlab.plugin.hooks",
-    )  # hooks are called from last
+    names = ("xdist", plugin, "vxlab.plugin.hooks")  # hooks of the last are called first
+    plugins = [word for name in names for word in ("-p", name)]
     project.write("test_it.py", HEAD + LABS + tests + AFTER)
     done = project.call([sys.executable, "-m", "pytest", *plugins, *args])
     found = re.findall(
