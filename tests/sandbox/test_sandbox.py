@@ -41,7 +41,7 @@ def test_a_device_made_inside_does_not_exist_outside(project):
     project.write(
         "test_link.py",
         f"""
-        import socket, subprocess  # vxlab
+        import socket, subprocess, vxlab
         def test_link():
             subprocess.run("ip link add {name} type veth peer {name}p".split(), check=True)
             assert "{name}" in [each for _, each in socket.if_nameindex()]
