@@ -9,7 +9,7 @@ import pytest
 from vxlab import features
 from vxlab.errors import ApplyError, CapabilityError, MissingProgram, SandboxError, VxlabError
 from vxlab.features import Feature, attributes, iproute2, kernel, tools
-from vxlab.features.model import NOT_TRIED, SEE_USERNS, Check, kernel_said
+from vxlab.features.model import NOT_TRIED, SEE_NAMESPACES, Check, kernel_said
 
 
 def ended_with(error: Exception | str) -> Feature:
@@ -29,7 +29,11 @@ def ended_with(error: Exception | str) -> Feature:
     ("error", "reason", "hint"),
     [
         (OSError(errno.ENODEV, "x"), 'the kernel answered "No such device"', "get one"),
-        (OSError(errno.EPERM, "x"), 'the kernel answered "Operation not permitted"', SEE_USERNS),
+        (
+            OSError(errno.EPERM, "x"),
+            'the kernel answered "Operation not permitted"',
+            SEE_NAMESPACES,
+        ),
         (OSError("no number"), "no number", "get one"),
         (
             ApplyError("add", "no", errno=errno.EOPNOTSUPP, extack="Unknown device type"),
@@ -39,7 +43,7 @@ def ended_with(error: Exception | str) -> Feature:
         (ApplyError("add", "no"), "add: no", "get one"),
         (MissingProgram("tool", "toolbox"), "found no program tool", "install the package toolbox"),
         (MissingProgram("tool"), "found no program tool", "get one"),
-        (SandboxError("no"), NOT_TRIED, SEE_USERNS),
+        (SandboxError("no"), NOT_TRIED, SEE_NAMESPACES),
         (CapabilityError("said no"), "said no", "get one"),
     ],
 )

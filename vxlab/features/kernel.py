@@ -8,18 +8,19 @@ from __future__ import annotations
 import socket
 import struct
 import subprocess
+import sys
 from collections.abc import Callable
 
 from vxlab.apply.encoding import encode
 from vxlab.describe.entries import PORT
 from vxlab.errors import CapabilityError, SandboxError
-from vxlab.features.model import ANOTHER_KERNEL, IN_A_MACHINE, Check
+from vxlab.features.model import ANOTHER_KERNEL, IN_A_MACHINE, Check, kernel_said
 from vxlab.netlink import devices
 from vxlab.netlink.messages import IFLA_VRF_TABLE, NLM_F_NEW, Request, attribute
 from vxlab.plan.operations import AddMdb
 from vxlab.system.namespaces import Namespaces
 from vxlab.system.programs import find_program
-from vxlab.system.syscalls import lo_up
+from vxlab.system.syscalls import CLONE_NEWNET, CLONE_NEWUSER, lo_up
 from vxlab.system.waiting import DEADLINE
 
 IFLA_VXLAN_ID = 1  # linux/if_link.h, as are the next four
@@ -180,17 +181,35 @@ def _firewall_rule(*argv: str) -> Callable[[], str]:
     return attempt
 
 
-def _user_namespaces() -> str:
-    """A user namespace with root inside, and a network namespace that belongs to it."""
+def _private_namespaces() -> str:
+    """A sandbox, or a place in one, and namespaces of a node in it."""
     from vxlab import sandbox
 
     refused = sandbox.why_not()
     if refused:
         raise CapabilityError(refused)
-    argv = [find_program("unshare"), "--user", "--map-root-user", "--net", "true"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE, check=False)
-    if done.returncode:
-        raise CapabilityError(f'the system answered "{done.stderr.strip()}"')
+    try:
+        scratch().close()
+    except SandboxError as error:  # where this is outside: the sandbox could be made
+        if sandbox.inside():
+            raise CapabilityError(str(error)) from error
+    return ""
+
+
+#: Ends with the number of the error; unshare(2) as a program may be missing.
+_UNSHARE = f"""
+import ctypes, sys
+libc = ctypes.CDLL(None, use_errno=True)
+sys.exit(libc.unshare({CLONE_NEWUSER | CLONE_NEWNET}) and ctypes.get_errno())
+"""
+
+
+def _user_namespaces() -> str:
+    """A user namespace, and a network namespace that belongs to it."""
+    argv = [sys.executable, "-I", "-S", "-c", _UNSHARE]
+    code = subprocess.run(argv, timeout=DEADLINE, check=False).returncode
+    if code:
+        raise CapabilityError(kernel_said(code))
     return ""
 
 
@@ -201,11 +220,17 @@ def _needs(option: str) -> str:
 #: All probes of the kernel, in the order that ``vxlab doctor`` shows them.
 CHECKS: tuple[Check, ...] = (
     Check(
-        name="userns",
-        title="user namespaces, in which vxlab runs without privileges",
-        attempt=_user_namespaces,
-        hint="allow user namespaces, or run as root",
+        name="namespaces",
+        title="private namespaces, of which labs are made",
+        attempt=_private_namespaces,
+        hint="do what it says there",
         required=True,
+    ),
+    Check(
+        name="userns",
+        title="user namespaces, which make vxlab run without privileges",
+        attempt=_user_namespaces,
+        hint="allow them, or run as root, who needs none",
     ),
     Check(
         name="veth",

@@ -11,7 +11,7 @@ from vxlab.errors import ApplyError, CapabilityError, MissingProgram, SandboxErr
 
 #: The reason where a probe needs namespaces of its own, and the system refuses them.
 NOT_TRIED = "not tried: no private namespaces here"
-SEE_USERNS = "see userns: `vxlab doctor userns`"
+SEE_NAMESPACES = "see namespaces: `vxlab doctor namespaces`"
 
 #: How to come by a kernel that has all, in words that follow "run on …"; the second one for what is
 #: newer than the first.
@@ -70,7 +70,7 @@ class Check:
             package = f"install the package {error.package}" if error.package else self.hint
             return self._missing(f"found no program {error.program}", package)
         except SandboxError:
-            return self._missing(NOT_TRIED, SEE_USERNS)
+            return self._missing(NOT_TRIED, SEE_NAMESPACES)
         except ApplyError as error:
             return self._refused(error.errno, error.extack, str(error))
         except OSError as error:
@@ -88,7 +88,7 @@ class Check:
     def _refused(self, code: int | None, extack: str, otherwise: str) -> Feature:
         no_rights = code in (errno.EPERM, errno.EACCES)  # which says nothing of the kernel's parts
         reason = kernel_said(code, extack) or otherwise
-        return self._missing(reason, SEE_USERNS if no_rights else self.hint)
+        return self._missing(reason, SEE_NAMESPACES if no_rights else self.hint)
 
     def _missing(self, reason: str, hint: str) -> Feature:
         return Feature(
