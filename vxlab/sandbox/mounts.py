@@ -10,12 +10,14 @@ import os
 from collections.abc import Sequence
 
 from vxlab.system.syscalls import (
+    MS_BIND,
     MS_NODEV,
     MS_NOEXEC,
     MS_NOSUID,
     MS_PRIVATE,
     MS_REC,
     mount,
+    mount_sysfs,
 )
 
 #: Folders that get a private, empty tmpfs; the second one holds the temporary files too.
@@ -23,8 +25,28 @@ COVERED = ("/run", "/dev/shm")
 #: ``TMPDIR`` inside a sandbox; short, since the path of a UNIX socket ends at 108 bytes.
 TEMP = "/dev/shm/tmp"
 
+#: Where other file systems are mounted on any machine: the kernel knows that they hide nothing.
+_EMPTY = (
+    *("/proc/sys/fs/binfmt_misc", "/proc/fs/nfsd", "/sys/fs/", "/sys/firmware/efi/efivars"),
+    *("/sys/kernel/config", "/sys/kernel/debug", "/sys/kernel/security", "/sys/kernel/tracing"),
+)
 
-MS_BIND = 4096  # linux/mount.h
+
+def hidden_parts(mountinfo: str) -> list[str]:
+    """What of ``/proc`` and ``/sys`` is hidden or read-only, as in a container.
+
+    Where that is so the kernel lets no fresh one be mounted in a user namespace.  ``mountinfo`` is
+    the text of ``/proc/PID/mountinfo`` (proc(5)).
+    """
+    found = set()
+    for line in mountinfo.splitlines():
+        _, _, _, _, point, options = line.split(" ")[:6]
+        if point in ("/proc", "/sys"):
+            if "ro" in options.split(","):
+                found.add(point)
+        elif point.startswith(("/proc/", "/sys/")) and not point.startswith(_EMPTY):
+            found.add(point)
+    return sorted(found)
 
 
 def cover(target: str, mode: str, keep: Sequence[str]) -> None:
@@ -63,7 +85,7 @@ def private_mounts(keep: Sequence[str], *, everything: bool = True) -> None:
     mount("none", "/", "none", MS_REC | MS_PRIVATE)
     if everything:
         mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    mount_sysfs()
     cover(COVERED[0], "755", keep)
     if everything:
         cover(COVERED[1], "1777", keep)

@@ -5,6 +5,7 @@ They act on the calling *thread*, as the kernel does, and raise OSError where it
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -19,7 +20,8 @@ CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 16384, 1 << 18
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8  # linux/mount.h
+MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -53,6 +55,22 @@ def mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") -
         ),
         f"mount {kind} on {target}",
     )
+
+
+def mount_sysfs() -> None:
+    """Have ``/sys`` show the devices of the calling thread's network namespace, and no others.
+
+    Where the kernel lets none be mounted but a read-only one, as a container's own is, it is that.
+    Where it lets none be mounted at all, as parts of the old one are hidden (mount_too_revealing(),
+    fs/namespace.c), that one stays, and an empty folder covers its list of devices.
+    """
+    flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
+    for more in (0, MS_RDONLY):
+        with contextlib.suppress(PermissionError):
+            return mount("sysfs", "/sys", "sysfs", flags | more)
+    with contextlib.suppress(FileNotFoundError):  # all of it is hidden
+        mount("tmpfs", "/sys/class/net", "tmpfs", flags | MS_RDONLY, "mode=755")
+    return None
 
 
 def sethostname(name: str) -> None:
