@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from sandbox_tools import forbidding
 
 from vxlab import features, sandbox
 from vxlab.commands import main
@@ -122,7 +123,7 @@ def test_from_outside_it_hands_everything_to_itself_in_a_sandbox(
 
 
 def test_from_outside_it_enters_a_sandbox_and_finds_the_same() -> None:
-    names = ["userns", "veth", "vrf", "netem", "vxlan.ttl", "ip"]
+    names = ["namespaces", "userns", "veth", "vrf", "netem", "vxlan.ttl", "ip"]
     done = outside("doctor", "--json", *names)
     shown = {row["name"]: row["available"] for row in json.loads(done.stdout)}
     assert shown == {name: features.probe(name).available for name in names}
@@ -134,11 +135,26 @@ def test_without_namespaces_there_is_still_a_table() -> None:
     shown = rows(done.stdout)
     assert done.returncode == 1
     assert set(features.names()) <= set(shown)
-    assert shown["userns"] == "no"
+    assert shown["namespaces"] == "no"
     assert shown["vxlan"] == shown["vxlan.ttl"] == "?"
     assert shown["ip"] == "yes"
     assert "user.max_net_namespaces = 0" in done.stdout
     last = done.stdout.splitlines()[-1]
-    assert last.startswith("No scenario can run without userns")
+    assert last.startswith("No scenario can run without namespaces")
     assert "vxlan" not in last  # it was not tried, so nothing is known of it
     assert "Traceback" not in done.stderr
+
+
+def test_root_is_not_told_that_user_namespaces_are_wanted() -> None:
+    argv = [sys.executable, "-m", "vxlab", "doctor"]
+    done = subprocess.run(
+        [*forbidding("max_user_namespaces", capable=True), *argv],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    shown = rows(done.stdout)
+    assert (shown["namespaces"], shown["userns"], shown["vxlan"]) == ("yes", "no", "yes")
+    last = done.stdout.splitlines()[-1]
+    assert "userns" not in last.partition("Scenarios run here")[0]

@@ -9,7 +9,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from feature_tools import run, write_program
+from feature_tools import run
 
 from vxlab import features
 from vxlab.errors import ProbeError
@@ -80,21 +80,40 @@ def test_user_namespaces_are_there_within_the_sandbox() -> None:
     assert features.probe("userns").available
 
 
-def test_refused_user_namespaces_are_reported_in_the_systems_words(
+def test_refused_namespaces_are_reported_in_the_sandbox_s_words(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("vxlab.sandbox.why_not", lambda: "found that a setting forbids them")
-    found = Check(name="x", title="x", attempt=kernel._user_namespaces, hint="none").feature()
+    found = Check(name="x", title="x", attempt=kernel._private_namespaces, hint="none").feature()
     assert (found.available, found.reason) == (False, "found that a setting forbids them")
 
 
-def test_an_unshare_that_fails_is_reported_in_its_words(
+def test_no_namespaces_for_a_node_are_reported_in_its_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(name: str) -> Namespaces:
+        raise OSError(errno.ENOSPC, "no more")
+
+    monkeypatch.setattr(kernel, "Namespaces", refuse)
+    found = Check(name="x", title="x", attempt=kernel._private_namespaces, hint="none").feature()
+    assert not found.available
+    assert "no more" in found.reason
+
+
+def test_refused_user_namespaces_are_reported_in_the_kernel_s_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kernel, "_UNSHARE", f"import sys; sys.exit({errno.ENOSPC})")
+    found = Check(name="x", title="x", attempt=kernel._user_namespaces, hint="none").feature()
+    assert found.reason == 'the kernel answered "No space left on device"'
+
+
+def test_user_namespaces_are_looked_for_without_any_program(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    write_program(tmp_path, "unshare", "#!/bin/sh\necho 'unshare: not today' >&2\nexit 1\n")
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    found = Check(name="x", title="x", attempt=kernel._user_namespaces, hint="none").feature()
-    assert found.reason == 'the system answered "unshare: not today"'
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for attempt in (kernel._user_namespaces, kernel._private_namespaces):
+        assert Check(name="x", title="x", attempt=attempt, hint="none").feature().available
 
 
 def test_namespaces_that_cannot_be_made_are_no_verdict_on_the_kernel(
@@ -113,7 +132,7 @@ def test_namespaces_that_cannot_be_made_are_no_verdict_on_the_kernel(
 @pytest.mark.parametrize("check", [*kernel.CHECKS, *attributes.CHECKS], ids=lambda it: it.name)
 def test_what_a_kernel_lacks_another_one_has(check: Check) -> None:
     """What a setting of this machine may forbid aside."""
-    if check.name in ("userns", "ipv6"):
+    if check.name in ("namespaces", "userns", "ipv6"):
         assert "--kernel" not in check.hint
     else:
         assert re.search(r"run on .*: `vxlab vm run --kernel [67]\.\d+ -- COMMAND`", check.hint)

@@ -75,7 +75,11 @@ def test_a_lab_may_be_closed_by_its_test(lab):
 def test_fixtures_make_one_fresh_lab_a_test(project):
     done = run(project, "import vxlab\n" + FIXTURES)
     assert len(passed(done)) == FIXTURES.count("def test_") + 1
-    assert re.search(r"^vxlab: kernel .*, in a sandbox$", done.stdout, re.MULTILINE)
+    assert re.search(
+        r"^vxlab: kernel .*, in a sandbox \(.*\), as test_it.py imports vxlab$",
+        done.stdout,
+        re.MULTILINE,
+    )
 
 
 REQUIRES = """

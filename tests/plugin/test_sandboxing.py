@@ -14,8 +14,6 @@ import pytest
 from project_tools import FACTS, PLUGINS, PYTEST, Project, environment
 from sandbox_tools import forbidding, here
 
-from vxlab.plugin import sandboxing
-
 INSTALLED = any(point.value == "vxlab.plugin.hooks" for point in entry_points(group="pytest11"))
 
 
@@ -85,58 +83,25 @@ def test_who_wants_a_lab_without_a_mention_learns_what_to_do(project, args):
     assert "set `vxlab_sandbox = always`" in answer
 
 
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("conftest.py", "# vxlab"),
-        ("tests/conftest.py", "# vxlab"),
-        ("tests/deep/conftest.py", "# vxlab"),
-        ("tests/deep/test_other.py", "# vxlab"),
-        ("pytest.ini", "[pytest]\nvxlab_sandbox = always"),
-    ],
-)
-def test_any_mention_is_enough(project, name, text):
-    project.write(name, text)
+def test_the_setting_decides_before_the_files_do(project):
+    project.write("pytest.ini", "[pytest]\nvxlab_sandbox = always")
     assert quiet(project) is None
-    assert quiet(project, "tests/deep") is None
+    project.write("pytest.ini", "[pytest]\nvxlab_sandbox = never")
+    project.write("conftest.py", "import vxlab")
+    assert "found none: the setting vxlab_sandbox is `never`" in str(quiet(project))
 
 
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("README.md", "vxlab"),
-        ("elsewhere/test_other.py", "# vxlab"),
-        ("tests/venv/pyvenv.cfg", "vxlab"),
-        ("tests/.hidden/test_other.py", "# vxlab"),
-        ("tests/deep/test_other.py", "#" * sandboxing.MAX_BYTES + " vxlab"),
-        ("pytest.ini", "[pytest]\nvxlab_sandbox = never\n# vxlab"),
-    ],
-)
-def test_a_mention_elsewhere_is_none(project, name, text):
-    project.write(name, text)
-    answer = quiet(project, "tests/deep/test_quiet.py::test_quiet", "tests")
-    assert answer is not None
-    assert "found none" in answer
-
-
-def test_the_folders_of_testpaths_are_looked_at(project):
-    project.write("pytest.ini", "[pytest]\ntestpaths = tes*")
-    project.write("elsewhere/test_other.py", "# vxlab")
-    assert quiet(project) is not None
-    project.write("tests/test_other.py", "# vxlab")
-    assert quiet(project) is None
-
-
-def test_the_scan_ends_after_so_many_files(project, monkeypatch):
-    for number in range(5):
-        project.write(f"test_{number}.py", "")
-    project.write("test_z.py", "# vxlab")
-    seen = []
-    monkeypatch.setattr(sandboxing, "_candidates", lambda _: seen or project.folder.iterdir())
-    assert sandboxing._mentions_vxlab(None)  # type: ignore[arg-type]
-    monkeypatch.setattr(sandboxing, "MAX_FILES", 5)
-    seen = sorted(project.folder.iterdir())
-    assert not sandboxing._mentions_vxlab(None)  # type: ignore[arg-type]
+def test_the_head_of_the_report_says_why_the_run_is_in_the_sandbox(project):
+    project.write("pytest.ini", "[pytest]\n")
+    project.write("tests/test_a.py", "def test_it(): pass  # vxlab")
+    project.write("tests/helpers.py", "from vxlab import catalog")
+    project.write("tests/test_b.py", "import helpers\ndef test_it(): pass")
+    why = "in a sandbox (uid 0, its own localhost, empty /run), as tests/helpers.py imports vxlab"
+    assert why in project.pytest().stdout
+    assert why in project.pytest("-n1").stdout
+    assert "without a sandbox" in project.pytest("tests/test_a.py").stdout
+    done = project.pytest("tests/test_a.py", "-o", "vxlab_sandbox=always")
+    assert "as the setting vxlab_sandbox is `always`" in done.stdout
 
 
 def test_a_wrong_setting_is_an_error(project):
@@ -181,14 +146,14 @@ def test_a_program_with_threads_stays_where_it_is_and_is_told_why(project):
 
 
 def test_the_exit_code_is_that_of_the_run(project):
-    project.write("test_it.py", "# vxlab\ndef test_it(): assert False")
+    project.write("test_it.py", "import vxlab\ndef test_it(): assert False")
     done = project.pytest()
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert "assert False" in done.stdout
 
 
 def test_what_a_test_prints_is_captured_as_ever(project):
-    project.write("test_it.py", "# vxlab\nimport os\ndef test_it():\n    os.system('echo deep')\n")
+    project.write("test_it.py", "import os, vxlab\ndef test_it():\n    os.system('echo deep')\n")
     done = project.pytest("-rP")
     assert "Captured stdout call" in done.stdout
     assert "deep" in done.stdout
@@ -251,7 +216,7 @@ def test_each_worker_has_devices_and_run_of_its_own(project):
     project.write(
         "test_worker.py",
         """
-        import json, os, pathlib, subprocess  # vxlab
+        import json, os, pathlib, subprocess, vxlab
         import pytest
         @pytest.mark.parametrize("number", range(2))
         def test_worker(number, worker_id):
@@ -274,6 +239,78 @@ def test_each_worker_has_devices_and_run_of_its_own(project):
         assert first[kind] != second[kind]
     for kind in ("user", "pid"):
         assert first[kind] == second[kind] != here(kind)
+
+
+TALKATIVE = """
+    import os, pathlib, socket, socketserver, threading, vxlab
+
+    HEARD = []
+
+    class Listener(socketserver.StreamRequestHandler):
+        def handle(self):
+            HEARD.extend(line.decode().strip() for line in self.rfile)
+
+    def say(config, word):
+        if hasattr(config, "workerinput"):
+            with socket.create_connection(("localhost", config.workerinput["port"])) as sock:
+                sock.sendall(word.encode())
+
+    def pytest_configure(config):
+        config.kept = None
+        if not hasattr(config, "workerinput"):
+            config.server = socketserver.ThreadingTCPServer(("localhost", 0), Listener)
+            config.server.daemon_threads = False
+            threading.Thread(target=config.server.serve_forever).start()
+            return
+        say(config, "configure")
+        config.kept = socket.create_connection(("localhost", config.workerinput["port"]))
+
+    def pytest_configure_node(node):
+        node.workerinput["port"] = node.config.server.server_address[1]
+
+    def pytest_sessionstart(session):
+        say(session.config, "sessionstart")
+
+    def pytest_runtest_protocol(item):
+        say(item.config, "protocol")
+
+    def pytest_unconfigure(config):
+        if config.kept:
+            config.kept.sendall(b"kept")
+            config.kept.close()
+        say(config, "unconfigure")
+        if not hasattr(config, "workerinput"):
+            config.server.shutdown()
+            config.server.server_close()  # waits for what was said
+            pathlib.Path("heard").write_text(" ".join(sorted(set(HEARD))))
+"""
+
+
+def test_plugins_of_a_worker_reach_its_controller_while_its_tests_do_not(project):
+    project.write("conftest.py", TALKATIVE)
+    project.write(
+        "test_worker.py",
+        """
+        import pytest, socket
+        def reaches_the_controller(config):
+            try:
+                socket.create_connection(("localhost", config.workerinput["port"])).close()
+            except ConnectionRefusedError:
+                return False
+            return True
+        @pytest.fixture(scope="session")
+        def whole_session(pytestconfig):
+            assert not reaches_the_controller(pytestconfig)
+            yield
+            assert not reaches_the_controller(pytestconfig)
+        def test_worker(pytestconfig, whole_session):
+            assert not reaches_the_controller(pytestconfig)
+        """,
+    )
+    done = project.pytest("-n2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    heard = (project.folder / "heard").read_text()
+    assert heard == "configure kept protocol sessionstart unconfigure"
 
 
 def test_isolating_where_it_is_refused_says_so(project):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+import threading
 
 import pytest
 from project_tools import FACTS, PYTEST
@@ -79,3 +81,14 @@ def test_what_no_setting_explains_is_told_by_the_error(tmp_path):
     assert "too many namespaces" in full
     hidden = refusals.explain(PermissionError(1, "mount proc on /proc: not permitted"), 0, none)
     assert "run the container with --privileged" in hidden
+
+
+def test_a_program_with_threads_is_told_so(tmp_path):
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait)
+    thread.start()
+    sentence = refusals.explain(OSError(22, "unshare: Invalid argument"), 1000, str(tmp_path))
+    end.set()
+    thread.join()
+    assert re.search(r"this program has \d+ threads", sentence)
+    assert "outside a chroot" not in sentence

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import uuid
 from pathlib import Path
@@ -41,7 +42,7 @@ def test_a_device_made_inside_does_not_exist_outside(project):
     project.write(
         "test_link.py",
         f"""
-        import socket, subprocess  # vxlab
+        import socket, subprocess, vxlab
         def test_link():
             subprocess.run("ip link add {name} type veth peer {name}p".split(), check=True)
             assert "{name}" in [each for _, each in socket.if_nameindex()]
@@ -137,3 +138,39 @@ def test_a_file_that_would_vanish_is_an_error(project):
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "mount tmpfs on /dev/shm: this run needs what lies in it" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_the_machine_s_settings_cannot_be_written_while_those_of_labs_can(project):
+    project.write(
+        "test_writing.py",
+        """
+        import errno, os, pathlib, pytest, tempfile, vxlab
+        @pytest.mark.topology(vxlab.catalog.point_to_point())
+        def test_writing(lab):
+            assert os.statvfs("/etc").f_flag & os.ST_RDONLY
+            with pytest.raises(OSError) as found:
+                open("/etc/vxlab-was-here", "w")
+            assert found.value.errno == errno.EROFS
+            assert lab["a"].run("touch", "/etc/vxlab-was-here", check=False).code
+            assert open("/etc/passwd").read()
+            forwarding = pathlib.Path("/proc/sys/net/ipv4/ip_forward")
+            forwarding.write_text("1")
+            assert forwarding.read_text() == "1\\n"
+            lab["a"].sysctl("net.ipv4.ip_forward", 1)
+            for folder in ("/run", tempfile.gettempdir(), os.path.dirname(__file__)):
+                pathlib.Path(folder, "file").write_text("x")
+        """,
+    )
+    done = project.pytest()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not os.path.exists("/etc/vxlab-was-here")
+
+
+def test_a_project_may_live_below_a_folder_that_is_read_only(project):
+    script = 'mount -t tmpfs none /etc && mkdir /etc/project && cd /etc/project && exec "$@"'
+    write = "import os; open('file', 'w'); assert os.statvfs('..').f_flag & os.ST_RDONLY"
+    enter = f"from vxlab import sandbox; sandbox.enter(); {write}"
+    unmark = ["env", "-u", "VXLAB_SANDBOX"]
+    python = [sys.executable, "-c", enter]
+    done = project.call([*BOXED, "sh", "-c", script, "sh", *unmark, *python])
+    assert done.returncode == 0, done.stderr

@@ -31,7 +31,7 @@ def test_the_exit_code_of_pytest_passes_through(project, body, code):
 
 
 WAITING = """
-    import os, pathlib, signal  # vxlab
+    import os, pathlib, signal, vxlab
     here = pathlib.Path(__file__).parent
     def test_waiting():
         seen, (told, tell) = [], os.pipe()

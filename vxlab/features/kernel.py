@@ -5,23 +5,26 @@ Each tries the thing itself in a network namespace of its own, which ends with t
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
 import subprocess
+import sys
 from collections.abc import Callable
 
 from vxlab.apply.encoding import encode
 from vxlab.describe.devices import PORT
-from vxlab.errors import CapabilityError
+from vxlab.errors import CapabilityError, ProbeError, SandboxError
 from vxlab.features.model import ANOTHER_KERNEL, IN_A_MACHINE, Check
-from vxlab.features.verdicts import said_by, want_answer
+from vxlab.features.verdicts import SHORT, kernel_said, said_by, want_answer
 from vxlab.netlink import devices
 from vxlab.netlink.messages import IFLA_VRF_TABLE, NLM_F_NEW, Request, attribute
 from vxlab.plan.operations import AddMdb
 from vxlab.system.namespaces import Namespaces
 from vxlab.system.programs import find_program
-from vxlab.system.syscalls import lo_up
+from vxlab.system.syscalls import CLONE_NEWNET, CLONE_NEWUSER, lo_up
+from vxlab.system.waiting import DEADLINE
 
 IFLA_VXLAN_ID = 1  # linux/if_link.h, as are the next four
 IFLA_GRO_MAX_SIZE = 58
@@ -186,27 +189,42 @@ def _firewall_rule(*argv: str) -> Callable[[], str]:
     return attempt
 
 
-def _user_namespaces() -> str:
-    """A user namespace with root inside, and a network namespace that belongs to it."""
+def _private_namespaces() -> str:
+    """A sandbox, or a place in one, and namespaces of a node in it."""
     from vxlab import sandbox
 
     refused = sandbox.why_not()
     if refused:
         raise CapabilityError(refused)
-    argv = [find_program("unshare"), "--user", "--map-root-user", "--net", "true"]
-    with subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, "LC_ALL": "C"},  # for want_answer()
-        encoding="utf-8",
-        errors="replace",
-    ) as process:
-        said, code = said_by(process)
-    want_answer("unshare", said, code, rights=False)  # whose refusal is an answer here
+    try:
+        scratch().close()
+    except (OSError, SandboxError) as error:  # outside a sandbox one could be made
+        if sandbox.inside():
+            raise CapabilityError(str(error)) from error
+    return ""
+
+
+#: Ends with the number of the error; unshare(2) as a program may be missing.
+_UNSHARE = f"""
+import ctypes, sys
+libc = ctypes.CDLL(None, use_errno=True)
+sys.exit(libc.unshare({CLONE_NEWUSER | CLONE_NEWNET}) and ctypes.get_errno())
+"""
+
+#: What a limit of namespaces that is reached is answered with; it may be 0.
+_LIMITS = (errno.ENOSPC, errno.EUSERS)
+
+
+def _user_namespaces() -> str:
+    """A user namespace, and a network namespace that belongs to it."""
+    argv = [sys.executable, "-I", "-S", "-c", _UNSHARE]
+    code = subprocess.run(argv, timeout=DEADLINE, check=False).returncode
+    if code < 0:
+        raise ProbeError("the program that tries it was killed", "run it again")
+    if code in SHORT and code not in _LIMITS:
+        raise ProbeError(kernel_said(code), SHORT[code])
     if code:
-        raise CapabilityError(f'the system answered "{said.strip()}"')
+        raise CapabilityError(kernel_said(code))
     return ""
 
 
@@ -217,11 +235,17 @@ def _needs(option: str) -> str:
 #: All probes of the kernel, in the order that ``vxlab doctor`` shows them.
 CHECKS: tuple[Check, ...] = (
     Check(
-        name="userns",
-        title="user namespaces, in which vxlab runs without privileges",
-        attempt=_user_namespaces,
-        hint="allow user namespaces, or run as root",
+        name="namespaces",
+        title="private namespaces, of which labs are made",
+        attempt=_private_namespaces,
+        hint="do what it says there",
         required=True,
+    ),
+    Check(
+        name="userns",
+        title="user namespaces, which make vxlab run without privileges",
+        attempt=_user_namespaces,
+        hint="allow them, or run as root, who needs none",
     ),
     Check(
         name="veth",

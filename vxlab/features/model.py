@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vxlab.errors import ApplyError, CapabilityError, MissingProgram, ProbeError, SandboxError
-from vxlab.features.verdicts import LACKING, SEE_USERNS, advice, kernel_said
+from vxlab.features.verdicts import LACKING, SEE_NAMESPACES, advice, kernel_said
 
 #: How to come by a kernel that has all, in words that follow "run on …"; the second one for what is
 #: newer than the first.
@@ -71,7 +71,7 @@ class Check:
         except ProbeError as error:
             raise ProbeError(error.reason, error.hint, self.name) from error
         except SandboxError as error:
-            raise ProbeError(str(error), SEE_USERNS, self.name) from error
+            raise ProbeError(str(error), SEE_NAMESPACES, self.name) from error
         except ApplyError as error:
             return self._answered(error, error.errno, error.extack)
         except OSError as error:

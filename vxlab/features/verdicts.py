@@ -17,7 +17,7 @@ from vxlab.errors import ProbeError
 from vxlab.system.waiting import DEADLINE
 
 #: What to do where namespaces, or the rights in them, are refused.
-SEE_USERNS = "see userns: `vxlab doctor userns`"
+SEE_NAMESPACES = "see namespaces: `vxlab doctor namespaces`"
 
 #: An error number of the kernel's own that leaks out of some drivers (include/linux/errno.h).
 ENOTSUPP = 524
@@ -59,7 +59,7 @@ REFUSED = (errno.EPERM, errno.EACCES)
 
 def advice(code: int | None) -> str:
     """What to do about an error number that is no verdict."""
-    return SEE_USERNS if code in REFUSED else SHORT.get(code or 0, "run it again")
+    return SEE_NAMESPACES if code in REFUSED else SHORT.get(code or 0, "run it again")
 
 
 def kernel_said(code: int | None, extack: str = "") -> str:

@@ -94,10 +94,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Say which kernel is the subject, and where and how labs are built."""
-    from vxlab import sandbox
-
-    place = "in a sandbox" if sandbox.inside() else "without a sandbox"
+    """Say which kernel is the subject, where the run is and why, and how labs are built."""
+    place = sandboxing.header(config)
     return [f"vxlab: kernel {os.uname().release}, {place}", *building.header(config)]
 
 

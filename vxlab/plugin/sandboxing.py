@@ -8,22 +8,17 @@ needs a lab learns why not from :func:`require`.
 
 from __future__ import annotations
 
-import fnmatch
-import glob
 import os
 import sys
 import types
-from collections.abc import Iterator
-from pathlib import Path
 
 import _pytest.config
 import pytest
 
 from vxlab import sandbox
 from vxlab.errors import SandboxError
-
-#: How many files the scan of ``vxlab_sandbox = auto`` reads, and how much of each.
-MAX_FILES, MAX_BYTES = 2000, 1 << 16
+from vxlab.plugin import sandbox_need
+from vxlab.plugin.worker_network import WorkerNetwork
 
 #: Options that only list something; they need no lab, so they work where no sandbox can be made.
 LISTING = (
@@ -38,6 +33,7 @@ LISTING = (
 )
 
 _REASON = pytest.StashKey[str]()
+_CAUSE = pytest.StashKey[str]()
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -49,8 +45,8 @@ def add_options(parser: pytest.Parser) -> None:
     )
     parser.addini(
         "vxlab_sandbox",
-        "run pytest in private namespaces: auto (where a test file or conftest.py mentions "
-        "vxlab), always, or never",
+        "run pytest in private namespaces: auto (where a test file, a conftest.py or what these "
+        "import needs vxlab), always, or never",
         default="auto",
     )
 
@@ -65,10 +61,11 @@ def pytest_load_initial_conftests(
     """
     if sandbox.inside():
         return
-    reason = _reason_to_stay(early_config)
+    cause, reason = _decide(early_config)
     if reason is not None:
         early_config.stash[_REASON] = reason
         return
+    early_config.stash[_CAUSE] = cause
     capture = early_config.pluginmanager.getplugin("capturemanager")
     if capture is not None:  # a refusal must be seen
         capture.suspend_global_capture(in_=True)
@@ -80,7 +77,9 @@ def pytest_load_initial_conftests(
 def configure(config: pytest.Config) -> None:
     """Give a worker of pytest-xdist namespaces of its own; for the hook ``pytest_configure``."""
     if hasattr(config, "workerinput") and sandbox.inside():
-        sandbox.isolate_worker(keep=[str(config.rootpath)])
+        network = WorkerNetwork(keep=[str(config.rootpath)])
+        config.pluginmanager.register(network, "vxlab-worker-network")
+        config.add_cleanup(network.close)
 
 
 def require(config: pytest.Config) -> None:
@@ -97,8 +96,33 @@ def require(config: pytest.Config) -> None:
     raise SandboxError(f"wanted a sandbox round this test run, found none: {reason}")
 
 
+def header(config: pytest.Config) -> str:
+    """What the report's head says of the sandbox: whether there is one, why, and what it means."""
+    if not sandbox.inside():
+        return "without a sandbox"
+    cause = config.stash.get(_CAUSE, None)
+    because = f", as {cause}" if cause else ""
+    return f"in a sandbox (uid 0, its own localhost, empty /run){because}"
+
+
+def _decide(config: pytest.Config) -> tuple[str, str | None]:
+    """Why this run is to enter a sandbox, and, None where it is, why not."""
+    reason = _reason_to_stay(config)
+    if reason is not None:
+        return "", reason
+    if _mode(config) == "always":
+        return "the setting vxlab_sandbox is `always`", _obstacle()
+    cause = sandbox_need.need(config)
+    if cause is None:
+        return "", (
+            "no test file of this run, no conftest.py and no module of the project that these "
+            "import needs vxlab: import it there, or set `vxlab_sandbox = always` in the ini file"
+        )
+    return cause, _obstacle()
+
+
 def _reason_to_stay(config: pytest.Config) -> str | None:
-    """Why this run is not to enter a sandbox; None where it is."""
+    """What forbids a sandbox, or makes it useless, whatever the tests are; None where nothing."""
     options = config.known_args_namespace
     mode = _mode(config)
     if options.no_sandbox:
@@ -109,12 +133,7 @@ def _reason_to_stay(config: pytest.Config) -> str | None:
         return f"labs are made of Linux namespaces, and this is {sys.platform}"
     if any(getattr(options, name, False) for name in LISTING):
         return "this run only lists things"
-    if mode == "auto" and not _mentions_vxlab(config):
-        return (
-            "no test file and no conftest.py of this run mentions vxlab: import it there, or "
-            "set `vxlab_sandbox = always` in the ini file"
-        )
-    return _obstacle()
+    return None
 
 
 def _obstacle() -> str | None:
@@ -153,62 +172,3 @@ def _pytests_that_run() -> int:
         count += (module, name) == ("_pytest.config", entry)
         frame = frame.f_back
     return count
-
-
-# --- what a run is about ---------------------------------------------------------------------
-
-
-def _starts(config: pytest.Config) -> list[Path]:
-    """The files and folders that pytest is going to look for tests in."""
-    invoked = config.invocation_params.dir
-    words = [word.partition("::")[0] for word in config.known_args_namespace.file_or_dir]
-    if not words and invoked == config.rootpath:
-        for pattern in config.getini("testpaths"):
-            words += sorted(glob.glob(str(config.rootpath / pattern), recursive=True))
-    return [invoked / word for word in words] or [invoked]
-
-
-def _mentions_vxlab(config: pytest.Config) -> bool:
-    """Whether a test file or conftest.py of this run has the word vxlab in it; a quick look."""
-    seen: set[Path] = set()
-    for path in _candidates(config):
-        if path in seen:
-            continue
-        seen.add(path)
-        if len(seen) > MAX_FILES:
-            return False
-        try:
-            with open(path, "rb") as file:
-                if b"vxlab" in file.read(MAX_BYTES):
-                    return True
-        except OSError:
-            continue
-    return False
-
-
-def _candidates(config: pytest.Config) -> Iterator[Path]:
-    for start in _starts(config):
-        for folder in (start, *start.parents):
-            if (folder / "conftest.py").is_file():
-                yield folder / "conftest.py"
-            if folder == config.rootpath:
-                break
-        if start.is_file():
-            yield start
-        else:
-            yield from _test_files(start, config)
-
-
-def _test_files(start: Path, config: pytest.Config) -> Iterator[Path]:
-    wanted = ["conftest.py", *config.getini("python_files")]
-    left_out = config.getini("norecursedirs")
-    for folder, folders, files in os.walk(start):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not any(fnmatch.fnmatch(name, pattern) for pattern in left_out)
-            and not os.path.exists(os.path.join(folder, name, "pyvenv.cfg"))
-        )
-        for name in sorted(files):
-            if any(fnmatch.fnmatch(name, pattern) for pattern in wanted):
-                yield Path(folder, name)

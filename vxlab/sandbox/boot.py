@@ -21,7 +21,7 @@ import errno
 import os
 import signal
 
-from vxlab.sandbox.mounts import TEMP, private_mounts
+from vxlab.sandbox.mounts import TEMP, hidden_parts, private_mounts
 from vxlab.sandbox.supervision import WATCHED, die_with_parent, end_as, execute, tend, wait
 from vxlab.system.syscalls import (
     CLONE_NEWIPC,
@@ -87,13 +87,27 @@ def _write_maps_when_told(go: int, pid: int) -> int:
     return 0
 
 
+def _does_without_userns() -> bool:
+    """Make the namespaces without a user namespace where root wants that, or can run only so."""
+    is_wanted = os.environ.get(USERNS) == "no"
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
+        if not is_wanted and not hidden_parts(file.read()):
+            return False
+    try:
+        unshare(NAMESPACES)
+    except PermissionError:  # root of a container, who has few rights
+        if is_wanted:
+            raise
+        return False
+    return True
+
+
 def _enter() -> None:
     """Move this process into the namespaces; its next child is the first in the PID namespace.
 
     Only a process outside a user namespace may map more than one id, so a child does it.
     """
-    if os.environ.get(USERNS) == "no" and os.geteuid() == 0:
-        unshare(NAMESPACES)
+    if os.geteuid() == 0 and _does_without_userns():
         return
     go_read, go_write = os.pipe()
     parent = os.getpid()
@@ -199,14 +213,16 @@ def enter(keep: list[str], *, report: int | None = None, parent: int | None = No
     sandbox could not be entered (None: stderr does), ``parent`` the id of the process to die with.
     """
     uid = os.geteuid()
+    process = os.open("/proc/self", os.O_RDONLY | os.O_CLOEXEC)  # which a new /proc has no more
     try:
         status = _run(keep, parent)
     except OSError as error:
         from vxlab.sandbox.refusals import explain
 
-        sentence = explain(error, uid)
+        sentence = explain(error, uid, process=process)
         os.write(report or 2, (sentence if report else f"vxlab: {sentence}\n").encode())
         os._exit(REFUSED)
+    os.close(process)
     if status is not None:
         end_as(status)
 

@@ -8,7 +8,8 @@ devices, mounts and temporary files.  Inside there are
   no user namespace, in which some kernels allow less,
 - a network namespace with ``lo`` up and nothing else, so no way to any real network,
 - fresh ``/proc`` and ``/sys``, an empty ``/run``, an empty ``/dev/shm``, and ``TMPDIR`` in it,
-- all other folders as outside, with the caller's rights.
+- a read-only ``/etc``, all other folders as outside, with the caller's rights: a caller who is root
+  can change them, and what the kernel has but once (``kernel.*`` settings, ``/sys/module``).
 
 The pytest plugin enters it by itself.  Other programs use :func:`run` or :func:`reenter`.
 """
@@ -171,7 +172,7 @@ def _environment(base: Mapping[str, str]) -> dict[str, str]:
 
 
 def _kept(argv: Iterable[str], more: Iterable[str]) -> list[str]:
-    """Those paths a run needs that lie in a folder that a sandbox covers."""
+    """Those paths a run needs that lie in a folder that a sandbox covers or protects."""
     folders = {os.getcwd(), sys.prefix, sys.base_prefix, _PACKAGE, *more}
     folders.update(path for path in sys.path if os.path.isabs(path) and os.path.exists(path))
     found = {os.path.realpath(path) for path in folders}
@@ -185,7 +186,8 @@ def _kept(argv: Iterable[str], more: Iterable[str]) -> list[str]:
     return sorted(path for path in found if _covered(path) or path in _COVERED)
 
 
-_COVERED = {os.path.realpath(folder) for folder in mounts.COVERED}
+#: Folders in which a sandbox hides or protects what is there.
+_COVERED = {os.path.realpath(folder) for folder in (*mounts.COVERED, *mounts.PROTECTED)}
 
 
 def _covered(path: str) -> bool:

@@ -36,12 +36,12 @@ from vxlab.system.syscalls import (
     CLONE_NEWPID,
     CLONE_NEWUTS,
     MS_NODEV,
-    MS_NOEXEC,
     MS_NOSUID,
     MS_PRIVATE,
     MS_REC,
     lo_up,
     mount,
+    mount_sysfs,
     sethostname,
     setns,
     unshare,
@@ -361,7 +361,7 @@ class Namespaces:
 def _private_mounts() -> None:
     """Give the calling thread's own mount namespace the node's ``/sys`` and an empty ``/run``."""
     mount("none", "/", "none", MS_REC | MS_PRIVATE)
-    mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    mount_sysfs()
     mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
     folder = programs.chosen_iproute2()
     if folder is not None:  # without a sandbox, which has them for all, only nodes have them

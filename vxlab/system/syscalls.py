@@ -19,9 +19,9 @@ CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND = 2, 4, 8, 4096  # linux/mount.h, as are the next two
-MS_REC, MS_PRIVATE = 16384, 1 << 18
 MNT_DETACH = 2  # linux/fs.h
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8  # linux/mount.h
+MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -60,6 +60,26 @@ def mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") -
 def unmount(target: str) -> None:
     """Take away what was mounted last at ``target``, even while in use; OSError if refused."""
     _check(_libc.umount2(target.encode(), MNT_DETACH), f"unmount {target}")
+
+
+def mount_sysfs() -> None:
+    """Have ``/sys`` show the devices of the calling thread's network namespace, and no others.
+
+    Where the kernel lets none be mounted but a read-only one, as a container's own is, it is that.
+    Where it lets none be mounted at all, as parts of the old one are hidden (mount_too_revealing(),
+    fs/namespace.c), that one stays, and an empty folder covers its list of devices.
+    """
+    flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
+    for more in (0, MS_RDONLY):
+        try:
+            return mount("sysfs", "/sys", "sysfs", flags | more)
+        except PermissionError:
+            continue
+    try:  # noqa: SIM105 -- contextlib would delay the start of every sandbox
+        mount("tmpfs", "/sys/class/net", "tmpfs", flags | MS_RDONLY, "mode=755")
+    except FileNotFoundError:
+        pass  # all of it is hidden
+    return None
 
 
 def sethostname(name: str) -> None:
