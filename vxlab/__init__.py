@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vxlab import catalog, features, operations, sandbox
+    from vxlab.apply.script import script_of
     from vxlab.describe import vxlan
     from vxlab.describe.builder import TopologyBuilder
     from vxlab.describe.elements import (
@@ -60,6 +61,7 @@ __version__ = "0.1.0"
 
 #: Where each public name lives.
 _HOME = {
+    "apply.script": ("script_of",),
     "observe.capture": ("Capture",),
     "explain.diagnosis": ("Diagnosis", "diagnose"),
     "describe.elements": (
@@ -155,6 +157,7 @@ __all__ = [
     "operations",
     "raise_ttl",
     "sandbox",
+    "script_of",
     "state",
     "steps",
     "vxlan",
