@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from vxlab.errors import SandboxError
 from vxlab.sandbox import boot, mounts
@@ -61,7 +62,8 @@ def reenter(argv: Sequence[str], *, keep: Iterable[str] = ()) -> None:
     The process keeps its id, terminal and open files, and ends as ``argv`` ends: by the same
     exit code or signal.  Where the system refuses, it ends with exit code 4 and one sentence on
     stderr.  ``keep`` names further paths to keep visible below ``/run`` and ``/dev/shm``; the
-    working directory, Python's own folders and absolute paths in ``argv`` are kept anyway.
+    working directory, Python's own folders, absolute paths in ``argv`` and named pipes in the
+    environment are kept anyway.
     """
     command = _command(argv, keep)
     for stream in (sys.stdout, sys.stderr):
@@ -172,7 +174,7 @@ def _environment(base: Mapping[str, str]) -> dict[str, str]:
 
 def _kept(argv: Iterable[str], more: Iterable[str]) -> list[str]:
     """Those paths a run needs that lie in a folder that a sandbox covers."""
-    folders = {os.getcwd(), sys.prefix, sys.base_prefix, _PACKAGE, *more}
+    folders = {os.getcwd(), sys.prefix, sys.base_prefix, _PACKAGE, *more, *_named_pipes()}
     folders.update(path for path in sys.path if os.path.isabs(path) and os.path.exists(path))
     found = {os.path.realpath(path) for path in folders}
     for word in argv:
@@ -183,6 +185,14 @@ def _kept(argv: Iterable[str], more: Iterable[str]) -> list[str]:
                     real = os.path.dirname(real)
                 found.add(real)
     return sorted(path for path in found if _covered(path) or path in _COVERED)
+
+
+def _named_pipes() -> Iterator[str]:
+    """Those that the environment names: from one of them an editor reads the results of a run."""
+    for value in os.environ.values():
+        with contextlib.suppress(OSError):
+            if _covered(value) and stat.S_ISFIFO(os.stat(value).st_mode):
+                yield value
 
 
 _COVERED = {os.path.realpath(folder) for folder in mounts.COVERED}
