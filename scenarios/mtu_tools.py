@@ -46,7 +46,7 @@ def sized_ping(lab, address, packet, *, df, node="a", timeout=3):
 
 def reported_mtu(result):
     """The MTU that ping prints, from its own kernel ("message too long") or from ICMP; or None."""
-    found = re.search(r"mtu ?= ?(\d+)", result.stdout + result.stderr)
+    found = re.search(r"mtu ?[=:] ?(\d+)", result.stdout + result.stderr)
     return int(found[1]) if found else None
 
 
