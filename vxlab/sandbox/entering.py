@@ -1,8 +1,8 @@
 """Private namespaces round a whole program: user, mount, PID, network, UTS and IPC.
 
-Inside, the program is root over devices of its own, needs no privileges outside, and cannot
-leave anything behind: whatever happens to it, the kernel removes its processes, namespaces,
-devices, mounts and temporary files.  Inside there are
+Inside, the program is root over devices of its own, and needs no privileges outside.  Whatever
+happens to it, the kernel removes its processes, namespaces, devices, mounts and temporary files;
+other files are the machine's, and what it writes there stays.  Inside there are
 
 - uid 0; where the caller is root, all of the caller's other ids too, and with ``VXLAB_USERNS=no``
   no user namespace, in which some kernels allow less,
@@ -77,8 +77,16 @@ def enter(argv: Sequence[str] | None = None, *, keep: Iterable[str] = ()) -> Non
 
     It continues as a new process.  The one that called stays outside, passes signals on and ends as
     the program does.  ``argv`` are words that may name files it needs (default: ``sys.argv``).
-    Refusal and ``keep`` as for :func:`reenter`.
+    Refusal and ``keep`` as for :func:`reenter`; SandboxError where it has more than one thread.
     """
+    threads = len(os.listdir("/proc/self/task"))
+    if threads > 1:  # only one of them would go along
+        raise SandboxError(
+            f"wanted to move this program into a sandbox, found that it has {threads} threads (a "
+            "notebook or a debugger has), and only one with a single thread can be moved: call "
+            "`vxlab.sandbox.enter()` before the others start, or run a program of its own by "
+            "`vxlab.sandbox.run()`"
+        )
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
