@@ -80,27 +80,34 @@ def commands(section: Section, block: Block) -> Sequence[Sequence[str]]:
     return [["pytest" if Path(block.file).name.startswith("test_") else "python", block.file]]
 
 
-def run(section: Section, folder: Path) -> Iterator[tuple[Block, subprocess.CompletedProcess[str]]]:
-    """Save and run the blocks of a section in ``folder``, as a user with vxlab installed."""
+def save(block: Block, folder: Path) -> None:
+    """Write a block to the file that it names, if it names one."""
+    if block.file:
+        path = folder / block.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block.text, encoding="utf-8")
+
+
+def call(words: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program in ``folder`` as a user who has vxlab installed; stdout has stderr too."""
     env = environment(PATH=f"{_PROGRAMS}{os.pathsep}{os.environ['PATH']}")
     del env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"], env["PYTHONPATH"]
+    return subprocess.run(
+        words,
+        cwd=folder,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=300,  # against hanging alone
+    )
+
+
+def run(section: Section, folder: Path) -> Iterator[tuple[Block, subprocess.CompletedProcess[str]]]:
+    """Save the blocks of a section in ``folder``, and run what a reader would run."""
     for block in section.blocks:
-        if block.file:
-            path = folder / block.file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(block.text, encoding="utf-8")
+        save(block, folder)
         for words in commands(section, block):
-            yield (
-                block,
-                subprocess.run(
-                    words,
-                    cwd=folder,
-                    env=env,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                    check=False,
-                    timeout=300,  # against hanging alone
-                ),
-            )
+            yield block, call(words, folder)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from document_tools import Section, run, sections
+import yaml
+from document_tools import Section, call, run, save, sections
 from project_tools import REPOSITORY
 
 DOCUMENTS = [
@@ -35,3 +38,26 @@ def test_every_block_says_what_it_is() -> None:
         if block.language not in LANGUAGES
     ]
     assert not odd, f"nothing runs these blocks: {', '.join(odd)}"
+
+
+def the_workflow() -> dict[str, Any]:
+    (section,) = [one for one in SECTIONS if one.heading == "GitHub Actions"]
+    (block,) = section.blocks
+    return yaml.safe_load(block.text)
+
+
+def test_the_commands_of_the_workflow_run(tmp_path: Path) -> None:
+    """Those of vxlab and pytest, on the first scenario of the README."""
+    (scenario,) = [one for one in SECTIONS if one.heading == "A first scenario of your own"]
+    save(scenario.blocks[0], tmp_path)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (job,) = the_workflow()["jobs"].values()
+    lines = [line for step in job["steps"] for line in step.get("run", "").splitlines()]
+    ours = [line for line in lines if line.startswith((".venv/bin/pytest", ".venv/bin/vxlab"))]
+    assert len(ours) == 3, f"the workflow no longer sets up, looks and runs: {ours}"
+    for line in ours:
+        done = call(["sh", "-euc", line], tmp_path)
+        assert done.returncode == 0, f"{line} ended with {done.returncode}:\n{done.stdout}"
+    assert 'tests="1"' in (tmp_path / "evidence" / "junit.xml").read_text(encoding="utf-8")
+    (upload,) = [step["with"] for step in job["steps"] if "upload" in step.get("uses", "")]
+    assert upload["path"] == "evidence"
