@@ -38,8 +38,9 @@ format: setup ## Format the code, and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: setup ## Write docs/behaviours.md from the scenarios' markers
+docs: setup ## Write docs/behaviours.md and docs/reference.md from the code
 	$(BIN)/pytest scenarios/ --vxlab-behaviours docs/behaviours.md -q -q
+	$(BIN)/python tools/write_reference.py >docs/reference.md
 
 bench: setup ## Measure speed; prints a table
 	$(BIN)/python -m bench $(ARGS)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import re
+import socket
+import struct
 
 from outer_tools import family_of, one_tunnel
 
 from vxlab import vxlan
 
-#: IPv4 and ICMP headers in front of a ping's data.
-PING_HEADERS = 28
+#: IPv4 and ICMP headers in front of a ping's data; those of IPv4 and UDP are as long.
+PING_HEADERS = UDP_HEADERS = 28
+
+#: Of linux/in.h, for which Python has no names.
+IP_MTU_DISCOVER, IP_PMTUDISC_DO, IP_RECVERR = 10, 2, 11
+#: struct sock_extended_err of linux/errqueue.h: errno, origin, type, code, padding, info, data.
+EXTENDED_ERROR = struct.Struct("=IBBBBII")
 
 
 def tunnel_over(family=4, mtu=1500, **fields):
@@ -44,9 +52,27 @@ def sized_ping(lab, address, packet, *, df, node="a", timeout=3):
     return lab[node].run("ping", *words, "-s", str(packet - PING_HEADERS), address, check=False)
 
 
+def refused_mtu(lab, address, packet, node="a"):
+    """The MTU for which a kernel refuses its own host a packet with DF; None if it sends it.
+
+    ``packet`` is the length in bytes of the IPv4 packet. The kernel puts the MTU into the socket's
+    queue of errors (ip(7): IP_RECVERR); not every ping prints it.
+    """
+    with lab[node].socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+        sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+        try:
+            sock.sendto(bytes(packet - UDP_HEADERS), (address, 9))
+        except OSError as error:
+            assert error.errno == errno.EMSGSIZE, error  # noqa: PT017 - what others would mean
+            _, ((_, _, data),), _, _ = sock.recvmsg(0, 512, socket.MSG_ERRQUEUE)
+            return EXTENDED_ERROR.unpack_from(data)[5]
+    return None
+
+
 def reported_mtu(result):
-    """The MTU that ping prints, from its own kernel ("message too long") or from ICMP; or None."""
-    found = re.search(r"mtu ?= ?(\d+)", result.stdout + result.stderr)
+    """The MTU that ping prints of an ICMP error or its own kernel's; None where it prints none."""
+    found = re.search(r"mtu ?[=:] ?(\d+)", result.stdout + result.stderr)
     return int(found[1]) if found else None
 
 

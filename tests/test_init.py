@@ -65,6 +65,7 @@ PUBLIC = [
     "operations",
     "raise_ttl",
     "sandbox",
+    "script_of",
     "state",
     "steps",
     "vxlan",

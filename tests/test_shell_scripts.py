@@ -129,6 +129,29 @@ def test_words_reach_the_command_as_they_are(here: Path) -> None:
     assert (code, said.splitlines()[-1]) == (0, '<it\'s> <a  "$b">')
 
 
+#: Programs of a system, for what it takes to run a command as a user: they do it as root.
+_STAND_INS = {
+    "useradd": "exit 0",
+    "chown": "exit 0",
+    "make": 'echo "make $*"',
+    "setpriv": 'while [ "${1#--}" != "$1" ]; do shift; done\nexec "$@"',
+}
+
+
+def test_both_kinds_of_user_have_a_system_of_their_own(here: Path) -> None:
+    for name, text in _STAND_INS.items():
+        program = here / "tree/bin" / name
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+    command = "[ ! -e /mark ] || exit 9; : >/mark; echo $HOME; [ $HOME != /root ] || exit 3"
+    code, said, complaints = run(here, "--both", "bookworm", "sh", "-c", command)
+    assert code == 3, complaints
+    lines = [line for line in said.splitlines() if not line.startswith("fresh-system: ")]
+    assert lines == ["/root", "make setup", "/home/newcomer"]
+    ends = re.findall(r"bookworm, as (\w+): ended with (\d) after \d+ s", complaints)
+    assert ends == [("root", "3"), ("user", "0")]
+
+
 @pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "KILL"])
 def test_its_processes_end_with_it_and_its_folder_goes(here: Path, name: str) -> None:
     """Where it is killed outright the folder goes at the next start."""

@@ -6,6 +6,7 @@
 #   SUITE             bookworm, trixie … of Debian; jammy, noble … of Ubuntu
 #   COMMAND           what is run in a copy of this project, by default: make scenarios test
 #   --user            run it as an ordinary user. What set-up then asks root for is installed by root
+#   --both            run it as root, then in another such system as an ordinary user
 #   --mirror ADDRESS  where packages come from; by default for Debian where this system's come from,
 #                     for Ubuntu what debootstrap knows
 #   --keyring FILE    the keys that are to have signed them
@@ -16,6 +17,9 @@
 # (pivot_root), as user namespaces are not to be had in a chroot. Mounts and processes are in
 # namespaces of their own, and end with this script however it ends; the network is the machine's,
 # so that packages can be fetched. pip's and apt's settings are this machine's.
+#
+# So `tools/fresh-system.sh --both trixie` tries all that docs/platforms.md says of Debian 13. The
+# exit code is the command's, or with --both the last one that is not 0.
 #
 # It needs root. Systems are kept in $VXLAB_CACHE (/var/cache/vxlab) below fresh/, to be copied for
 # each run; what a killed run leaves there goes at the next start.
@@ -93,10 +97,11 @@ fi
 
 # --- options ------------------------------------------------------------------------------------
 
-user=no mirror='' keyring='' shown=''
+users=root mirror='' keyring='' shown=''
 while [ "$#" -gt 0 ]; do
     case $1 in
-        --user) user=yes ;;
+        --user) users=user ;;
+        --both) users='root user' ;;
         --mirror | --keyring | --show)
             [ "$#" -gt 1 ] || usage
             case $1 in
@@ -215,40 +220,44 @@ exec 8<&-
 # --- this run -----------------------------------------------------------------------------------
 
 root=$work/root
-mkdir "$root"
-tar -C "$root" -xf "$cache/$suite.tar"
-cp -L /etc/resolv.conf "$root/etc/resolv.conf"
-if [ "$user" = yes ]; then home=/home/newcomer; else home=/root; fi
-mkdir -p "$root$home/vxlab" "$root/etc/xdg"
-(cd "$project" && if git ls-files -z --cached --others --exclude-standard >"$work/files" 2>&1; then
-    tar --null --ignore-failed-read -T "$work/files" -cf - 2>/dev/null
-else
-    tar --exclude=./.venv --exclude=./.git -cf - .
-fi) | tar -C "$root$home/vxlab" -xf -
 
-# settings of pip and apt
-[ ! -r /etc/pip.conf ] || cp /etc/pip.conf "$root/etc/pip.conf"
-[ ! -d /etc/xdg/pip ] || cp -R /etc/xdg/pip "$root/etc/xdg/pip"
-for each in .config/pip/pip.conf .pip/pip.conf; do
-    [ -r "${HOME:-/root}/$each" ] || continue
-    mkdir -p "$root$home/${each%/*}"
-    cp "${HOME:-/root}/$each" "$root$home/$each"
-done
-authorities=''
-for each in "${PIP_CERT:-}" "${REQUESTS_CA_BUNDLE:-}" "${SSL_CERT_FILE:-}"; do # those that pip is to trust
-    [ -z "$authorities" ] || continue
-    [ -r "$each" ] || continue
-    authorities=/etc/fresh-system.crt
-    cp -L "$each" "$root$authorities"
-done
-apt-config dump 2>/dev/null | grep -i '^Acquire::.*Proxy ' >"$root/etc/apt/apt.conf.d/90proxy" || :
+# copy_system: the system, this project, and settings of pip and apt; sets $home and $authorities
+copy_system() {
+    mkdir "$root"
+    tar -C "$root" -xf "$cache/$suite.tar"
+    cp -L /etc/resolv.conf "$root/etc/resolv.conf"
+    if [ "$user" = user ]; then home=/home/newcomer; else home=/root; fi
+    mkdir -p "$root$home/vxlab" "$root/etc/xdg"
+    (cd "$project" && if git ls-files -z --cached --others --exclude-standard >"$work/files" 2>&1; then
+        tar --null --ignore-failed-read -T "$work/files" -cf - 2>/dev/null
+    else
+        tar --exclude=./.venv --exclude=./.git -cf - .
+    fi) | tar -C "$root$home/vxlab" -xf -
+
+    [ ! -r /etc/pip.conf ] || cp /etc/pip.conf "$root/etc/pip.conf"
+    [ ! -d /etc/xdg/pip ] || cp -R /etc/xdg/pip "$root/etc/xdg/pip"
+    for each in .config/pip/pip.conf .pip/pip.conf; do
+        [ -r "${HOME:-/root}/$each" ] || continue
+        mkdir -p "$root$home/${each%/*}"
+        cp "${HOME:-/root}/$each" "$root$home/$each"
+    done
+    authorities=''
+    for each in "${PIP_CERT:-}" "${REQUESTS_CA_BUNDLE:-}" "${SSL_CERT_FILE:-}"; do # those that pip is to trust
+        [ -z "$authorities" ] || continue
+        [ -r "$each" ] || continue
+        authorities=/etc/fresh-system.crt
+        cp -L "$each" "$root$authorities"
+    done
+    apt-config dump 2>/dev/null | grep -i '^Acquire::.*Proxy ' >"$root/etc/apt/apt.conf.d/90proxy" || :
+}
 
 # quoted WORD...: as the shell reads them
 quoted() {
     for word; do printf "'%s' " "$(printf '%s' "$word" | sed "s/'/'\\\\''/g")"; done
 }
 
-{
+# write_run COMMAND [WORDS...]: what is run inside
+write_run() {
     echo "export HOME=$home LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin"
     env | grep -E '^(PIP_[A-Z_]+|https?_proxy|no_proxy)=' | while read -r line; do
         echo "export $(quoted "$line")"
@@ -261,8 +270,8 @@ quoted() {
 say() { printf 'fresh-system: %s\n' "$*"; }
 cd "$HOME/vxlab"
 . /etc/os-release
-say "$PRETTY_NAME, $(uname -r), as $([ "$user" = yes ] && echo a user || echo root): $command"
-if [ "$user" = no ]; then
+say "$PRETTY_NAME, $(uname -r), as $user: $command"
+if [ "$user" = root ]; then
     exec sh -c "$command"
 fi
 useradd --uid 1000 --no-create-home newcomer
@@ -279,15 +288,27 @@ done
 cat /tmp/said
 as_user "$command"
 EOF
-} >"$root/run.sh"
+}
+
+# run_inside COMMAND [WORDS...]: run it in a copy of the system, as $user; sets $ended, its exit code
+run_inside() {
+    copy_system
+    write_run "$@" >"$root/run.sh"
+    started=$(date +%s) ended=0
+    # shellcheck disable=SC2086 # a list of paths without blanks
+    env --default-signal setpriv --pdeathsig KILL \
+        unshare --mount --pid --fork --kill-child --uts --ipc \
+        sh "$project/tools/fresh-system.sh" --enter "$root" $shown 6>"$work/inside" 9<&- &
+    child=$!
+    wait "$child" || ended=$?
+    child=''
+    say "$suite, as $user: ended with $ended after $(($(date +%s) - started)) s"
+    flock "$work/inside" rm -rf --one-file-system "$root"
+}
 
 status=0
-# shellcheck disable=SC2086 # a list of paths without blanks
-env --default-signal setpriv --pdeathsig KILL \
-    unshare --mount --pid --fork --kill-child --uts --ipc \
-    sh "$project/tools/fresh-system.sh" --enter "$root" $shown 6>"$work/inside" 9<&- &
-child=$!
-wait "$child" || status=$?
-child=''
-say "ended with $status"
+for user in $users; do
+    run_inside "$@"
+    [ "$ended" = 0 ] || status=$ended
+done
 exit "$status"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vxlab import catalog, features, operations, sandbox
+    from vxlab.apply.script import script_of
     from vxlab.describe import devices, vxlan
     from vxlab.describe.builder import TopologyBuilder
     from vxlab.describe.containers import Container
@@ -76,6 +77,7 @@ __version__ = "0.1.0"
 
 #: Where each public name lives.
 _HOME = {
+    "apply.script": ("script_of",),
     "observe.capture": ("Capture",),
     "explain.diagnosis": ("Diagnosis", "diagnose"),
     "describe.containers": ("Container",),
@@ -207,6 +209,7 @@ __all__ = [
     "operations",
     "raise_ttl",
     "sandbox",
+    "script_of",
     "state",
     "steps",
     "vxlan",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -128,3 +129,30 @@ def test_inside_is_about_this_process(monkeypatch):
     assert sandbox.inside()
     monkeypatch.setattr(boot, "mark", lambda: os.stat("/no/such/file"))
     assert not sandbox.inside()
+
+
+@pytest.mark.parametrize("userns", ["yes", "no"])
+def test_a_program_with_threads_is_told_why_it_stays_where_it_is(userns):
+    """Such as a notebook: of its threads the fork would take one along, and lose the others."""
+    script = """if True:
+        import threading
+        from vxlab import SandboxError, sandbox
+        done = threading.Event()
+        threading.Thread(target=done.wait).start()
+        try:
+            sandbox.enter()
+        except SandboxError as error:
+            print(error)
+        print(sandbox.inside())
+        done.set()
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment(VXLAB_USERNS=userns),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    sentence, outside = done.stdout.splitlines()
+    assert re.match(r"wanted to move .* found that it has 2 threads .*: call", sentence)
+    assert (outside, done.returncode, done.stderr) == ("False", 0, "")

@@ -1,8 +1,8 @@
 """Private namespaces round a whole program: user, mount, PID, network, UTS and IPC.
 
-Inside, the program is root over devices of its own, needs no privileges outside, and cannot
-leave anything behind: whatever happens to it, the kernel removes its processes, namespaces,
-devices, mounts and temporary files.  Inside there are
+Inside, the program is root over devices of its own, and needs no privileges outside.  Whatever
+happens to it, the kernel removes its processes, namespaces, devices, mounts and temporary files;
+other files are the machine's, and what it writes there stays.  Inside there are
 
 - uid 0; where the caller is root, all of the caller's other ids too, and with ``VXLAB_USERNS=no``
   no user namespace, in which some kernels allow less,
@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from vxlab.errors import SandboxError
 from vxlab.sandbox import boot, mounts
@@ -62,7 +63,8 @@ def reenter(argv: Sequence[str], *, keep: Iterable[str] = ()) -> None:
     The process keeps its id, terminal and open files, and ends as ``argv`` ends: by the same
     exit code or signal.  Where the system refuses, it ends with exit code 4 and one sentence on
     stderr.  ``keep`` names further paths to keep visible below ``/run`` and ``/dev/shm``; the
-    working directory, Python's own folders and absolute paths in ``argv`` are kept anyway.
+    working directory, Python's own folders, absolute paths in ``argv`` and named pipes in the
+    environment are kept anyway.
     """
     command = _command(argv, keep)
     for stream in (sys.stdout, sys.stderr):
@@ -76,8 +78,16 @@ def enter(argv: Sequence[str] | None = None, *, keep: Iterable[str] = ()) -> Non
 
     It continues as a new process.  The one that called stays outside, passes signals on and ends as
     the program does.  ``argv`` are words that may name files it needs (default: ``sys.argv``).
-    Refusal and ``keep`` as for :func:`reenter`.
+    Refusal and ``keep`` as for :func:`reenter`; SandboxError where it has more than one thread.
     """
+    threads = len(os.listdir("/proc/self/task"))
+    if threads > 1:  # only one of them would go along
+        raise SandboxError(
+            f"wanted to move this program into a sandbox, found that it has {threads} threads (a "
+            "notebook or a debugger has), and only one with a single thread can be moved: call "
+            "`vxlab.sandbox.enter()` before the others start, or run a program of its own by "
+            "`vxlab.sandbox.run()`"
+        )
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
@@ -173,7 +183,7 @@ def _environment(base: Mapping[str, str]) -> dict[str, str]:
 
 def _kept(argv: Iterable[str], more: Iterable[str]) -> list[str]:
     """Those paths a run needs that lie in a folder that a sandbox covers or protects."""
-    folders = {os.getcwd(), sys.prefix, sys.base_prefix, _PACKAGE, *more}
+    folders = {os.getcwd(), sys.prefix, sys.base_prefix, _PACKAGE, *more, *_named_pipes()}
     folders.update(path for path in sys.path if os.path.isabs(path) and os.path.exists(path))
     found = {os.path.realpath(path) for path in folders}
     for word in argv:
@@ -184,6 +194,14 @@ def _kept(argv: Iterable[str], more: Iterable[str]) -> list[str]:
                     real = os.path.dirname(real)
                 found.add(real)
     return sorted(path for path in found if _covered(path) or path in _COVERED)
+
+
+def _named_pipes() -> Iterator[str]:
+    """Those that the environment names: from one of them an editor reads the results of a run."""
+    for value in os.environ.values():
+        with contextlib.suppress(OSError):
+            if _covered(value) and stat.S_ISFIFO(os.stat(value).st_mode):
+                yield value
 
 
 #: Folders in which a sandbox hides or protects what is there.

@@ -245,10 +245,11 @@ if ! alone; then
         mapped='until grep -q . /proc/self/uid_map; do sleep 0.05 || sleep 1; done'
         exec unshare -Unm sh -c "$mapped"'; exec sh "$@"' sh "$@"
     fi
-    for flags in '-Urnm --map-auto' -Urnm -nm; do # the last one: root, without user namespaces
-        # shellcheck disable=SC2086 # words
-        ! unshare $flags sh -c : 2>/dev/null || exec unshare $flags sh "$@"
-    done
+    if unshare -Urnm sh -c : 2>/dev/null; then # first: in vain, --map-auto may leave a process
+        ! unshare -Urnm --map-auto sh -c : 2>/dev/null || exec unshare -Urnm --map-auto sh "$@"
+        exec unshare -Urnm sh "$@"
+    fi
+    ! unshare -nm sh -c : 2>/dev/null || exec unshare -nm sh "$@" # root, without user namespaces
     die "needs user namespaces or root: see sysctl user.max_user_namespaces, \
 kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns; \
 in a container, start that with --privileged"
