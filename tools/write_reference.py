@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 
-from vxlab import operations, vxlan
+from vxlab import devices, operations, vxlan
 from vxlab.describe import entries
 from vxlab.explain.diagnosis import CODES
 
@@ -38,6 +38,17 @@ WORDS = """\
 
 What the names in capitals above stand for.
 """
+KINDS = """\
+## Kinds of device
+
+For `TopologyBuilder.device` and `AddLink`: each kind with its settings, which are the fields of its
+class or go into `attributes`. Words are in quotes; all else is a number, or True and False.
+"""
+PORTS = """\
+## Settings of a bridge's port
+
+For `port=…` of a device, card, VTEP or container, and for `SetPort`.
+"""
 DIAGNOSIS = """\
 ## Codes of a diagnosis
 
@@ -53,7 +64,7 @@ VALUES = {
     "bits": "a number of 64 bits",
 }
 #: The tables of words that docstrings of operations refer to.
-TABLES = ("FDB_STATES", "NEIGHBOUR_STATES", "FLAGS", "PORT", "BRIDGE")
+TABLES = ("FDB_STATES", "NEIGHBOUR_STATES", "FLAGS")
 
 
 def page() -> str:
@@ -66,6 +77,8 @@ def page() -> str:
         ATTRIBUTES,
     ]
     parts += [_table(("attribute", "value", "default", "later"), map(_attribute, vxlan.ATTRIBUTES))]
+    parts += [KINDS, _table(("kind", "class", "settings"), map(_kind, _device_classes()))]
+    parts += [PORTS, _table(("setting", "value"), map(_port, devices.PORT.values()))]
     parts += [DIAGNOSIS, _table(("code", "to do"), ((f"`{code}`", CODES[code]) for code in CODES))]
     return "\n".join(parts)
 
@@ -95,12 +108,37 @@ def _markdown(docstring: str | None) -> str:
     """A docstring, whose code and references become code of Markdown."""
     text = inspect.cleandoc(docstring or "")
     text = text.replace(":mod:`vxlab.describe.vxlan`", "the table of vxlan attributes below")
+    text = re.sub(r":\w+:`vxlab\.(?:devices|vxlan)(?:\.[A-Z]+)?`", "the tables below", text)
+    text = re.sub(r":class:`vxlab\.(\w+)`", r"`\1`", text)
     text = re.sub(r":\w+:`(?:vxlab\.describe\.entries\.)?([^`]+)`", r"`\1`", text)
     return text.replace("``", "`")
 
 
 def _words(name: str) -> tuple[str, str]:
     return f"`{name}`", ", ".join(f"`{word}`" for word in getattr(entries, name))
+
+
+def _device_classes() -> list[type[devices.Device]]:
+    found = [getattr(devices, name) for name in devices.__all__]
+    made = [each for each in found if inspect.isclass(each) and hasattr(each, "kind")]
+    return sorted(made, key=lambda each: each.kind.name)
+
+
+def _kind(found: type[devices.Device]) -> Iterator[str]:
+    yield f"`{found.kind.name}`"
+    yield f"`{found.__name__}`"
+    settings = [_setting(setting) for setting in found.kind.settings]
+    yield ", ".join(settings) or ("as for `SetVxlan`" if found.kind.name == "vxlan" else "none")
+
+
+def _setting(setting: devices.Setting) -> str:
+    words = ", ".join(f'"{word}"' for word in setting.words)
+    return f"`{setting.name}`" + (f" ({words})" if words else "")
+
+
+def _port(setting: devices.PortSetting) -> tuple[str, str]:
+    values = {"bool": "True or False", "device": 'the name of a device, "" for none'}
+    return f"`{setting.name}`", values.get(setting.type, f"0 to {setting.high}")
 
 
 def _attribute(attribute: vxlan.Attribute) -> Iterator[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from vxlab import features
 from vxlab.errors import ApplyError, CapabilityError, MissingProgram, VxlabError
-from vxlab.features import Feature, attributes, iproute2, kernel, tools
+from vxlab.features import Feature, attributes, iproute2, kernel, kinds, tools
 from vxlab.features.model import Check
 from vxlab.features.verdicts import kernel_said
 
@@ -76,7 +76,7 @@ def test_the_sentence_says_what_is_needed_why_and_what_to_do() -> None:
 
 
 def test_names_are_unique() -> None:
-    checks = [*kernel.CHECKS, *attributes.CHECKS, *tools.CHECKS, *iproute2.CHECKS]
+    checks = [*kernel.CHECKS, *kinds.CHECKS, *attributes.CHECKS, *tools.CHECKS, *iproute2.CHECKS]
     assert len(features.names()) == len(checks)
 
 

@@ -168,9 +168,8 @@ ENDINGS = {
         iproute2._takes("neigh"),
         iproute2._json,
         lambda: tools._attempt("tool", "-V"),
-        kernel._user_namespaces,
     ],
-    ids=["rule", "bridge", "ip", "json", "version", "userns"],
+    ids=["rule", "bridge", "ip", "json", "version"],
 )
 def test_a_program_that_could_not_do_its_work_tells_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, attempt: Callable[[], str], ending: str
@@ -188,6 +187,32 @@ def test_a_program_that_could_not_do_its_work_tells_nothing(
             monkeypatch.setattr(module, "DEADLINE", 0.3 if ending == "hangs" else 60)
         with pytest.raises(ProbeError, match=None if attempt is iproute2._json else said):
             check(attempt).feature()
+
+
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [
+        (f"sys.exit({errno.ENOMEM})", "Cannot allocate memory"),
+        (f"sys.exit({errno.EAGAIN})", "temporarily unavailable"),
+        ("os.kill(os.getpid(), 9)", "was killed"),
+    ],
+)
+def test_user_namespaces_that_could_not_be_tried_are_no_answer(
+    monkeypatch: pytest.MonkeyPatch, ending: str, said: str
+) -> None:
+    monkeypatch.setattr(kernel, "_UNSHARE", f"import os, sys\n{ending}")
+    with pytest.raises(ProbeError, match=said):
+        check(kernel._user_namespaces).feature()
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSPC, errno.EINVAL])
+def test_user_namespaces_that_are_refused_are_missing(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(kernel, "_UNSHARE", f"import sys\nsys.exit({number})")
+    found = check(kernel._user_namespaces).feature()
+    assert not found.available
+    assert os.strerror(number) in found.reason
 
 
 def test_a_program_that_dies_of_itself_is_missing(

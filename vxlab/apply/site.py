@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from vxlab.apply.inherited import freshen
 from vxlab.apply.readiness import settle_links, tentative_addresses
 from vxlab.describe import checks
 from vxlab.describe.elements import DAEMONS
@@ -97,8 +98,9 @@ class Site:
         checks.name("node", "name", name)
         if name in self.namespaces:
             raise VxlabError(f"wanted a new node, found {name!r} in use")
-        self.namespaces[name] = Namespaces(name)
-        return self.namespaces[name]
+        self.namespaces[name] = made = Namespaces(name)
+        freshen(made)
+        return made
 
     def learn(self, link: AddLink) -> None:
         """Remember the interface indexes of a link that is about to be made."""

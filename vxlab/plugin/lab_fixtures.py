@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 def shared(topology: Any, arguments: Mapping[str, Any], scope: Any) -> Any:
-    """The fixture of :func:`vxlab.lab_fixture`, which checks and describes what it is given."""
+    """The fixture of :func:`vxlab.lab_fixture`, whose arguments are these.
+
+    ``topology`` with ``arguments`` is the lab's, ``scope`` that of the fixture.  VxlabError where
+    they cannot be.
+    """
     found = variants.choices(topology, arguments, "lab_fixture")
     labels = [variant.label or variant.long_label for variant in found]
 

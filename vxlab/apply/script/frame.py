@@ -19,6 +19,14 @@ FUNCTIONS = r"""
 ip() { command ip "$@" || failed "ip $*"; }
 bridge() { command bridge "$@" || failed "bridge $*"; }
 
+# where br_netfilter is loaded, a new namespace has bridged packets pass the rules of iptables
+plain_bridges() {
+    [ ! -e /proc/sys/net/bridge ] || for node in $nodes; do
+        command ip netns exec "$node" sh -c \
+            'for each in /proc/sys/net/bridge/bridge-nf-call-*; do echo 0 >"$each"; done'
+    done
+}
+
 # set_sysctl NODE KEY=VALUE...
 set_sysctl() {
     node=$1

@@ -13,6 +13,9 @@ from vxlab.services import Pimd, Smcroute
 #: Begins a line that must not be indented: one of a here-document.
 AT_THE_EDGE = "\0"
 
+#: The heading of the first lines.
+NAMESPACES = "namespaces"
+
 
 def setup_lines(topology: Topology, plan: Iterable[Operation]) -> Iterator[str]:
     """The lines that do a plan, with a heading before each group of them.
@@ -23,6 +26,8 @@ def setup_lines(topology: Topology, plan: Iterable[Operation]) -> Iterator[str]:
         yield from [""] if number else []
         yield f"# {heading}"
         yield from _section([operation for _, operation in group])
+        if heading == NAMESPACES:
+            yield "plain_bridges"
 
 
 def program_of(operation: StartDaemon) -> str:
@@ -39,7 +44,7 @@ def _headed(topology: Topology, plan: Iterable[Operation]) -> Iterator[tuple[str
         early = early and isinstance(operation, AddNamespace | SetSysctl)
         match operation:
             case AddNamespace():
-                yield "namespaces", operation
+                yield NAMESPACES, operation
             case SetSysctl() if early:
                 yield "settings", operation
             case StartDaemon():

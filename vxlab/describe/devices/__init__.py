@@ -7,7 +7,7 @@ from vxlab.describe.devices.bond import Bond
 from vxlab.describe.devices.bridge import Bridge
 from vxlab.describe.devices.dummy import Dummy, Loopback
 from vxlab.describe.devices.macvlan import Macvlan
-from vxlab.describe.devices.ports import PORT, PortVlan
+from vxlab.describe.devices.ports import PORT, PortSetting, PortVlan
 from vxlab.describe.devices.vlan import Vlan
 from vxlab.describe.devices.vrf import Vrf
 from vxlab.describe.devices.vxlan_device import Vxlan
@@ -22,6 +22,7 @@ __all__ = [
     "LinkKind",
     "Loopback",
     "Macvlan",
+    "PortSetting",
     "PortVlan",
     "Setting",
     "Vlan",
