@@ -195,8 +195,11 @@ def test_a_failure_is_never_lost_for_want_of_evidence(tmp_path, monkeypatch, err
     config = SimpleNamespace(
         getoption=lambda _: Path("file", "folder"),
         invocation_params=SimpleNamespace(dir=tmp_path),
+        pluginmanager=SimpleNamespace(hasplugin=lambda _: False),
     )
-    item = SimpleNamespace(config=config, nodeid="test_it.py::test_it", stash=pytest.Stash())
+    item = SimpleNamespace(
+        config=config, nodeid="test_it.py::test_it", stash=pytest.Stash(), user_properties=[]
+    )
     monkeypatch.setattr(evidence_names, "name", lambda _: "test_it")
     monkeypatch.setattr(evidence.controls, "active_control", lambda _: None)
     report = SimpleNamespace(sections=[], longreprtext="the failure")
