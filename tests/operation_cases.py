@@ -32,6 +32,7 @@ from vxlab.operations import (
     DelNexthop,
     DelVni,
     FlushFdb,
+    FlushMdb,
     MoveLink,
     Operation,
     Peer,
@@ -237,6 +238,12 @@ ENTRIES = (
         (_BY_FIELD,),
     ),
 )
+_GROUPS_OF_ALL_KINDS = (
+    EX,
+    AddMdb("h1", "ex", GROUP, FAR, port=77, src_vni=9),
+    AddMdb("h1", "ex", "239.9.9.8", FAR, vni=8, src_vni=9),
+    AddMdb("h1", "ex", "239.9.9.7", FAR, src_vni=10, protocol=186),
+)
 GROUPS = (
     _case("VNI", (VF,), AddVni("h1", "vf", 7)),
     _case("VNIs", (VF,), AddVni("h1", "vf", 7, 9)),
@@ -266,6 +273,17 @@ GROUPS = (
         AddMdb("h1", "vx", GROUP, FAR, port=99, replace=True),
     ),
     _case("group gone", (VX, AddMdb("h1", "vx", GROUP, FAR)), DelMdb("h1", "vx", GROUP, FAR)),
+    _case("group of a protocol", (VX,), AddMdb("h1", "vx", GROUP, FAR, protocol=186)),
+    *(
+        _case(f"groups flushed by {name}", _GROUPS_OF_ALL_KINDS, FlushMdb("h1", "ex", **filters))  # type: ignore[arg-type]
+        for name, filters in {
+            "nothing": {},
+            "remote": {"dst": FAR, "port": 77},
+            "VNI": {"vni": 8, "src_vni": 9},
+            "protocol": {"protocol": 186},
+            "port and state": {"port_name": "ex", "state": "permanent"},
+        }.items()
+    ),
 )
 CASES = (*LINKS, *ADDRESSES, *ENTRIES, *GROUPS)
 
@@ -275,6 +293,8 @@ def needs(case: Case) -> tuple[str, ...]:
     match case.operation:
         case AddVni() | DelVni():
             return (*case.needs, "vxlan.vnifilter", "bridge.vni")
+        case FlushMdb():
+            return (*case.needs, "bridge.mdb", "bridge.mdb_flush")
         case AddMdb() | DelMdb():
             return (*case.needs, "bridge.mdb")
         case AddNexthop():

@@ -20,6 +20,7 @@ from vxlab.operations import (
     DelNexthop,
     DelVni,
     FlushFdb,
+    FlushMdb,
 )
 
 NESTED = 0x8000
@@ -174,6 +175,36 @@ def test_a_group_entry_is_encoded() -> None:
 def test_a_group_entry_that_goes_away() -> None:
     kind, flags, _ = encode(DelMdb("h", "vx", "ff05::1", dst="fd00::9"))
     assert (kind, flags) == (85, 0x1)
+
+
+def test_a_group_entry_of_a_port_of_a_bridge_is_encoded() -> None:
+    _, _, body = encode(
+        AddMdb("h", "vx", "01:02:03:04:05:06", port_name="eth0", vlan=10, protocol=186)
+    )
+    row = struct.pack("=IBBH", 7, 1, 0, 10) + bytes([1, 2, 3, 4, 5, 6]) + bytes(14)
+    assert body[8:] == nested(
+        messages.attribute(1, row),
+        messages.attribute(2 | NESTED, messages.attribute(4, b"\xba")),
+    )
+
+
+def test_a_flush_of_group_entries_is_encoded() -> None:
+    kind, flags, body = encode(FlushMdb("h", "vx"))
+    assert (kind, flags) == (85, 0x1 | 0x200)
+    assert body[8:] == messages.attribute(1, bytes(28))
+    _, _, body = encode(
+        FlushMdb("h", "vx", port=4000, protocol=4, port_name="vx", vlan=10, state="permanent")
+    )
+    fields = nested(
+        messages.attribute(4, b"\4"),
+        messages.attribute(6, struct.pack("=H", 4000)),
+        messages.attribute(10, b"\1"),
+    )
+    row = struct.pack("=IBBH", 11, 1, 0, 10) + bytes(20)
+    assert body[8:] == nested(messages.attribute(1, row), messages.attribute(2 | NESTED, fields))
+    _, _, body = encode(FlushMdb("h", "vx", state="nopermanent"))
+    mask = messages.attribute(2 | NESTED, messages.attribute(10, b"\1"))
+    assert body[8:] == nested(messages.attribute(1, bytes(28)), mask)
 
 
 def test_a_next_hop_and_a_group_of_them_are_encoded() -> None:

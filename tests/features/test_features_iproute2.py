@@ -61,6 +61,7 @@ def test_ip_knows_an_attribute_if_its_help_names_it(attribute: Attribute) -> Non
         ("bridge.vni", "bridge vni help", "^Usage: bridge vni"),
         ("bridge.mdb", "bridge mdb help", "dst_port"),
         ("bridge.fdb_get", "bridge fdb help", "bridge fdb get"),
+        ("bridge.mdb_flush", "bridge mdb help", "bridge mdb flush"),
         ("bridge.fdb_flush", "bridge fdb help", "bridge fdb flush"),
         ("bridge.fdb_flush_dst", "bridge fdb help", r"bridge fdb flush.* dst\b"),
         ("bridge.src_vni", "bridge fdb help", "src_vni"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from vxlab.operations import (
     DelMdb,
     DelNexthop,
     DelVni,
+    FlushMdb,
     Operation,
     SetLink,
 )
@@ -58,7 +60,8 @@ def test_the_statistics_of_a_vni_are_no_part_of_its_identity() -> None:
 
 
 def test_group_entries_are_read(lab: Lab) -> None:
-    plain = {"interface": "vxlan0", "port_name": "vxlan0", "dst": "192.168.57.54"}
+    plain: Any = {"interface": "vxlan0", "port_name": "vxlan0", "dst": "192.168.57.54"}
+    plain["protocol"] = 4
     lab.apply(
         AddMdb("a", "vxlan0", "239.1.1.1", "192.168.57.54", port=4000, vni=9, via="eth0"),
         AddMdb("a", "vxlan0", "ff05::1", "192.168.57.54"),
@@ -74,6 +77,19 @@ def test_group_entries_are_read(lab: Lab) -> None:
     assert MdbEntry(**plain, group="239.1.1.2", source="10.9.9.9", filter_mode="include") in rows
     lab.apply(DelMdb("a", "vxlan0", "239.1.1.2", "192.168.57.54", source="10.9.9.9"))
     assert len(lab["a"].state.mdb) == 3
+
+
+def test_who_added_a_group_entry_and_what_it_blocks_is_read(lab: Lab) -> None:
+    sources = {"filter_mode": "exclude", "source_list": ("10.9.9.9",)}
+    lab.apply(AddMdb("a", "vxlan0", "239.1.1.1", "192.168.57.54", protocol=186, **sources))  # type: ignore[arg-type]
+    everyone, one = lab["a"].state.mdb
+    assert (everyone.source, everyone.blocked, everyone.protocol) == (None, False, 186)
+    assert (one.source, one.blocked, one.protocol) == ("10.9.9.9", True, 186)
+    assert "src 10.9.9.9 permanent filter_mode include blocked proto 186" in str(one)
+    lab.apply(FlushMdb("a", "vxlan0", protocol=4))
+    assert len(lab["a"].state.mdb) == 2
+    lab.apply(FlushMdb("a", "vxlan0", protocol=186))
+    assert lab["a"].state.mdb == ()
 
 
 def test_next_hops_are_read(lab: Lab) -> None:
@@ -102,7 +118,7 @@ def test_next_hops_are_read(lab: Lab) -> None:
         (
             AddMdb("a", "vxlan0", "239.1.1.1", "192.168.57.54"),
             "+ mdb dev vxlan0 port vxlan0 grp 239.1.1.1 permanent filter_mode exclude "
-            "dst 192.168.57.54",
+            "proto 4 dst 192.168.57.54",
         ),
         (
             AddNexthop("a", 1, via="192.168.57.54"),

@@ -35,6 +35,7 @@ from vxlab.operations import (
     DelVlanTunnel,
     DelVni,
     FlushFdb,
+    FlushMdb,
     HostOnLink,
     Members,
     MoveLink,
@@ -220,6 +221,18 @@ LINES: list[tuple[Operation, str]] = [
         DelMdb("h1", "vx", "239.1.1.1", "10.0.0.2", source="1.1.1.1", port=7),
         "bridge -n h1 mdb del dev vx port vx grp 239.1.1.1 permanent src 1.1.1.1 dst 10.0.0.2 "
         "dst_port 7",
+    ),
+    (
+        AddMdb("h1", "br", "01:02:03:04:05:06", port_name="vx", vlan=10, protocol=186),
+        "bridge -n h1 mdb add dev br port vx grp 01:02:03:04:05:06 permanent vid 10 proto 186",
+    ),
+    (
+        FlushMdb("h1", "vx", "10.0.0.2", 7, vni=8, src_vni=9, protocol=4, state="permanent"),
+        "bridge -n h1 mdb flush dev vx proto 4 dst 10.0.0.2 dst_port 7 vni 8 src_vni 9 permanent",
+    ),
+    (
+        FlushMdb("h1", "br", port_name="vx", vlan=10),
+        "bridge -n h1 mdb flush dev br port vx vid 10",
     ),
     (
         AddNeighbour("h1", "eth0", "10.0.0.2", MAC, "stale", ("router", "managed"), replace=True),

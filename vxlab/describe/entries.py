@@ -125,12 +125,16 @@ VNI = (
 MDB = (
     Field("source", 1, "address", "src", "src", reported=4),
     Field("filter_mode", 3, "mode", "filter_mode", "filter_mode", reported=3),
+    Field("protocol", 4, "u8", "proto", "protocol", reported=5),
     Field("dst", 5, "address", "dst", "dst", reported=6),
     Field("port", 6, "u16", "dst_port", "dst_port", reported=7),
     Field("vni", 7, "u32", "vni", "vni", reported=8),
     Field("via", 8, "device", "via", "via", reported=9),
     Field("src_vni", 9, "u32", "src_vni", "src_vni", reported=10),
 )
+
+#: What a flush by state asks for of a group's remotes; the mask is MDB_PERMANENT.
+MDB_FLUSH_STATES = {"permanent": 1, "nopermanent": 0}
 
 #: A next hop, or a group of them (NHA_*; `ip nexthop`).
 NEXTHOP = (

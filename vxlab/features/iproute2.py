@@ -205,6 +205,12 @@ CHECKS: tuple[Check, ...] = (
         hint=HINT,
     ),
     Check(
+        name="bridge.mdb_flush",
+        title="bridge flushes the groups of a vxlan device",
+        attempt=_minds("mdb", "flush", "dev"),
+        hint=HINT,
+    ),
+    Check(
         name="bridge.fdb_get",
         title="bridge gets one forwarding entry",
         attempt=_minds("fdb", "get", _MAC, "dev"),

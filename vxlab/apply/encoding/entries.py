@@ -39,6 +39,7 @@ from vxlab.netlink.messages import (
     family,
     u32,
 )
+from vxlab.netlink.values import mac_bytes
 from vxlab.plan.operations import (
     AddFdb,
     AddMdb,
@@ -51,6 +52,7 @@ from vxlab.plan.operations import (
     DelNexthop,
     DelVni,
     FlushFdb,
+    FlushMdb,
 )
 
 NDA_FLAGS_EXT, NDA_NDM_STATE_MASK, NDA_NDM_FLAGS_MASK = 15, 16, 17  # neighbour.h
@@ -59,6 +61,7 @@ VXLAN_VNIFILTER_ENTRY = 1  # if_link.h
 MDBA_SET_ENTRY, MDBA_SET_ENTRY_ATTRS = 1, 2  # if_bridge.h, as are the next ones
 MDB_TEMPORARY, MDB_PERMANENT = 0, 1
 MDBE_ATTR_SRC_LIST, MDBE_SRC_LIST_ENTRY, MDBE_SRCATTR_ADDRESS = 2, 1, 1
+MDBE_ATTR_STATE_MASK = 10
 _ETHERTYPES = {4: b"\x08\x00", 6: b"\x86\xdd"}
 
 
@@ -83,6 +86,9 @@ def encode(operation: object, index_of: IndexOf) -> Request | None:
             return Request(RTM_NEWMDB, _new_flags(operation), _mdb(operation, index_of))
         case DelMdb():
             return Request(RTM_DELMDB, NLM_F_REQUEST, _mdb(operation, index_of))
+        case FlushMdb():
+            flags = NLM_F_REQUEST | NLM_F_BULK
+            return Request(RTM_DELMDB, flags, _mdb_flush(operation, index_of))
         case AddNexthop():
             return Request(RTM_NEWNEXTHOP, _new_flags(operation), _nexthop(operation, index_of))
         case DelNexthop():
@@ -157,13 +163,23 @@ def _vni(entry: AddVni | DelVni, index_of: IndexOf) -> bytes:
 
 def _mdb(entry: AddMdb | DelMdb, index_of: IndexOf) -> bytes:
     index = index_of(entry.node, entry.interface)
-    group = ipaddress.ip_address(entry.group)
+    port, vlan = index, 0
+    if isinstance(entry, AddMdb):
+        port = index_of(entry.node, entry.port_name) if entry.port_name else index
+        vlan = entry.vlan or 0
     state = MDB_TEMPORARY if getattr(entry, "state", "permanent") == "temp" else MDB_PERMANENT
-    head = BRIDGE_PORT.pack(socket.AF_BRIDGE, index)
-    row = MDB_ENTRY.pack(index, state, 0, 0, group.packed, _ETHERTYPES[group.version])
+    row = MDB_ENTRY.pack(port, state, 0, vlan, *_group(entry.group))
+    body = BRIDGE_PORT.pack(socket.AF_BRIDGE, index) + attribute(MDBA_SET_ENTRY, row)
     nested = _mdb_fields(entry, index_of)
-    body = head + attribute(MDBA_SET_ENTRY, row)
     return body + attribute(MDBA_SET_ENTRY_ATTRS | NLA_F_NESTED, nested) if nested else body
+
+
+def _group(group: str) -> tuple[bytes, bytes]:
+    """Address and ethertype of a group; a MAC address has no ethertype."""
+    if group.count(":") == 5 and "::" not in group:
+        return mac_bytes(group), bytes(2)
+    address = ipaddress.ip_address(group)
+    return address.packed, _ETHERTYPES[address.version]
 
 
 def _mdb_fields(entry: AddMdb | DelMdb, index_of: IndexOf) -> bytes:
@@ -176,6 +192,19 @@ def _mdb_fields(entry: AddMdb | DelMdb, index_of: IndexOf) -> bytes:
         for source in (entry.source_list if isinstance(entry, AddMdb) else ())
     )
     return found + (attribute(MDBE_ATTR_SRC_LIST | NLA_F_NESTED, sources) if sources else b"")
+
+
+def _mdb_flush(flush: FlushMdb, index_of: IndexOf) -> bytes:
+    index = index_of(flush.node, flush.interface)
+    port = index_of(flush.node, flush.port_name) if flush.port_name else 0
+    fields = _fields(entries.MDB, flush, flush.node, index_of)
+    state = 0
+    if flush.state is not None:
+        state = entries.find(entries.MDB_FLUSH_STATES, flush.state, "state of a group entry")
+        fields += attribute(MDBE_ATTR_STATE_MASK, struct.pack("=B", MDB_PERMANENT))
+    row = MDB_ENTRY.pack(port, state, 0, flush.vlan or 0, b"", b"")
+    body = BRIDGE_PORT.pack(socket.AF_BRIDGE, index) + attribute(MDBA_SET_ENTRY, row)
+    return body + attribute(MDBA_SET_ENTRY_ATTRS | NLA_F_NESTED, fields) if fields else body
 
 
 def _nexthop(entry: AddNexthop | DelNexthop, index_of: IndexOf) -> bytes:

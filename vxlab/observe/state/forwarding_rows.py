@@ -110,7 +110,8 @@ class MdbEntry(Row):
     address, ``source`` the address of an (S,G) entry.  ``dst`` (IP address), ``port`` (UDP),
     ``vni`` and ``via`` (interface) are None where the device's own apply; ``src_vni`` is the VNI
     of an external device.  ``filter_mode`` is ``include`` or ``exclude`` with the addresses of
-    ``source_list``; ``state`` is ``permanent`` or ``temp``, ``vlan`` a VLAN id.
+    ``source_list``; ``protocol`` says who added the entry (RTPROT_*, 4 is ``static``), ``state`` is
+    ``permanent`` or ``temp``, ``vlan`` a VLAN id.  A ``blocked`` entry keeps the group away.
     """
 
     interface: str
@@ -126,6 +127,8 @@ class MdbEntry(Row):
     source_list: tuple[str, ...] = ()
     state: str = "permanent"
     vlan: int | None = None
+    protocol: int | None = None
+    blocked: bool = False
 
     def __str__(self) -> str:
         return line(
@@ -134,6 +137,8 @@ class MdbEntry(Row):
             self.state,
             pair("filter_mode", self.filter_mode),
             pair("source_list", ",".join(self.source_list)),
+            "blocked" if self.blocked else "",
+            pair("proto", self.protocol),
             pair("vid", self.vlan),
             pair("dst", self.dst),
             pair("dst_port", self.port),

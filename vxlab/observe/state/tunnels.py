@@ -25,6 +25,7 @@ from vxlab.observe.state.decode import Names
 from vxlab.observe.state.forwarding_rows import MdbEntry, NextHop, Vni
 
 _MDBA_MDB, _MDBA_MDB_ENTRY_INFO, _MDBA_MDB_EATTR_SRC_LIST, _MDBA_MDB_SRCATTR_ADDRESS = 1, 1, 2, 1
+_MDB_FLAGS_BLOCKED = 8
 _VXLAN_VNIFILTER_ENTRY, _VXLAN_VNIFILTER_ENTRY_STATS = 1, 5
 _NHA_GROUP = 2
 _STATISTICS = (
@@ -80,7 +81,7 @@ def mdb_rows(data: bytes, name_of: Names) -> Iterator[MdbEntry]:
 
 
 def _mdb_row(info: bytes, interface: str, name_of: Names) -> MdbEntry:
-    index, state, _, vid, address, ethertype = MDB_ENTRY.unpack_from(info)
+    index, state, flags, vid, address, ethertype = MDB_ENTRY.unpack_from(info)
     size = _ETHERTYPES.get(ethertype)
     found = dict(attributes(info[MDB_ENTRY.size :]))
     sources = attributes(found.get(_MDBA_MDB_EATTR_SRC_LIST, b""))
@@ -93,6 +94,7 @@ def _mdb_row(info: bytes, interface: str, name_of: Names) -> MdbEntry:
         source_list=tuple(sorted(str(ipaddress.ip_address(each)) for each in addresses)),
         state="permanent" if state else "temp",
         vlan=vid & 0xFFF or None,
+        blocked=bool(flags & _MDB_FLAGS_BLOCKED),
     )
 
 

@@ -26,6 +26,7 @@ from vxlab.plan.operations.entries import (
     DelMdb,
     DelVni,
     FlushFdb,
+    FlushMdb,
 )
 from vxlab.plan.operations.links import (
     AddLink,
@@ -77,6 +78,7 @@ __all__ = [
     "DelVlanTunnel",
     "DelVni",
     "FlushFdb",
+    "FlushMdb",
     "HostOnLink",
     "Members",
     "MoveLink",

@@ -154,8 +154,10 @@ class AddMdb(Operation):
     for all others; ``dst`` is the IP address of the remote VTEP.  ``source``, an IP address, makes
     the entry (S,G); ``filter_mode`` is ``include`` or ``exclude`` with the addresses of
     ``source_list``.  ``port`` (UDP), ``vni`` and ``via`` (interface) override the device's;
-    ``src_vni`` is the VNI an ``external`` device sends with; ``state`` is ``permanent`` or
-    ``temp``; ``replace`` overwrites the entry.
+    ``src_vni`` is the VNI an ``external`` device sends with; ``protocol`` says who added the entry
+    (RTPROT_*, 4 is ``static``); ``state`` is ``permanent`` or ``temp``; ``replace`` overwrites the
+    entry.  Entries of bridges have a ``port_name``, which is else the device itself, and a
+    ``vlan``; their ``group`` may be a MAC address.
     """
 
     interface: str
@@ -170,6 +172,9 @@ class AddMdb(Operation):
     source_list: tuple[str, ...] = ()
     state: str = "permanent"
     replace: bool = False
+    protocol: int | None = None
+    port_name: str | None = None
+    vlan: int | None = None
 
     def commands(self) -> tuple[Command, ...]:
         """``bridge mdb add`` or ``replace``."""
@@ -199,8 +204,38 @@ class DelMdb(Operation):
 
 
 def _mdb(entry: AddMdb | DelMdb, verb: str, state: str) -> Command:
-    line = ["mdb", verb, "dev", entry.interface, "port", entry.interface, "grp", entry.group]
-    line += [state, *entries.words(entries.MDB, entry)]
+    port = getattr(entry, "port_name", None) or entry.interface
+    line = ["mdb", verb, "dev", entry.interface, "port", port, "grp", entry.group, state]
+    if isinstance(entry, AddMdb) and entry.vlan is not None:
+        line += ["vid", str(entry.vlan)]
+    line += entries.words(entries.MDB, entry)
     if isinstance(entry, AddMdb) and entry.source_list:
         line += ["source_list", ",".join(entry.source_list)]
     return bridge(entry.node, *line)
+
+
+@dataclass(frozen=True, slots=True)
+class FlushMdb(Operation):
+    """Remove from all multicast groups of a device the remotes that match every filter given.
+
+    ``node`` and ``interface`` are names.  The filters: ``dst`` (IP address), ``port`` (UDP),
+    ``vni``, ``src_vni``, ``protocol`` (RTPROT_*); ``port_name``, a port of a bridge, or a vxlan
+    device itself; ``vlan`` (of a bridge); ``state`` is ``permanent`` or ``nopermanent``.
+    """
+
+    interface: str
+    dst: str | None = None
+    port: int | None = None
+    vni: int | None = None
+    src_vni: int | None = None
+    protocol: int | None = None
+    port_name: str | None = None
+    vlan: int | None = None
+    state: str | None = None
+
+    def commands(self) -> tuple[Command, ...]:
+        """``bridge mdb flush``."""
+        line = ["mdb", "flush", "dev", self.interface, *entries.words(entries.MDB, self)]
+        line += ["port", self.port_name] if self.port_name else []
+        line += ["vid", str(self.vlan)] if self.vlan is not None else []
+        return (bridge(self.node, *line, *([self.state] if self.state else [])),)
