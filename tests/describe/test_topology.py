@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from lab_tools import describe, two_hosts, with_containers
 
-from vxlab import catalog
+from vxlab import Vxlan, catalog
 from vxlab.describe.builder import TopologyBuilder
 from vxlab.describe.containers import Container
 from vxlab.describe.elements import Host, Nic, Router, Segment, Switch, Vtep
@@ -140,6 +140,14 @@ def test_the_ports_are_those_of_all_vxlan_devices() -> None:
     assert t.port(t.host("h1"), t.vtep("h1", "red")) == 5000
     gpe = {"gpe": True, "external": True, "learning": False}
     assert describe(segment={"port": 0, "attributes": gpe}).build().ports == {4790}
+
+
+def test_the_ports_are_also_those_of_devices_without_a_segment() -> None:
+    t = TopologyBuilder("devices alone").host("h1").host("h2")
+    t.device("h1", Vxlan("vx0", attributes={"external": True, "dstport": 4789}))
+    assert t.build().ports == {4789}
+    t.device("h2", Vxlan("vx0", attributes={"id": 42}))
+    assert t.build().ports == {4789, 8472}
 
 
 def test_the_mtu_behind_a_vtep_leaves_room_for_the_headers() -> None:

@@ -320,14 +320,24 @@ class Wiring:
 
     def port(self, host: Host, vtep: Vtep) -> int:
         """The UDP port that ``vtep`` of ``host`` sends to and listens on."""
-        attributes = self.attributes(host, vtep)
-        default = vxlan.GPE_PORT if attributes.get("gpe") else vxlan.KERNEL_PORT
-        return int(attributes["dstport"]) or default  # type: ignore[arg-type]
+        return _port(self.attributes(host, vtep))
 
     @property
     def ports(self) -> frozenset[int]:
-        """The UDP ports of all VTEPs."""
-        return frozenset(self.port(host, vtep) for host in self.hosts for vtep in host.vteps)
+        """The UDP ports of all vxlan devices: VTEPs, and those without a segment."""
+        found = {self.port(host, vtep) for host in self.hosts for vtep in host.vteps}
+        machines: tuple[Host | Router | Container, ...]
+        machines = (*self.hosts, *self.routers, *self.containers)
+        for machine in machines:
+            without_segment = (each for each in machine.devices if each.kind.name == "vxlan")
+            found.update(_port(dict(each.settings())) for each in without_segment)
+        return frozenset(found)
+
+
+def _port(attributes: Mapping[str, vxlan.Value]) -> int:
+    """The UDP port of a vxlan device that has these attributes."""
+    default = vxlan.GPE_PORT if attributes.get("gpe") else vxlan.KERNEL_PORT
+    return int(attributes.get("dstport", 0)) or default  # type: ignore[arg-type]
 
 
 def _by_name(host: Host) -> dict[str | None, UnderlayInterface]:
