@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 from typing import Any
 
 import pytest
-from feature_tools import skip_without_all
 from ip_output_tools import fdb, links, vxlan_of
 from lab_tools import describe, with_containers
 
@@ -20,16 +18,14 @@ from vxlab.plan.planner import ANY_MAC
 
 LIVE = [
     pytest.param(function, {"family": family, **more}, id=f"{name}-ipv{family}-{number}")
-    for name, function in catalog.CATALOG.items()
+    for name, function in list(catalog.CATALOG.items())[:6]  # of plain vxlan devices
     for family, (number, more) in itertools.product((4, 6), enumerate([{}, {"port": 4789}]))
-    if not more or "port" in inspect.signature(function).parameters
 ]
 
 
 @pytest.mark.parametrize(("function", "arguments"), LIVE)
 def test_every_link_is_read_back_as_it_was_asked_for(function: Any, arguments: Any) -> None:
     topology: Topology = function(**arguments)
-    skip_without_all(topology)
     with Lab(topology) as lab:
         found = {node: links(lab, node) for node in lab}
         for operation in lab.plan:
