@@ -6,7 +6,24 @@ import stat
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from vxlab import features
+from vxlab.describe.topology import Topology
+from vxlab.plugin.variants import features_of
 from vxlab.system.namespaces import Namespaces
+
+#: What of iproute2 belongs to features of the kernel.
+_OBJECTS = {"vxlan.vnifilter": "bridge.vni", "vxlan-mdb": "bridge.mdb"}
+
+
+def skip_without_all(topology: Topology, *, by_ip: bool = False) -> None:
+    """Skip a test where this machine cannot have a topology, or not by its iproute2 (``by_ip``)."""
+    needed = features_of(topology)
+    more = [_OBJECTS[name] for name in needed if by_ip and name in _OBJECTS]
+    missing = features.missing([*needed, *more])
+    if missing:
+        pytest.skip("; ".join(feature.sentence() for feature in missing))
 
 
 def run(node: Namespaces, *argv: str) -> tuple[int, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 import pytest
+from feature_tools import skip_without_all
 from iproute2_tools import by_ip, skip_without
 from operation_cases import BR, CASES, MAC, PORT, VX, Case, changes, lasting, needs
 
@@ -51,6 +52,7 @@ def test_every_operation_of_iproute2_has_a_case() -> None:
 @pytest.mark.parametrize("name", catalog.CATALOG)
 def test_a_lab_is_the_same_as_by_netlink(name: str) -> None:
     topology = catalog.CATALOG[name]()
+    skip_without_all(topology, by_ip=True)
     with Lab(topology) as one, Lab(topology, backend="iproute2") as two:
         assert list(one) == list(two)
         for node in one:

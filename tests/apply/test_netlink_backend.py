@@ -18,7 +18,7 @@ from vxlab.plan.planner import ANY_MAC
 
 LIVE = [
     pytest.param(function, {"family": family, **more}, id=f"{name}-ipv{family}-{number}")
-    for name, function in catalog.CATALOG.items()
+    for name, function in list(catalog.CATALOG.items())[:6]  # of plain vxlan devices
     for family, (number, more) in itertools.product((4, 6), enumerate([{}, {"port": 4789}]))
 ]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from feature_tools import skip_without_all
 from script_tools import differences, state_of_lab
 
 from vxlab import Lab, catalog
@@ -38,6 +39,7 @@ def links_up(lab: Lab, node: str) -> list[str]:
 @pytest.mark.parametrize("name", CATALOG)
 def test_it_builds_what_netlink_builds(name: str, family: int) -> None:
     topology = CATALOG[name](family=family)
+    skip_without_all(topology, by_ip=True)
     with Lab(topology) as one, Lab(topology, backend="script") as other:
         assert not differences(state_of_lab(one), state_of_lab(other))
 

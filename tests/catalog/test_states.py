@@ -12,7 +12,23 @@ from vxlab.live.lab import Lab
 from vxlab.plugin.variants import features_of
 from vxlab.system.waiting import wait_until
 
-EACH = list(itertools.product(catalog.CATALOG, (4, 6)))
+#: Those of which no complete state is written down yet: they were only seen to carry.
+NOT_WRITTEN_DOWN = (
+    "vlan-aware",
+    "single-device",
+    "q-in-vni",
+    "irb-symmetric",
+    "irb-asymmetric",
+    "mdb",
+    "vrf-underlay",
+    "bond-underlay",
+)
+
+EACH = [
+    (name, family)
+    for name, family in itertools.product(catalog.CATALOG, (4, 6))
+    if name not in NOT_WRITTEN_DOWN
+]
 
 
 @pytest.mark.parametrize(("name", "family"), EACH)

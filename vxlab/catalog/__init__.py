@@ -16,21 +16,43 @@ from collections.abc import Callable, Mapping
 from vxlab.catalog.addresses_on_devices import one_switch, point_to_point
 from vxlab.catalog.behind_routers import kim_and_lee, routed
 from vxlab.catalog.bridges import bridged, multicast
+from vxlab.catalog.fabrics import (
+    bond_underlay,
+    impaired,
+    mdb,
+    spine_leaf,
+    two_routers,
+    vrf_underlay,
+)
+from vxlab.catalog.gateways import flannel, irb_asymmetric, irb_symmetric
 from vxlab.catalog.underlay import GROUPS, Ttl
+from vxlab.catalog.vlans import q_in_vni, single_device, vlan_aware
 from vxlab.describe.topology import Topology
 
 __all__ = [
     "CATALOG",
     "GROUPS",
     "Ttl",
+    "bond_underlay",
     "bridged",
+    "flannel",
+    "impaired",
+    "irb_asymmetric",
+    "irb_symmetric",
     "kim_and_lee",
+    "mdb",
     "multicast",
     "one_switch",
     "picture_of",
     "point_to_point",
+    "q_in_vni",
     "routed",
+    "single_device",
+    "spine_leaf",
     "summary_of",
+    "two_routers",
+    "vlan_aware",
+    "vrf_underlay",
 ]
 
 #: All topologies by name.
@@ -41,6 +63,18 @@ CATALOG: Mapping[str, Callable[..., Topology]] = {
     "one-switch": one_switch,
     "kim-and-lee": kim_and_lee,
     "routed": routed,
+    "vlan-aware": vlan_aware,
+    "single-device": single_device,
+    "q-in-vni": q_in_vni,
+    "irb-symmetric": irb_symmetric,
+    "irb-asymmetric": irb_asymmetric,
+    "flannel": flannel,
+    "mdb": mdb,
+    "vrf-underlay": vrf_underlay,
+    "bond-underlay": bond_underlay,
+    "spine-leaf": spine_leaf,
+    "two-routers": two_routers,
+    "impaired": impaired,
 }
 
 

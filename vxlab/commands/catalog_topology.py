@@ -1,11 +1,12 @@
-"""A topology of the catalog, by its name and settings on the command line."""
+"""A topology on the command line, by its name in the catalog or in a file, and its settings."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from vxlab.commands import own_topology
 from vxlab.errors import VxlabError
 
 if TYPE_CHECKING:
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
 
 def add_topology_options(parser: argparse.ArgumentParser) -> None:
     """Define what names a topology."""
-    parser.add_argument("name", metavar="NAME", help="a topology (`vxlab list` shows all)")
+    parser.add_argument(
+        "name",
+        metavar="NAME",
+        help="a topology (`vxlab list` shows all), or your own: FILE.py:FUNCTION",
+    )
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
@@ -26,12 +31,30 @@ def add_topology_options(parser: argparse.ArgumentParser) -> None:
 
 
 def topology_of(name: str, settings: Sequence[str] = ()) -> Topology:
-    """The topology of the catalog of that name, with settings ``key=value``.
+    """The topology of the catalog of that name, or of a file, with settings ``key=value``.
 
     VxlabError for an unknown name, an unknown key, or a value that does not fit.
     """
-    from vxlab.catalog import CATALOG
+    return described(name, settings)[0]
+
+
+def described(name: str, settings: Sequence[str]) -> tuple[Topology, str, Sequence[str]]:
+    """The same topology, what it says of itself in a line, and the lines that draw it."""
+    from vxlab.catalog import picture_of, summary_of
     from vxlab.commands.setting_values import arguments_of
+
+    if own_topology.is_of_a_file(name):
+        make = own_topology.function_of(name)
+        topology = own_topology.topology_by(make, name, arguments_of(make, name, settings))
+        return topology, own_topology.summary_of(make), ()
+    make = _of_the_catalog(name)
+    topology = make(**arguments_of(make, name, settings))
+    return topology, summary_of(topology.name), picture_of(topology.name)
+
+
+def _of_the_catalog(name: str) -> Callable[..., Topology]:
+    """What makes the topology of that name; VxlabError with a name that is near it."""
+    from vxlab.catalog import CATALOG
 
     if name not in CATALOG:
         import difflib
@@ -40,4 +63,4 @@ def topology_of(name: str, settings: Sequence[str] = ()) -> Topology:
         hint = f": did you mean {near[0]}?" if near else ""
         known = ", ".join(CATALOG)
         raise VxlabError(f"wanted a topology of the catalog ({known}), found {name!r}{hint}")
-    return CATALOG[name](**arguments_of(CATALOG[name], name, settings))
+    return CATALOG[name]

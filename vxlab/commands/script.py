@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from vxlab.commands.catalog_topology import add_topology_options, topology_of
+from vxlab.commands.catalog_topology import add_topology_options, described
 from vxlab.commands.subcommand import Subcommand
 from vxlab.errors import VxlabError
 from vxlab.system import files
@@ -22,18 +22,12 @@ def _run(arguments: argparse.Namespace) -> int:
     import shlex
 
     from vxlab.apply.script import script_of
-    from vxlab.catalog import picture_of, summary_of
 
-    topology = topology_of(arguments.name, arguments.settings)
+    topology, summary, picture = described(arguments.name, arguments.settings)
     words = ["vxlab", "script", arguments.name]
     for setting in arguments.settings:
         words += ["--set", setting]
-    text = script_of(
-        topology,
-        summary=summary_of(topology.name),
-        picture=picture_of(topology.name),
-        made_by=shlex.join(words),
-    )
+    text = script_of(topology, summary=summary, picture=picture, made_by=shlex.join(words))
     if arguments.output is None:
         sys.stdout.write(text)
         return 0

@@ -1,4 +1,4 @@
-"""Values given as text, for the parameters of a topology of the catalog."""
+"""Values given as text, for the parameters of a function that makes a topology."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def arguments_of(make: Callable[..., Any], name: str, settings: Sequence[str]) -
 
     VxlabError where there is no such parameter, it is set twice, or the value is not of its type.
     """
-    hints = typing.get_type_hints(make)
+    hints = _types_of(make)
     known = list(inspect.signature(make).parameters)
     arguments: dict[str, Any] = {}
     for setting in settings:
         key, separator, text = setting.partition("=")
         if not separator or key not in known:
-            wanted = f"wanted KEY=VALUE with a key of {', '.join(known)}"
+            wanted = f"wanted KEY=VALUE with a key of {', '.join(known) or 'none at all'}"
             raise VxlabError(f"{name}: {wanted}, found {setting!r}")
         if key in arguments:
             raise VxlabError(f"{name}: {key}: wanted one value, found it set twice")
@@ -36,6 +36,19 @@ def arguments_of(make: Callable[..., Any], name: str, settings: Sequence[str]) -
             wanted = f"wanted {describe(hints[key])}"
             raise VxlabError(f"{name}: {key}: {wanted}, found {text!r}") from None
     return arguments
+
+
+def _types_of(make: Callable[..., Any]) -> dict[str, Any]:
+    """The types of the parameters of ``make``: as it says, else that of the default, else text."""
+    try:
+        said = typing.get_type_hints(make)
+    except (NameError, TypeError):  # of a function of somebody's own, which names no real type
+        said = {}
+    usual = {
+        name: str if parameter.default in (parameter.empty, None) else type(parameter.default)
+        for name, parameter in inspect.signature(make).parameters.items()
+    }
+    return {**usual, **said}
 
 
 def shown_parameters(make: Callable[..., Any]) -> str:

@@ -32,6 +32,7 @@ from vxlab.describe.filters import NftRules
 from vxlab.describe.topology import Topology
 from vxlab.errors import VxlabError
 from vxlab.features.kinds import feature_of
+from vxlab.plan.operations import AddMdb
 
 
 class _TopologyMarker:
@@ -221,6 +222,7 @@ def features_of(topology: Topology) -> tuple[str, ...]:
     attributes += [pair for vtep in vteps for pair in vtep.attributes]
     needed += [f"vxlan.{name}" for name, _ in attributes]
     needed += _needed_by_machines(topology)
+    needed += ["vxlan-mdb" for change in topology.changes if isinstance(change, AddMdb)]
     for router in topology.routers:
         if router.daemon:
             held = [address for nic in router.nics for address in nic.addresses]

@@ -249,8 +249,12 @@ class Device:
         return getattr(self, "link", None)
 
     def settings(self) -> Attributes:
-        """The settings that it is made with: the fields that are set, and ``attributes``."""
-        names = {each.name for each in dataclasses.fields(self)}
+        """The settings that it is made with: the kind's own fields that are set, ``attributes``.
+
+        A setting that is called as a field of every device, such as ``port``, is no field.
+        """
+        common = {each.name for each in dataclasses.fields(Device)}
+        names = {each.name for each in dataclasses.fields(self)} - common
         fields = ((s.name, getattr(self, s.name)) for s in self.kind.settings if s.name in names)
         return (*((name, value) for name, value in fields if value is not None), *self.attributes)
 
