@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import socket
 import struct
+import sys
 from typing import NamedTuple
 
 from vxlab import ApplyError, decapsulate, frames, state, wait_until
@@ -22,7 +23,7 @@ LATER = "02:00:00:00:ee:ee"
 RTM_NEWNEIGH, RTM_DELNEIGH = 28, 29  # linux/rtnetlink.h
 RTMGRP_NEIGH = 4
 NUD_STALE = 0x04  # linux/neighbour.h
-NDA_DST, NDA_LLADDR = 1, 2
+NDA_DST, NDA_LLADDR, NDA_VLAN = 1, 2, 5
 
 _numbers = itertools.count(1)
 
@@ -39,12 +40,16 @@ class Copy(NamedTuple):
 
 
 class Event(NamedTuple):
-    """A notification about an FDB entry: it was added or changed, or it was deleted."""
+    """A notification about an FDB entry: it was added or changed, or it was deleted.
+
+    ``vlan`` is the VLAN of a bridge's entry, 0 for none.
+    """
 
     kind: int
     mac: str
     dst: str
     state: int
+    vlan: int = 0
 
 
 def address(lab, host):
@@ -295,7 +300,8 @@ def _events(data):
             found = dict(_attributes(data[at + 28 : at + length]))
             dst, mac = found.get(NDA_DST, b""), found.get(NDA_LLADDR, b"").hex(":")
             shown = frames.address(dst) if dst else ""
-            yield Event(kind, mac, shown, state_)
+            vlan = int.from_bytes(found.get(NDA_VLAN, b""), sys.byteorder)
+            yield Event(kind, mac, shown, state_, vlan)
         at += (length + 3) & ~3
 
 

@@ -23,6 +23,8 @@ from vxlab.operations import (
     AddNeighbour,
     AddNexthop,
     AddRoute,
+    AddVlan,
+    AddVlanTunnel,
     AddVni,
     DelAddress,
     DelFdb,
@@ -30,12 +32,17 @@ from vxlab.operations import (
     DelMdb,
     DelNeighbour,
     DelNexthop,
+    DelRoute,
+    DelVlan,
+    DelVlanTunnel,
     DelVni,
     FlushFdb,
     FlushMdb,
     MoveLink,
     Operation,
     Peer,
+    RouteHop,
+    SetBridge,
     SetLink,
     SetPort,
     SetVxlan,
@@ -285,7 +292,65 @@ GROUPS = (
         }.items()
     ),
 )
-CASES = (*LINKS, *ADDRESSES, *ENTRIES, *GROUPS)
+_FILTERING = AddLink("h1", "fb", "bridge", 96, (("vlan_filtering", 1),))
+_MEMBER = AddLink("h1", "fp", "vxlan", 97, (("external", True), ("dstport", 4794)), master="fb")
+_TUNNELS = SetPort("h1", "fp", (("vlan_tunnel", True),))
+_VLANS = (_FILTERING, _MEMBER, _TUNNELS)
+_NET = "10.77.0.0/16"
+BRIDGES = (
+    _case("bridge changed", (BR,), SetBridge("h1", "br", SETTINGS)),
+    _case("VLAN", _VLANS, AddVlan("h1", "fp", 5, pvid=True, untagged=True), ("bridge-vlan",)),
+    _case("VLANs", _VLANS, AddVlan("h1", "fp", 5, last=9), ("bridge-vlan",)),
+    _case("VLAN of a bridge", _VLANS, AddVlan("h1", "fb", 5, itself=True), ("bridge-vlan",)),
+    _case(
+        "VLAN gone",
+        (*_VLANS, AddVlan("h1", "fp", 5, last=9)),
+        DelVlan("h1", "fp", 6, last=8),
+        ("bridge-vlan",),
+    ),
+    _case(
+        "VNI of a VLAN",
+        (*_VLANS, AddVlan("h1", "fp", 5, last=9)),
+        AddVlanTunnel("h1", "fp", 5, 105, last=9),
+        ("bridge-vlan",),
+    ),
+    _case(
+        "VNI of a VLAN gone",
+        (*_VLANS, AddVlan("h1", "fp", 5), AddVlanTunnel("h1", "fp", 5, 105)),
+        DelVlanTunnel("h1", "fp", 5, 105),
+        ("bridge-vlan",),
+    ),
+)
+ROUTES = (
+    _case(
+        "route with a metric, source, MTU",
+        (),
+        AddRoute("h1", _NET, "10.0.0.2", metric=7, source="10.0.0.1", mtu=1400),
+    ),
+    _case("route on link", (), AddRoute("h1", _NET, "10.99.0.1", "eth0", onlink=True)),
+    _case("blackhole", (), AddRoute("h1", _NET, type="blackhole")),
+    _case(
+        "route replaced",
+        (AddRoute("h1", _NET, "10.0.0.2"),),
+        AddRoute("h1", _NET, "10.0.0.3", replace=True),
+    ),
+    _case(
+        "route with hops",
+        (),
+        AddRoute(
+            "h1",
+            _NET,
+            hops=(RouteHop(via="10.0.0.2", weight=3), RouteHop(via="10.0.0.3")),
+        ),
+    ),
+    _case("route gone", (AddRoute("h1", _NET, "10.0.0.2"),), DelRoute("h1", _NET, "10.0.0.2")),
+    _case(
+        "blackhole gone",
+        (AddRoute("h1", _NET, type="blackhole"),),
+        DelRoute("h1", _NET, type="blackhole"),
+    ),
+)
+CASES = (*LINKS, *ADDRESSES, *ENTRIES, *GROUPS, *BRIDGES, *ROUTES)
 
 
 def needs(case: Case) -> tuple[str, ...]:

@@ -16,8 +16,8 @@ def value(lab: Lab, node: str, file: str) -> str | None:
 
 
 @pytest.fixture(autouse=True)
-def _asked_again() -> None:
-    inherited._odd.cache_clear()
+def _asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inherited._Machine, "odd", None)
 
 
 def test_every_setting_of_the_table_is_as_it_says() -> None:
@@ -35,12 +35,16 @@ def test_what_is_otherwise_outside_is_set_in_every_node(monkeypatch: pytest.Monk
     with Lab(catalog.point_to_point()) as lab:
         for node in ("a", "b"):
             assert value(lab, node, "net/ipv4/conf/default/promote_secondaries") == "1"
-    inherited._odd.cache_clear()
-    monkeypatch.undo()
+    monkeypatch.setattr(inherited, "FRESH", {next(iter(odd)): "0"})
+    monkeypatch.setattr(inherited._Machine, "odd", None)
     with Lab(catalog.point_to_point()) as lab:
         assert value(lab, "a", "net/ipv4/conf/default/promote_secondaries") == "0"
 
 
-def test_where_nothing_is_otherwise_a_node_costs_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inherited, "FRESH", {})
-    assert inherited._odd() == ()
+def test_the_machine_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    real = inherited._is_odd
+    monkeypatch.setattr(inherited, "_is_odd", lambda *each: asked.append(each[0]) or real(*each))
+    with Lab(catalog.point_to_point()) as lab:
+        assert len(lab) > 1
+    assert sorted(asked) == sorted(inherited.FRESH)

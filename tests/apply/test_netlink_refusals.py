@@ -76,11 +76,11 @@ def test_what_fits_into_no_message_is_refused_in_the_family(lab: Lab, operation:
 UNKNOWN_NAMES: list[tuple[Operation, str]] = [
     (
         SetPort("h1", "vxlan0", (("lerning", True),)),
-        "'lerning', which is no setting of a bridge's port (hairpin, fastleave, learning, ",
+        "'lerning', which is no setting of a bridge's port (state, priority, cost, hairpin, ",
     ),
     (
         AddLink("h1", "x", "bridge", 90, (("stp", 1),)),
-        "'stp', which is no setting of a bridge (forward_delay, ageing_time, stp_state, ",
+        "'stp', which is no setting of bridge (forward_delay, hello_time, max_age, ",
     ),
     (
         SetVxlan("h1", "vxlan0", (("tll", 1),)),

@@ -6,6 +6,7 @@ import os
 import shutil
 
 import pytest
+from feature_tools import skip_without_all
 from script_tools import (
     SHELLS,
     ScriptFolder,
@@ -34,6 +35,7 @@ def test_every_topology_stands_alone_and_answers(
     folder: ScriptFolder, name: str, family: int
 ) -> None:
     topology = CATALOG[name](family=family)
+    skip_without_all(topology, by_ip=True)
     done = folder.run(script_of(topology))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == answers(topology)
@@ -70,6 +72,7 @@ def test_strange_names_and_words_are_quoted(folder: ScriptFolder) -> None:
 @every_topology
 def test_it_builds_what_netlink_builds(folder: ScriptFolder, name: str, family: int) -> None:
     topology = CATALOG[name](family=family)
+    skip_without_all(topology, by_ip=True)
     done = folder.run(script_of(topology), "state")
     assert (done.returncode, done.stderr) == (0, "")
     with Lab(topology) as lab:

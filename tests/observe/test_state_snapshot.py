@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from state_tools import bridge, ip, one_node, run, two_nodes
@@ -235,7 +236,8 @@ def test_the_kernel_s_refusal_is_an_error_with_its_reason(
 def test_a_message_that_was_cut_off_is_an_error(
     node: Namespaces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vxlab.netlink.dumps.BUFFER", 512)
+    short = SimpleNamespace(buffer=bytearray(512))
+    monkeypatch.setattr("vxlab.netlink.messages._receive_buffer", short)
     with pytest.raises(VxlabError, match="longer than 512 bytes"):
         state.links(node)
 

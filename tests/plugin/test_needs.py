@@ -34,6 +34,7 @@ def test_too_few_namespaces_are_an_error_not_a_skip(project, limit):
 FEW_FILES = """
 import os, resource
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     here, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     free = os.open("/", os.O_RDONLY)

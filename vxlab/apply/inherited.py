@@ -9,7 +9,7 @@ booted, and has loaded nothing: whatever is otherwise in a new node is set to th
 
 from __future__ import annotations
 
-import functools
+import os
 from collections.abc import Mapping
 
 from vxlab.system.namespaces import Namespaces, write_file
@@ -62,19 +62,10 @@ FRESH: Mapping[str, str] = {
 }
 
 
-@functools.cache
-def _odd() -> tuple[tuple[str, str], ...]:
-    """What is otherwise in a new namespace of this machine, with what it should be."""
-    with Namespaces("fresh") as namespaces:
-        return tuple(namespaces.visit(lambda: [each for each in FRESH.items() if _is_odd(*each)]))
+class _Machine:
+    """What is otherwise in a new namespace of this machine, once one was looked at."""
 
-
-def _is_odd(file: str, value: str) -> bool:
-    try:
-        with open(f"/proc/sys/{file}", encoding="ascii") as there:
-            return there.read().strip() != value
-    except FileNotFoundError:  # this kernel does not have it, or no module brought it
-        return False
+    odd: tuple[tuple[str, str], ...] | None = None
 
 
 def freshen(namespaces: Namespaces) -> None:
@@ -82,10 +73,28 @@ def freshen(namespaces: Namespaces) -> None:
 
     OSError where that is refused.
     """
-    if _odd():
+    if _Machine.odd is None:
+        _Machine.odd = namespaces.visit(_found)
+    if _Machine.odd:
         namespaces.visit(_set)
 
 
+def _found() -> tuple[tuple[str, str], ...]:
+    """What is otherwise where the thread is, with what it should be."""
+    return tuple(each for each in FRESH.items() if _is_odd(*each))
+
+
+def _is_odd(file: str, value: str) -> bool:
+    try:
+        there = os.open(f"/proc/sys/{file}", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:  # this kernel does not have it, or no module brought it
+        return False
+    try:
+        return os.read(there, 64).strip() != value.encode()
+    finally:
+        os.close(there)
+
+
 def _set() -> None:
-    for file, value in _odd():
+    for file, value in _Machine.odd or ():
         write_file(f"/proc/sys/{file}", value)

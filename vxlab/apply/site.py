@@ -99,7 +99,13 @@ class Site:
         if name in self.namespaces:
             raise VxlabError(f"wanted a new node, found {name!r} in use")
         self.namespaces[name] = made = Namespaces(name)
-        freshen(made)
+        try:
+            freshen(made)
+        except OSError as error:
+            raise SandboxError(
+                f"wanted the settings of {name!r}, found {error.strerror}: raise the limit (open "
+                "files: `ulimit -n`)"
+            ) from error
         return made
 
     def learn(self, link: AddLink) -> None:

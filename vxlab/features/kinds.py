@@ -71,5 +71,4 @@ CHECKS: tuple[Check, ...] = (
         hint=ANOTHER_KERNEL.format("CONFIG_NET_SCH_TBF"),
     ),
     optional("nft", "rules of nftables", "--version", "install the package nftables"),
-    optional("wg", "keys and peers of WireGuard", "--version", "install wireguard-tools"),
 )

@@ -20,8 +20,6 @@ PACKAGES = {
     "ping": "iputils-ping",
     "iptables": "iptables",
     "ip6tables": "iptables",
-    "nft": "nftables",
-    "wg": "wireguard-tools",
     "ethtool": "ethtool",
     "smcrouted": "smcroute",
     "pimd": "pimd",

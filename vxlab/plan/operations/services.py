@@ -20,7 +20,6 @@ class AddNamespace(Operation):
         return f"ip netns add {self.node}"
 
 
-@functools.lru_cache(maxsize=1 << 12)  # each node has the same settings
 def sysctl_path(key: str) -> str:
     """The file of a setting in dotted form; VxlabError unless it is one of the network's.
 
@@ -29,6 +28,11 @@ def sysctl_path(key: str) -> str:
     """
     if not isinstance(key, str) or not key.isprintable():
         raise VxlabError(f"wanted a setting below net., such as net.ipv4.ip_forward, found {key!r}")
+    return _sysctl_path(key)
+
+
+@functools.lru_cache(maxsize=1 << 12)  # each node has the same settings
+def _sysctl_path(key: str) -> str:
     path = "/proc/sys/" + key.translate(str.maketrans("./", "/."))
     if not path.startswith("/proc/sys/net/") or ".." in path.split("/"):
         raise VxlabError(f"wanted a setting below net., such as net.ipv4.ip_forward, found {key!r}")
