@@ -6,7 +6,7 @@ import mutations as by
 from mutations import Mutant
 
 from vxlab.catalog import behind_routers, bridges
-from vxlab.describe import elements
+from vxlab.describe import filters
 from vxlab.operations import (
     AddAddress,
     AddFdb,
@@ -82,7 +82,7 @@ MUTANTS = (
     Mutant(
         name="ttl-inc 2",
         topology="kim-and-lee",
-        patch=by.replaced(behind_routers, "raise_ttl", lambda g: elements.raise_ttl(g, by=2)),
+        patch=by.replaced(behind_routers, "raise_ttl", lambda g: filters.raise_ttl(g, by=2)),
         row=r"\+ lxc1: rule iptables -t mangle -A OUTPUT -d 239\.1\.1\.1/32 -j TTL --ttl-inc 2",
         scenario=(E5, TTLS),
     ),
@@ -90,7 +90,7 @@ MUTANTS = (
         name="hl-inc 2",
         topology="kim-and-lee",
         family=6,
-        patch=by.replaced(behind_routers, "raise_ttl", lambda g: elements.raise_ttl(g, by=2)),
+        patch=by.replaced(behind_routers, "raise_ttl", lambda g: filters.raise_ttl(g, by=2)),
         row=r"\+ lxc2: rule ip6tables -t mangle .* -j HL --hl-inc 2",
         scenario=(E5, TTLS),
     ),

@@ -11,7 +11,7 @@ import pytest
 
 from vxlab.catalog import addresses_on_devices
 from vxlab.catalog.underlay import address_of, network_of
-from vxlab.describe import elements
+from vxlab.describe import filters
 from vxlab.describe.builder import TopologyBuilder
 from vxlab.describe.elements import Host, Vtep
 from vxlab.describe.filters import Rule
@@ -19,7 +19,6 @@ from vxlab.describe.vxlan import OVERHEAD, Value
 from vxlab.describe.wiring import Wiring
 from vxlab.live import lab as live_lab
 from vxlab.operations import AddAddress, AddLink, Operation, SetSysctl
-from vxlab.plan import planner
 
 #: Makes a mistake, until the test that it is given the monkeypatch of has ended.
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -91,9 +90,12 @@ def remotes(change: Callable[[Host, tuple[str, ...]], tuple[str, ...]]) -> Patch
 
     def patch(monkeypatch: pytest.MonkeyPatch) -> None:
         right = Wiring.remotes
-        monkeypatch.setattr(
-            Wiring, "remotes", lambda self, host, vtep: change(host, right(self, host, vtep))
-        )
+
+        def wrong(self: Wiring, host: Host, vtep: Vtep) -> tuple[str, ...]:
+            return change(host, right(self, host, vtep))
+
+        monkeypatch.setattr(Wiring, "remotes", wrong)
+        monkeypatch.setattr(Wiring, "_first_remote", lambda *given: next(iter(wrong(*given)), None))
 
     return patch
 
@@ -140,13 +142,15 @@ def setting(key: str, value: str) -> Patch:
 
 
 def bridge_attributes(**changes: int) -> Patch:
-    """Bridges of hosts with other attributes."""
+    """Bridges with other attributes."""
 
-    def patch(monkeypatch: pytest.MonkeyPatch) -> None:
-        wrong = tuple({**dict(planner._QUIET_BRIDGE), **changes}.items())
-        monkeypatch.setattr(planner, "_QUIET_BRIDGE", wrong)
+    def change(operation: Operation) -> Iterable[Operation]:
+        if isinstance(operation, AddLink) and operation.kind == "bridge":
+            attributes = {**dict(operation.attributes), **changes}
+            operation = dataclasses.replace(operation, attributes=tuple(attributes.items()))
+        yield operation
 
-    return patch
+    return plan(change)
 
 
 def replaced(module: Any, name: str, value: object) -> Patch:
@@ -168,7 +172,7 @@ def links(kind: str, **changes: Any) -> Patch:
 
 def for_all_traffic(group: str) -> Rule:
     """The rule that raises the TTL, of whatever leaves."""
-    rule = elements.raise_ttl(group)
+    rule = filters.raise_ttl(group)
     return Rule(tuple(word for word in rule.words if word not in ("-d", group)), rule.family)
 
 
