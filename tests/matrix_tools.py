@@ -50,7 +50,7 @@ def tiny(folder: Path) -> Path:
     file ``kills-BACKEND`` it dies.
     """
     folder.mkdir()
-    (folder / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n")
+    (folder / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers -p no:randomly\n")
     (folder / "test_tiny.py").write_text(textwrap.dedent(TINY))
     return folder
 

@@ -17,7 +17,7 @@ def value(lab: Lab, node: str, file: str) -> str | None:
 
 @pytest.fixture(autouse=True)
 def _asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inherited._Machine, "odd", None)
+    monkeypatch.setattr(inherited._Inherited, "odd", None)
 
 
 def test_every_setting_of_the_table_is_as_it_says() -> None:
@@ -36,7 +36,7 @@ def test_what_is_otherwise_outside_is_set_in_every_node(monkeypatch: pytest.Monk
         for node in ("a", "b"):
             assert value(lab, node, "net/ipv4/conf/default/promote_secondaries") == "1"
     monkeypatch.setattr(inherited, "FRESH", {next(iter(odd)): "0"})
-    monkeypatch.setattr(inherited._Machine, "odd", None)
+    monkeypatch.setattr(inherited._Inherited, "odd", None)
     with Lab(catalog.point_to_point()) as lab:
         assert value(lab, "a", "net/ipv4/conf/default/promote_secondaries") == "0"
 

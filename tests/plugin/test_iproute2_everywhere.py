@@ -27,7 +27,7 @@ def said(result):
     return result.stdout if isinstance(result.stdout, str) else result.stdout.decode()
 
 def in_node(lab, *argv, **more):
-    with lab["a"].popen(*argv, **more) as process:
+    with lab["a"].popen(*argv, stdout=subprocess.PIPE, **more) as process:
         return process.communicate()[0]
 
 def entered(lab, *argv, **more):
@@ -37,7 +37,8 @@ def entered(lab, *argv, **more):
 def daemon(lab):
     # a program that goes on in the background, and whose child runs ip
     script = "(sh -c 'exec 3<&0; ip -V; read x <&3') & wait"
-    with lab["a"].popen("sh", "-c", script, stdin=subprocess.PIPE) as process:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with lab["a"].popen("sh", "-c", script, **pipes) as process:
         return process.communicate("")[0]
 
 PYTHON = [sys.executable, "-c", "import subprocess as s; s.run(['ip', '-V'])"]

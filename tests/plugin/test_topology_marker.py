@@ -104,6 +104,8 @@ def test_every_way_to_say_which_topology(project):
         "test_a_builder",
         "test_a_function",
         "test_a_function_alone",
+        "test_a_function_as_people_write_it",
+        "TestOfTheCatalog::test_a_class",
         "test_lists[hosts=2-vrf]",
         "test_lists[hosts=2-no_vrf]",
         "test_lists[hosts=3-vrf]",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from reference_tools import MAC, A, B
 from scapy.layers.inet import ICMP, IP, UDP
@@ -12,7 +14,10 @@ from vxlab.live.node import Node
 from vxlab.reference import ReferenceVtep
 from vxlab.reference.host import OverlayHost
 
-HOST = OverlayHost(MAC, ReferenceVtep(Node("b", None), address=(f"{B}/24", "fd42::3/64")).addresses)
+HOST = OverlayHost(
+    MAC,
+    ReferenceVtep(Node("b", None, lambda: None, Path), address=(f"{B}/24", "fd42::3/64")).addresses,
+)
 PEER = "02:00:00:00:00:01"
 TO_ALL = "ff:ff:ff:ff:ff:ff"
 ASKED = "33:33:ff:00:00:03"
@@ -71,7 +76,9 @@ def test_an_echo_reply_has_the_data_and_no_padding():
 
 @pytest.mark.parametrize("address", [A, "fd42::2"])
 def test_a_reply_is_not_replied_to(address):
-    own = ReferenceVtep(Node("a", None), address=(f"{A}/24", "fd42::2/64")).addresses
+    own = ReferenceVtep(
+        Node("a", None, lambda: None, Path), address=(f"{A}/24", "fd42::2/64")
+    ).addresses
     reply = OverlayHost(PEER, own).answer(Ether(bytes(HOST.echo_request(address, PEER, 1))))
     assert HOST.is_echo_reply(Ether(bytes(reply)), address, 1)
     assert HOST.answer(Ether(bytes(reply))) is None
@@ -79,7 +86,9 @@ def test_a_reply_is_not_replied_to(address):
 
 def test_only_its_own_echo_reply_counts():
     request = HOST.echo_request(A, PEER, 5)
-    reply = OverlayHost(PEER, ReferenceVtep(Node("a", None), address=f"{A}/24").addresses)
+    reply = OverlayHost(
+        PEER, ReferenceVtep(Node("a", None, lambda: None, Path), address=f"{A}/24").addresses
+    )
     found = Ether(bytes(reply.answer(Ether(bytes(request)))))
     assert HOST.is_echo_reply(found, A, 5)
     assert not HOST.is_echo_reply(found, A, 6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from reference_tools import FRAME, B, reference, without_vteps
 
@@ -38,7 +40,7 @@ from vxlab.reference import ReferenceVtep
 )
 def test_bad_settings_are_refused(options, found):
     with pytest.raises(VxlabError, match=f"^reference VTEP on b: {found}"):
-        ReferenceVtep(Node("b", None), **options)
+        ReferenceVtep(Node("b", None, lambda: None, Path), **options)
 
 
 def test_what_is_no_node_is_refused():
@@ -49,7 +51,7 @@ def test_what_is_no_node_is_refused():
 @pytest.mark.parametrize("inner", ["text", 60, None])
 def test_what_is_no_frame_is_refused(inner):
     with pytest.raises(VxlabError, match="wanted a frame of bytes or scapy's, found "):
-        ReferenceVtep(Node("b", None)).encapsulate(inner)
+        ReferenceVtep(Node("b", None, lambda: None, Path)).encapsulate(inner)
 
 
 @pytest.mark.topology(without_vteps())

@@ -62,7 +62,7 @@ FRESH: Mapping[str, str] = {
 }
 
 
-class _Machine:
+class _Inherited:
     """What is otherwise in a new namespace of this machine, once one was looked at."""
 
     odd: tuple[tuple[str, str], ...] | None = None
@@ -73,9 +73,9 @@ def freshen(namespaces: Namespaces) -> None:
 
     OSError where that is refused.
     """
-    if _Machine.odd is None:
-        _Machine.odd = namespaces.visit(_found)
-    if _Machine.odd:
+    if _Inherited.odd is None:
+        _Inherited.odd = namespaces.visit(_found)
+    if _Inherited.odd:
         namespaces.visit(_set)
 
 
@@ -96,5 +96,5 @@ def _is_odd(file: str, value: str) -> bool:
 
 
 def _set() -> None:
-    for file, value in _Machine.odd or ():
+    for file, value in _Inherited.odd or ():
         write_file(f"/proc/sys/{file}", value)

@@ -31,7 +31,6 @@ from vxlab.describe.devices import Vxlan
 from vxlab.describe.filters import NftRules
 from vxlab.describe.topology import Topology
 from vxlab.errors import VxlabError
-from vxlab.features.kinds import feature_of
 from vxlab.plan.operations import AddMdb
 
 
@@ -235,6 +234,8 @@ def features_of(topology: Topology) -> tuple[str, ...]:
 
 def _needed_by_machines(topology: Topology) -> Iterator[str]:
     """What the devices, links and rules of all machines need."""
+    from vxlab.features.kinds import feature_of  # probes are loaded where there is a lab
+
     for machine in (*topology.machines, *topology.containers):
         for device in machine.devices:
             if device.made and device.kind.name not in ("bridge", "vxlan"):
