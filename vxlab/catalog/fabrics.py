@@ -158,5 +158,5 @@ def mdb(*, family: int = 4, port: int = vxlan.IANA_PORT) -> Topology:
         t.vtep(f"h{n}", "overlay", bridge="br0")
         t.container(f"c{n}", f"h{n}", "br0", f"10.0.0.{n}/24")
         for group in ("239.10.10.10", "ff0e::10"):
-            t.then(AddMdb(f"h{n}", "vxlan0", group, addresses[f"h{far}"]))
+            t.then(AddMdb(f"h{n}", "vxlan0", group, dst=addresses[f"h{far}"]))
     return t.build()

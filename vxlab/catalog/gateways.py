@@ -78,8 +78,8 @@ def irb_symmetric(*, family: int = 4, port: int = vxlan.IANA_PORT) -> Topology:
         gateway = f"10.255.0.{far}"
         t.route(host, f"10.0.{far}0.0/24", gateway, interface="br-l3", onlink=True, vrf="tenant")
         t.then(
-            AddNeighbour(host, "br-l3", gateway, mac),
-            AddFdb(host, "vxlan0", mac, addresses[f"h{far}"]),
+            AddNeighbour(host, "br-l3", gateway, mac=mac),
+            AddFdb(host, "vxlan0", mac, dst=addresses[f"h{far}"]),
         )
     return t.build()
 
@@ -115,6 +115,6 @@ def _reach(t: TopologyBuilder, node: str, far: int, remote: str) -> None:
     gateway, mac = f"10.244.{far}.0", f"02:00:00:00:f1:{far:02x}"
     t.route(node, f"10.244.{far}.0/24", gateway, interface="flannel.1", onlink=True)
     t.then(
-        AddNeighbour(node, "flannel.1", gateway, mac),
-        AddFdb(node, "flannel.1", mac, remote),
+        AddNeighbour(node, "flannel.1", gateway, mac=mac),
+        AddFdb(node, "flannel.1", mac, dst=remote),
     )
