@@ -152,7 +152,9 @@ def test_whoever_makes_something_can_be_killed(does, place):
     token = f"vxlab-test-{os.getpid()}-{place}"
     words = [sys.executable, "-c", textwrap.dedent(BEGIN) + textwrap.dedent(does)]
     seen = 0
-    for _ in range(KILLS):
+    for number in range(10 * KILLS):
+        if number >= KILLS and (seen or does is PACKS):
+            break  # on a busy machine it takes more of them until one comes in the middle
         killed(words, place, within=1.5, token=token)
         wait_until(lambda: not carrying(token), "the end of all processes", timeout=60)
         assert temporary(place) == []

@@ -228,7 +228,7 @@ class TopologyBuilder:
     ) -> TopologyBuilder:
         """Add an overlay segment.
 
-        ``name`` is what VTEPs call it, ``vni`` 1 to 16777215.  ``flood`` says where frames for
+        ``name`` is what VTEPs call it, ``vni`` 0 to 16777215.  ``flood`` says where frames for
         unknown MAC addresses go: ``remote`` (to each VTEP), ``group`` (to the multicast address
         ``group``) or ``none``; unless given it is ``group`` where there is a group, else
         ``remote``.  ``port`` is the UDP destination port, 0 for the kernel's default 8472.
