@@ -136,9 +136,10 @@ def _setting(setting: devices.Setting) -> str:
     return f"`{setting.name}`" + (f" ({words})" if words else "")
 
 
-def _port(setting: devices.PortSetting) -> tuple[str, str]:
+def _port(setting: devices.Setting) -> tuple[str, str]:
     values = {"bool": "True or False", "device": 'the name of a device, "" for none'}
-    return f"`{setting.name}`", values.get(setting.type, f"0 to {setting.high}")
+    value = values.get(setting.type) or f"{setting.low} to {setting.highest}"
+    return f"`{setting.name}`", value
 
 
 def _attribute(attribute: vxlan.Attribute) -> Iterator[str]:

@@ -28,26 +28,26 @@ def check_devices(topology: Wiring, machine: Router | Host | Container) -> None:
 
 def _names(topology: Wiring, machine: Router | Host | Container) -> dict[str, str]:
     """All interfaces of a machine by name, with what they are; TopologyError for a second one."""
-    found = {"lo": "the loopback device"}
     if isinstance(machine, Container):
-        found[machine.device] = "the card to its host"
+        own = {machine.device: "the card to its host"}
     else:
-        found |= {nic.device: "a card" for nic in machine.nics}
-    if isinstance(machine, Host):
-        for vtep in machine.vteps:
-            found[vtep.device] = "a vxlan device"
-            found |= {name: "a bridge or VRF" for name in (vtep.bridge, vtep.vrf) if name}
-        found |= {each.host_device: "a link" for each in topology.containers_of(machine.name)}
-    seen = {} if not isinstance(machine, Container) else {machine.device: "the card to its host"}
-    if not isinstance(machine, Container):
-        seen = {nic.device: "a card" for nic in machine.nics}
+        own = {nic.device: "a card" for nic in machine.nics}
     for device in machine.devices:
-        if device.made and device.name in seen:
+        if device.made and device.name in own:
             node = f"{machine} {device}"
-            raise TopologyError(node, "name", f"wanted a free name, found {seen[device.name]}")
-        seen[device.name] = f"a {device.kind.name} device"
-        found[device.name] = f"a {device.kind.name} device"
-    return found
+            raise TopologyError(node, "name", f"wanted a free name, found {own[device.name]}")
+        own[device.name] = f"a {device.kind.name} device"
+    return {"lo": "the loopback device", **_of_host(topology, machine), **own}
+
+
+def _of_host(topology: Wiring, machine: Router | Host | Container) -> dict[str, str]:
+    """The interfaces that a host has by its VTEPs and containers; none for another machine."""
+    if not isinstance(machine, Host):
+        return {}
+    found = {vtep.device: "a vxlan device" for vtep in machine.vteps}
+    for vtep in machine.vteps:
+        found |= {name: "a bridge or VRF" for name in (vtep.bridge, vtep.vrf) if name}
+    return found | {each.host_device: "a link" for each in topology.containers_of(machine.name)}
 
 
 def ordered(

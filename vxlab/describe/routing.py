@@ -118,6 +118,11 @@ class Beside:
     table: RoutingTable
 
 
+def underlay_of(topology: Wiring) -> Underlay:
+    """The underlay of ``topology``, made at the first question: its checks and plans share it."""
+    return topology.kept("underlay", lambda: Underlay(topology))
+
+
 class Underlay:
     """Who is beside whom, and how far every subnet is from every router."""
 

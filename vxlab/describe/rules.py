@@ -16,7 +16,7 @@ from vxlab.describe.containers import Container
 from vxlab.describe.device_rules import check_devices
 from vxlab.describe.elements import Host, Nic, Router, Segment, Switch, Vtep
 from vxlab.describe.networks import first_overlap
-from vxlab.describe.routing import Underlay
+from vxlab.describe.routing import underlay_of
 from vxlab.describe.vtep_rules import check_host, check_mtu, check_ways
 from vxlab.describe.wiring import Wiring
 from vxlab.errors import TopologyError
@@ -66,7 +66,7 @@ def check_topology(topology: Wiring) -> None:
     for router in topology.routers:
         _check_router(topology, router, specific)
     _check_overlay_addresses(topology)
-    underlay = Underlay(topology)
+    underlay = underlay_of(topology)
     for host, vtep in _vteps(topology):
         check_ways(underlay, host, vtep)
     _check_changes(topology)

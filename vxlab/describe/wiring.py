@@ -83,7 +83,7 @@ class Wiring:
 
     def cards_on(self, switch: str) -> tuple[tuple[Router | Host, Nic], ...]:
         """The same, of the switch of that name; none where there is no such switch."""
-        found = self._index("cards", self._all_cards)
+        found = self.kept("cards", self._all_cards)
         return found.get(switch, ())
 
     def _all_cards(self) -> dict[str, tuple[tuple[Router | Host, Nic], ...]]:
@@ -92,16 +92,16 @@ class Wiring:
     @property
     def host_names(self) -> Mapping[str, Host]:
         """All hosts by their names."""
-        return self._index("hosts", lambda: _named(self.hosts))
+        return self.kept("hosts", lambda: _named(self.hosts))
 
     @property
     def segment_names(self) -> Mapping[str, Segment]:
         """All segments by their names."""
-        return self._index("segments", lambda: _named(self.segments))
+        return self.kept("segments", lambda: _named(self.segments))
 
     @property
     def _switch_names(self) -> Mapping[str, Switch]:
-        return self._index("switches", lambda: _named(self.switches))
+        return self.kept("switches", lambda: _named(self.switches))
 
     def host(self, name: str) -> Host:
         """The host of that name; TopologyError where there is none."""
@@ -109,7 +109,7 @@ class Wiring:
 
     def router(self, name: str) -> Router:
         """The router of that name; TopologyError where there is none."""
-        return find(self._index("routers", lambda: _named(self.routers)), name, "router", str(self))
+        return find(self.kept("routers", lambda: _named(self.routers)), name, "router", str(self))
 
     def switch(self, name: str) -> Switch:
         """The switch or cable of that name; TopologyError where there is none."""
@@ -121,7 +121,7 @@ class Wiring:
 
     def vteps(self, segment: str) -> tuple[tuple[Host, Vtep], ...]:
         """All VTEPs of the segment of that name, each with its host."""
-        found = self._index("vteps", self._all_vteps)
+        found = self.kept("vteps", self._all_vteps)
         return found.get(segment, ())
 
     def _all_vteps(self) -> dict[str, tuple[tuple[Host, Vtep], ...]]:
@@ -129,7 +129,7 @@ class Wiring:
 
     def peers(self, segment: str) -> Peers:
         """The addresses in the underlay of all VTEPs of the segment of that name."""
-        found: dict[str, Peers] = self._index("peers", dict)
+        found: dict[str, Peers] = self.kept("peers", dict)
         if segment not in found:
             ways = [(host, self.end(host, vtep)) for host, vtep in self.vteps(segment)]
             found[segment] = Peers((host, end) for host, end in ways if end)
@@ -153,7 +153,7 @@ class Wiring:
     @property
     def first_devices(self) -> Mapping[str, str]:
         """Of each machine and container the name of its first interface, by the node's name."""
-        return self._index("first_devices", self._first_devices)
+        return self.kept("first_devices", self._first_devices)
 
     def _first_devices(self) -> dict[str, str]:
         machines = {each.name: each.nics[0].device for each in self.machines if each.nics}
@@ -161,7 +161,7 @@ class Wiring:
 
     def addresses(self, machine: Router | Host) -> frozenset[str]:
         """The underlay addresses of ``machine``, one of this topology, without prefix length."""
-        found: dict[str, frozenset[str]] = self._index("addresses", dict)
+        found: dict[str, frozenset[str]] = self.kept("addresses", dict)
         if machine.name not in found:
             held = self.held(machine)
             found[machine.name] = frozenset(each.partition("/")[0] for each in held)
@@ -169,14 +169,14 @@ class Wiring:
 
     def containers_of(self, host: str) -> tuple[Container, ...]:
         """All containers of the host of that name."""
-        found = self._index(
+        found = self.kept(
             "containers", lambda: _grouped((each.host, each) for each in self.containers)
         )
         return found.get(host, ())
 
     def containers_behind(self, host: str, bridge: str) -> tuple[Container, ...]:
         """All containers at ``bridge`` of ``host``; both are names."""
-        found = self._index(
+        found = self.kept(
             "behind",
             lambda: _grouped(((each.host, each.bridge), each) for each in self.containers),
         )
@@ -184,13 +184,13 @@ class Wiring:
 
     def bridges(self, host: str) -> Mapping[str, Vtep]:
         """The bridges of the host of that name, each with the first VTEP in it."""
-        found: dict[str, dict[str, Vtep]] = self._index("bridges", dict)
+        found: dict[str, dict[str, Vtep]] = self.kept("bridges", dict)
         if host not in found:
             vteps = reversed(self.host(host).vteps)
             found[host] = {vtep.bridge: vtep for vtep in vteps if vtep.bridge}
         return found[host]
 
-    def _index(self, what: str, make: Callable[[], Index]) -> Index:
+    def kept(self, what: str, make: Callable[[], Index]) -> Index:
         """What is asked for all the time in a topology of thousands: made at the first question."""
         if what not in self._found:
             self._found[what] = make()
@@ -200,7 +200,7 @@ class Wiring:
     def vtep(self, host: str, segment: str) -> Vtep:
         """The VTEP of ``host`` in ``segment``; TopologyError where there is none."""
         there = self.host(host)
-        found = self._index("vtep", self._each_vtep)
+        found = self.kept("vtep", self._each_vtep)
         if isinstance(segment, str) and (there.name, segment) in found:
             return found[there.name, segment]
         raise TopologyError(f"host {host}", "vteps", f"wanted one in segment {segment!r}")
@@ -212,7 +212,7 @@ class Wiring:
     def nic(self, host: Host, vtep: Vtep) -> UnderlayInterface | None:
         """The interface that packets of ``vtep`` leave ``host`` by; None where there is none."""
         found: dict[str, tuple[Host, dict[str | None, UnderlayInterface]]]
-        found = self._index("nics", dict)
+        found = self.kept("nics", dict)
         if host.name not in found or found[host.name][0] is not host:
             found[host.name] = host, _by_name(host)
         return found[host.name][1].get(vtep.nic)
@@ -224,7 +224,7 @@ class Wiring:
         where there is none.
         """
         known: dict[str, tuple[Router | Host, Cards, dict[str, Device]]]
-        known = self._index("below", dict)
+        known = self.kept("below", dict)
         if machine.name not in known or known[machine.name][0] is not machine:
             devices = {each.name: each for each in machine.devices}
             known[machine.name] = machine, Cards(machine), devices
@@ -291,7 +291,7 @@ class Wiring:
     def attributes(self, host: Host, vtep: Vtep) -> dict[str, vxlan.Value]:
         """The vxlan attributes, by name, that the device of ``vtep`` of ``host`` is made with."""
         found: dict[tuple[str, str], tuple[Host, Vtep, dict[str, vxlan.Value]]]
-        found, key = self._index("attributes", dict), (host.name, vtep.device)
+        found, key = self.kept("attributes", dict), (host.name, vtep.device)
         known = found.get(key)
         if known is None or known[0] is not host or known[1] is not vtep:
             known = found[key] = host, vtep, self._attributes(host, vtep)

@@ -6,7 +6,6 @@ import errno
 import functools
 import struct
 
-from vxlab.describe.devices import kind_of
 from vxlab.features.kernel import request_qdisc, scratch
 from vxlab.features.model import ANOTHER_KERNEL, Check
 from vxlab.features.tools import optional
@@ -45,7 +44,7 @@ def _attempt(kind: str) -> str:
 
 def kind_check(kind: str) -> Check:
     """The probe of one kind of device, as ip(8) calls it."""
-    option = f"CONFIG_{kind_of(kind).name.upper().replace('-', '_')}"
+    option = f"CONFIG_{kind.upper().replace('-', '_')}"
     return Check(
         name=PREFIX + kind,
         title=f"{kind} devices",

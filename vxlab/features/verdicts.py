@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Mapping
 
 from vxlab.errors import ProbeError
+from vxlab.system.processes import finish
 from vxlab.system.waiting import DEADLINE
 
 #: What to do where namespaces, or the rights in them, are refused.
@@ -73,11 +74,10 @@ def kernel_said(code: int | None, extack: str = "") -> str:
 def said_by(process: subprocess.Popen[str]) -> tuple[str, int | None]:
     """What a program prints until it ends, and its exit code; None where it was killed for time."""
     try:
-        said, _ = process.communicate(timeout=DEADLINE)
+        said = finish(process, timeout=DEADLINE).stdout
     except subprocess.TimeoutExpired:
-        process.kill()
         return "", None
-    return said, process.returncode
+    return said.decode(errors="replace"), process.returncode
 
 
 def want_answer(what: str, said: str, code: int | None, *, rights: bool = True) -> None:

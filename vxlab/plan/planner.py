@@ -18,7 +18,7 @@ from vxlab.describe.containers import Container
 from vxlab.describe.device_rules import ordered
 from vxlab.describe.devices import Bridge, Device, Vrf
 from vxlab.describe.elements import Host, Nic, Router, Switch, Vtep
-from vxlab.describe.routing import Underlay
+from vxlab.describe.routing import underlay_of
 from vxlab.describe.topology import Topology
 from vxlab.plan.daemons import Daemons
 from vxlab.plan.interfaces import add_route, enable, port_settings, port_vlans, rules
@@ -70,10 +70,6 @@ _QUIET_IPV6 = {
     "net.ipv6.conf.default.router_solicitations": "0",
 }
 
-# No switch of a lab runs STP or sends queries of its own: frames that a test did not cause
-# would be learned from, and counted.
-_QUIET_BRIDGE = (("stp_state", 0), ("forward_delay", 0), ("mcast_snooping", 0))
-
 
 def make_plan(topology: Topology) -> Plan:
     """The operations that build ``topology``, in order; the same each time."""
@@ -83,7 +79,7 @@ def make_plan(topology: Topology) -> Plan:
 class _Planner:
     def __init__(self, topology: Topology) -> None:
         self.topology = topology
-        self.underlay = Underlay(topology)
+        self.underlay = underlay_of(topology)
         #: The number of the routing table of each VRF of each machine.
         self.tables: dict[str, dict[str, int]] = defaultdict(dict)
         self._last_index: dict[str, int] = defaultdict(lambda: 1)  # 1 is lo
@@ -139,13 +135,12 @@ class _Planner:
         return f"{_MACS}:{self._last_mac.to_bytes(3).hex(':')}"
 
     def _switch(self, switch: Switch) -> Iterator[Operation]:
-        snooping = (("mcast_snooping", 1),) if switch.snooping else (("mcast_snooping", 0),)
         yield AddLink(
             switch.name,
             SWITCH_BRIDGE,
             "bridge",
             index=self.index(switch.name),
-            attributes=(*_QUIET_BRIDGE[:2], *snooping),
+            attributes=Bridge(SWITCH_BRIDGE, mcast_snooping=switch.snooping).settings(),
             mac=self.mac(),
             mtu=_mtu(switch.mtu),
             up=True,

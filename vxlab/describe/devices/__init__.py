@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from vxlab.describe.devices.base import KINDS, Device, LinkKind, Setting, kind_of
+from vxlab.describe.devices.base import KINDS, Device, LinkKind, kind_of
 from vxlab.describe.devices.bond import Bond
 from vxlab.describe.devices.bridge import Bridge
 from vxlab.describe.devices.dummy import Dummy, Loopback
 from vxlab.describe.devices.macvlan import Macvlan
-from vxlab.describe.devices.ports import PORT, PortSetting, PortVlan
+from vxlab.describe.devices.ports import PORT, PortVlan
+from vxlab.describe.devices.setting import Setting
 from vxlab.describe.devices.vlan import Vlan
 from vxlab.describe.devices.vrf import Vrf
 from vxlab.describe.devices.vxlan_device import Vxlan
@@ -22,7 +23,6 @@ __all__ = [
     "LinkKind",
     "Loopback",
     "Macvlan",
-    "PortSetting",
     "PortVlan",
     "Setting",
     "Vlan",

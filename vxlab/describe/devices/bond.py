@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from vxlab.describe.devices.base import Device, LinkKind, Setting
+from vxlab.describe.devices.base import Device, LinkKind
+from vxlab.describe.devices.setting import Setting
 
 Mode = Literal[
     "balance-rr",

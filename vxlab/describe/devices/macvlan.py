@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vxlab.describe import checks
-from vxlab.describe.devices.base import Device, LinkKind, Setting
+from vxlab.describe.devices.base import Device, LinkKind
+from vxlab.describe.devices.setting import Setting
 
 _MODES = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
 

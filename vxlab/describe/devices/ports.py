@@ -9,69 +9,43 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 
 from vxlab.describe import checks
+from vxlab.describe.devices.setting import Setting
 from vxlab.describe.vxlan.table import MAX_VNI, Attributes, Value
 from vxlab.errors import TopologyError
-from vxlab.netlink.values import ValueType
 
 #: The last VLAN id (IEEE 802.1Q): 4095 is reserved.
 LAST_VLAN = 4094
 
 
-@dataclass(frozen=True, slots=True)
-class PortSetting:
-    """One setting of a bridge's port.
-
-    ``name`` is what bridge(8) calls it, ``number`` the attribute IFLA_BRPORT_*, ``type`` its
-    encoding: "bool" for on and off.  ``high`` is the largest number.
-    """
-
-    name: str
-    number: int
-    type: ValueType = "bool"
-    _: KW_ONLY
-    high: int = 1
-
-    def problem(self, value: object) -> str:
-        """What is wrong with ``value``, as a sentence; "" where nothing is."""
-        if self.type == "bool":
-            return "" if isinstance(value, bool) else f"wanted True or False, found {value!r}"
-        if self.type == "device":
-            good = isinstance(value, str)
-            return "" if good else f"wanted the name of a device, found {value!r}"
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= self.high:
-            return f"wanted a whole number from 0 to {self.high}, found {value!r}"
-        return ""
-
-
 #: Settings of a bridge's port by name (IFLA_BRPORT_*; `bridge link set`).
-PORT: Mapping[str, PortSetting] = {
+PORT: Mapping[str, Setting] = {
     setting.name: setting
     for setting in (
-        PortSetting("state", 1, "u8", high=4),
-        PortSetting("priority", 2, "u16", high=63),
-        PortSetting("cost", 3, "u32", high=0xFFFF),
-        PortSetting("hairpin", 4),
-        PortSetting("guard", 5),
-        PortSetting("root_block", 6),
-        PortSetting("fastleave", 7),
-        PortSetting("learning", 8),
-        PortSetting("flood", 9),
-        PortSetting("proxy_arp", 10),
-        PortSetting("proxy_arp_wifi", 12),
-        PortSetting("mcast_router", 25, "u8", high=3),
-        PortSetting("mcast_flood", 27),
-        PortSetting("mcast_to_unicast", 28),
-        PortSetting("vlan_tunnel", 29),
-        PortSetting("bcast_flood", 30),
-        PortSetting("neigh_suppress", 32),
-        PortSetting("isolated", 33),
-        PortSetting("backup_port", 34, "device"),
-        PortSetting("locked", 39),
-        PortSetting("mab", 40),
-        PortSetting("mcast_max_groups", 42, "u32", high=0xFFFFFFFF),
-        PortSetting("neigh_vlan_suppress", 43),
-        PortSetting("backup_nhid", 44, "u32", high=0xFFFFFFFF),
-        PortSetting("neigh_forward_grat", 45),
+        Setting("state", 1, "u8", high=4),
+        Setting("priority", 2, "u16", high=63),
+        Setting("cost", 3, "u32", high=0xFFFF),
+        Setting("hairpin", 4, "bool"),
+        Setting("guard", 5, "bool"),
+        Setting("root_block", 6, "bool"),
+        Setting("fastleave", 7, "bool"),
+        Setting("learning", 8, "bool"),
+        Setting("flood", 9, "bool"),
+        Setting("proxy_arp", 10, "bool"),
+        Setting("proxy_arp_wifi", 12, "bool"),
+        Setting("mcast_router", 25, "u8", high=3),
+        Setting("mcast_flood", 27, "bool"),
+        Setting("mcast_to_unicast", 28, "bool"),
+        Setting("vlan_tunnel", 29, "bool"),
+        Setting("bcast_flood", 30, "bool"),
+        Setting("neigh_suppress", 32, "bool"),
+        Setting("isolated", 33, "bool"),
+        Setting("backup_port", 34, "device"),
+        Setting("locked", 39, "bool"),
+        Setting("mab", 40, "bool"),
+        Setting("mcast_max_groups", 42, "u32"),
+        Setting("neigh_vlan_suppress", 43, "bool"),
+        Setting("backup_nhid", 44, "u32"),
+        Setting("neigh_forward_grat", 45, "bool"),
     )
 }
 

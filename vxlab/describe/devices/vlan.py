@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vxlab.describe import checks
-from vxlab.describe.devices.base import Device, LinkKind, Setting
+from vxlab.describe.devices.base import Device, LinkKind
+from vxlab.describe.devices.setting import Setting
 
 #: Ethertypes of VLAN tags by their standards (ETH_P_8021Q, ETH_P_8021AD in linux/if_ether.h).
 PROTOCOLS = {"802.1Q": 0x8100, "802.1ad": 0x88A8}

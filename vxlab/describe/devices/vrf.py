@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vxlab.describe.devices.base import Device, LinkKind, Setting
+from vxlab.describe.devices.base import Device, LinkKind
+from vxlab.describe.devices.setting import Setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
